@@ -1,0 +1,56 @@
+/* The hash map of map.h. */
+#include "base/map.h"
+
+#include <caw/alloc.h>
+#include <caw/status.h>
+
+static uint32_t hash_of(caw_str key) {
+  uint32_t h = 2166136261u;
+  for (size_t i = 0; i < key.len; i++) h = (h ^ (uint8_t)key.data[i]) * 16777619u;
+  return h;
+}
+
+/* The slot that holds the key, or the free one where it belongs. */
+static map_slot *slot_of(const map *m, caw_str key, uint32_t hash) {
+  size_t i = hash & (m->room - 1);
+  while (m->slots[i].key.data && (m->slots[i].hash != hash || !caw_str_eq(m->slots[i].key, key)))
+    i = (i + 1) & (m->room - 1);
+  return &m->slots[i];
+}
+
+static int grow(map *m) {
+  map bigger = {NULL, m->len, m->room ? m->room * 2 : 16};
+  bigger.slots = caw_calloc(bigger.room, sizeof(map_slot));
+  if (!bigger.slots) return CAW_ENOMEM;
+  for (size_t i = 0; i < m->room; i++)
+    if (m->slots[i].key.data) *slot_of(&bigger, m->slots[i].key, m->slots[i].hash) = m->slots[i];
+  caw_free(m->slots);
+  *m = bigger;
+  return 0;
+}
+
+void map_finish(map *m) {
+  caw_free(m->slots);
+  m->slots = NULL;
+  m->len = m->room = 0;
+}
+
+int map_add(map *m, caw_str key, void *value) {
+  if (map_get(m, key)) return CAW_EEXIST;
+  if (m->len + 1 > m->room / 2) {
+    int rc = grow(m);
+    if (rc) return rc;
+  }
+  uint32_t hash = hash_of(key);
+  map_slot *s = slot_of(m, key, hash);
+  s->key = key;
+  s->value = value;
+  s->hash = hash;
+  m->len++;
+  return 0;
+}
+
+void *map_get(const map *m, caw_str key) {
+  if (!m->len || !key.len) return NULL;
+  return slot_of(m, key, hash_of(key))->value;
+}

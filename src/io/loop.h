@@ -1,0 +1,77 @@
+/*
+ * The inside of caw_loop, for the library: intrusive timers, tasks and posts
+ * that cost no allocation and cannot fail. Public face: caw/loop.h.
+ *
+ * A turn of the loop: timers, then input, then the tasks that these deferred
+ * (user code runs there, and each connection's one write), then the wait.
+ */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include "base/heap.h"
+#include "base/list.h"
+
+#include <caw/loop.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A timer inside its owner's struct. It may be freed as soon as it is stopped
+ * or while its callback runs. */
+typedef struct io_timer {
+  heap_node node;
+  caw_loop *loop;
+  void (*fire)(struct io_timer *timer);
+} io_timer;
+
+/* Reserves the timer's place in the loop, so that starting it cannot fail.
+ * Returns 0 or CAW_ENOMEM. */
+int io_timer_init(io_timer *t, caw_loop *loop, void (*fire)(io_timer *timer));
+/* Stops the timer and gives its place back. Once per io_timer_init. */
+void io_timer_finish(io_timer *t);
+/* Fires once when the loop's time reaches `at_ns` (io_loop_now's scale). */
+void io_timer_start(io_timer *t, uint64_t at_ns);
+void io_timer_stop(io_timer *t);
+
+/* Work for later in this turn, on the loop's thread. */
+typedef struct io_task {
+  list node;
+  void (*run)(struct io_task *task);
+} io_task;
+
+static inline void io_task_init(io_task *t, void (*run)(io_task *task)) {
+  list_init(&t->node);
+  t->run = run;
+}
+/* Queues the task behind those that wait; nothing happens when it is queued
+ * already. A task that queues itself or others runs them in the same turn, up
+ * to a bound per turn (fairness), then in the next one without waiting. */
+void io_defer(caw_loop *loop, io_task *task);
+static inline void io_task_cancel(io_task *t) {
+  list_remove(&t->node);
+}
+
+/* Work from any thread, in an intrusive queue: no allocation, no failure, in
+ * order per posting thread. The poster keeps the memory alive until it ran. */
+typedef struct io_post {
+  struct io_post *next;
+  void (*run)(struct io_post *post);
+} io_post;
+
+/* Any thread. */
+void io_loop_post(caw_loop *loop, io_post *post, void (*run)(io_post *post));
+
+/* Is the calling thread the loop's thread? (True also on the thread that made
+ * a loop that never ran.) */
+bool io_on_loop(const caw_loop *loop);
+
+/* Keeps CAW_LOOP_DEFAULT from returning while > 0. Loop's thread. */
+void io_loop_hold(caw_loop *loop);
+void io_loop_release(caw_loop *loop);
+
+/* The loop's time, nanoseconds, cached for the turn. */
+uint64_t io_now(const caw_loop *loop);
+
+/* The loop's shared receive buffer, for use within one callback. */
+uint8_t *io_scratch(caw_loop *loop, size_t *len);
+
+#endif
