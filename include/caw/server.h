@@ -1,0 +1,138 @@
+/*
+ * caw_server: listens, and answers calls with the handlers of its services.
+ *
+ * It runs in one of two ways. On a loop of the program's (options.loop): no
+ * thread is created. By caw_server_run: the calling thread runs the first
+ * loop, which also accepts connections; options.loops - 1 more threads run a
+ * loop each, and options.pool_threads serve blocking handlers, started when
+ * the first such call comes.
+ */
+#ifndef CAW_SERVER_H
+#define CAW_SERVER_H
+
+#include <caw/call.h>
+#include <caw/export.h>
+#include <caw/loop.h>
+
+CAW_BEGIN_DECLS
+
+typedef struct caw_server caw_server;
+
+/* A call that ended, for an access log. Borrowed for the callback. */
+typedef struct caw_call_summary {
+  caw_str path;          /* ":path" as the peer sent it */
+  caw_str peer;          /* as caw_call_peer */
+  caw_status status;     /* the outcome */
+  uint64_t duration_ns;  /* from the request's headers to the end */
+  uint64_t received;     /* messages */
+  uint64_t sent;         /* messages */
+} caw_call_summary;
+
+/* The zero value of each member is the default. Copied. */
+typedef struct caw_server_options {
+  size_t size;           /* sizeof(caw_server_options) */
+  caw_loop *loop;        /* the program's loop; NULL: caw_server_run */
+  unsigned loops;        /* loops of caw_server_run, 1 to 64; 0: 1 */
+  unsigned pool_threads; /* for blocking handlers, 1 to 1,024; 0: 8 */
+  unsigned pool_queue;   /* calls that may wait for a pool thread; beyond, they get
+                            RESOURCE_EXHAUSTED; 0: 1,000 */
+  uint32_t max_streams;  /* concurrent calls per connection, counted until the
+                            handler has finished; 0: 100 */
+  size_t max_receive;    /* bytes of a message received; 0: 4 MiB */
+  size_t send_buffer;    /* bytes a call may queue before CAW_EAGAIN; 0: 64 KiB */
+  /* Called for every call that ended, also those that no handler saw, on the
+   * thread of the call's loop. */
+  void (*on_call)(const caw_call_summary *call, void *user);
+  void *user; /* for on_call */
+} caw_server_options;
+
+/*
+ * How a method is served; generated code fills it. The functions get the
+ * `impl` and `self` of caw_server_add.
+ */
+typedef struct caw_handler {
+  const caw_method *method;
+  /*
+   * Kinds with one request: called when it has come. Kinds with many: called
+   * with each. `request` is borrowed until on_done (one) or until the function
+   * returns (many). `reply` is a zeroed reply in the call's arena for UNARY,
+   * else NULL. Returns, for one request: 0 (the reply is sent, or the stream
+   * ends, with OK), a status, CAW_PENDING. For many: 0 to go on, or a status.
+   */
+  int (*message)(caw_call *call, const void *request, void *reply, const void *impl, void *self);
+  /* Kinds with many requests: called first, before any message; may be NULL.
+   * Returns 0 to go on, or a status. */
+  int (*open)(caw_call *call, const void *impl, void *self);
+  /* Kinds with many requests: the client has sent its last. `reply` is for
+   * CLIENT_STREAM. Returns 0 (the call ends with OK), a status, CAW_PENDING. */
+  int (*end)(caw_call *call, void *reply, const void *impl, void *self);
+} caw_handler;
+
+/* Makes a server in *out; `options` may be NULL. Returns 0, CAW_EINVAL,
+ * CAW_ENOMEM, CAW_ELIMIT. Since 0.1. */
+CAW_API int caw_server_new(caw_server **out, const caw_server_options *options);
+
+/*
+ * Frees a server whose calls are over: after caw_server_run returned 0, or, on
+ * the program's loop, after on_drained or caw_server_close. NULL is fine.
+ * Connections that are still open are closed, their handlers are told by
+ * on_cancel; memory of a call whose handler never finishes stays until it
+ * does. The thread that made it. Since 0.1.
+ */
+CAW_API void caw_server_free(caw_server *server);
+
+/*
+ * Serves `n` methods with these handlers. The array is borrowed for the
+ * server's life, as are `impl` and `self`. Before the server starts. Returns
+ * 0, CAW_EEXIST (a method is there already: none is added), CAW_EINVAL,
+ * CAW_ESTATE, CAW_ENOMEM. Since 0.1.
+ */
+CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size_t n,
+                           const void *impl, void *self);
+
+/*
+ * Listens on an address: "127.0.0.1:50051", "[::]:50051" (both IP versions),
+ * "localhost:50051" (every address of the name), "unix:PATH",
+ * "unix-abstract:NAME"; port 0 lets the system choose. Connections are accepted
+ * once the loop runs. May be called several times. Returns 0 or an error whose
+ * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
+ * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
+ * the loop's thread. Since 0.1.
+ */
+CAW_API int caw_server_listen(caw_server *server, const char *address);
+
+/* What went wrong in the last caw_server_listen, a sentence that names the
+ * address; "" when nothing did. Since 0.1. */
+CAW_API const char *caw_server_error(const caw_server *server);
+
+/* The i-th bound address as text ("127.0.0.1:41234", "unix:/path"), with the
+ * real port, in a form that a channel takes as target; NULL past the last.
+ * Since 0.1. */
+CAW_API const char *caw_server_address(const caw_server *server, size_t i);
+
+/* The loop that accepts: the program's, or the first of caw_server_run, for
+ * timers and signals of the program. Since 0.1. */
+CAW_API caw_loop *caw_server_loop(const caw_server *server);
+
+/*
+ * Runs the server on the calling thread until it is drained or stopped.
+ * Returns 0, CAW_ESTATE (it has options.loop, or ran already), CAW_ELIMIT (a
+ * thread could not be started), CAW_ETIMEDOUT (drained, but handlers have not
+ * finished their calls a second after they were told). Since 0.1.
+ */
+CAW_API int caw_server_run(caw_server *server);
+
+/*
+ * Ends the server gracefully: it stops listening, tells clients to go
+ * elsewhere (GOAWAY in two steps, RFC 9113 6.8) and handlers by on_shutdown,
+ * lets calls end, and after `grace_ms` milliseconds ends the rest with
+ * UNAVAILABLE. caw_server_run returns when all is done; `on_drained`, if not
+ * NULL, is called once on the accepting loop's thread. A later call can only
+ * shorten the grace. Any thread. Since 0.1.
+ */
+CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms,
+                              void (*on_drained)(void *user), void *user);
+
+CAW_END_DECLS
+
+#endif
