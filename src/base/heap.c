@@ -25,6 +25,10 @@ int heap_reserve(heap *h, size_t extra) {
   return 0;
 }
 
+static bool before(const heap_node *a, const heap_node *b) {
+  return a->key != b->key ? a->key < b->key : a->turn < b->turn;
+}
+
 static void place(heap *h, size_t i, heap_node *n) {
   h->nodes[i] = n;
   n->index = i;
@@ -33,7 +37,7 @@ static void place(heap *h, size_t i, heap_node *n) {
 static void sift_up(heap *h, size_t i, heap_node *n) {
   while (i > 0) {
     size_t parent = (i - 1) / 2;
-    if (h->nodes[parent]->key <= n->key) break;
+    if (before(h->nodes[parent], n)) break;
     place(h, i, h->nodes[parent]);
     i = parent;
   }
@@ -44,8 +48,8 @@ static void sift_down(heap *h, size_t i, heap_node *n) {
   for (;;) {
     size_t child = 2 * i + 1;
     if (child >= h->len) break;
-    if (child + 1 < h->len && h->nodes[child + 1]->key < h->nodes[child]->key) child++;
-    if (n->key <= h->nodes[child]->key) break;
+    if (child + 1 < h->len && before(h->nodes[child + 1], h->nodes[child])) child++;
+    if (before(n, h->nodes[child])) break;
     place(h, i, h->nodes[child]);
     i = child;
   }
@@ -55,6 +59,7 @@ static void sift_down(heap *h, size_t i, heap_node *n) {
 void heap_insert(heap *h, heap_node *n, uint64_t key) {
   assert(!heap_linked(n) && h->len < h->room);
   n->key = key;
+  n->turn = h->turn++;
   sift_up(h, h->len++, n);
 }
 
@@ -64,7 +69,7 @@ void heap_remove(heap *h, heap_node *n) {
   heap_node *last = h->nodes[--h->len];
   n->index = HEAP_NONE;
   if (last == n) return;
-  if (i > 0 && h->nodes[(i - 1) / 2]->key > last->key)
+  if (i > 0 && before(last, h->nodes[(i - 1) / 2]))
     sift_up(h, i, last);
   else
     sift_down(h, i, last);

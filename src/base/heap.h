@@ -1,7 +1,8 @@
 /*
- * An intrusive binary min-heap of 64-bit keys: the timers of a loop. Each node
- * knows its place, so that removal is O(log n) and a node may be freed at once
- * afterwards, which uv_timer_t does not allow (it closes asynchronously).
+ * An intrusive binary min-heap of 64-bit keys: the timers of a loop. Equal keys
+ * leave in the order in which they came. Each node knows its place, so that
+ * removal is O(log n) and a node may be freed at once afterwards, which
+ * uv_timer_t does not allow (it closes asynchronously).
  */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
@@ -14,16 +15,18 @@
 
 typedef struct heap_node {
   uint64_t key;
+  uint64_t turn; /* the order of insertion, among equal keys */
   size_t index; /* HEAP_NONE when in no heap */
 } heap_node;
 
 typedef struct heap {
   heap_node **nodes;
   size_t len, room;
+  uint64_t turn; /* of the next node */
 } heap;
 
 static inline void heap_node_init(heap_node *n) {
-  n->key = 0;
+  n->key = n->turn = 0;
   n->index = HEAP_NONE;
 }
 

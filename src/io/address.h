@@ -23,12 +23,12 @@ typedef struct io_address {
 } io_address;
 
 #define IO_ADDRESS_TEXT 160 /* room for any address's text, with NUL */
-#define IO_HOST_ROOM 256    /* room for a host name, with NUL */
+#define IO_HOST_ROOM    256 /* room for a host name, with NUL */
 
 /* A parsed target: addresses that need no look-up, or a name that does. */
 typedef struct io_target {
-  char host[IO_HOST_ROOM]; /* "" when there is nothing to look up */
-  uint16_t port;           /* of the host */
+  char host[IO_HOST_ROOM];          /* "" when there is nothing to look up */
+  uint16_t port;                    /* of the host */
   char authority[IO_HOST_ROOM + 8]; /* what :authority says: "host:port", "localhost" for unix */
   io_address addresses[8];
   unsigned count;

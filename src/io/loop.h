@@ -2,8 +2,10 @@
  * The inside of caw_loop, for the library: intrusive timers, tasks and posts
  * that cost no allocation and cannot fail. Public face: caw/loop.h.
  *
- * A turn of the loop: timers, then input, then the tasks that these deferred
- * (user code runs there, and each connection's one write), then the wait.
+ * A turn of the loop: the wait, then input, posts, the timers that are due, and
+ * last the tasks that these deferred (user code runs there, and each
+ * connection's one write). Input comes before timers so that a loop that was
+ * held up does not declare a peer dead whose bytes are there already.
  */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
@@ -11,6 +13,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 
+#include <assert.h>
 #include <caw/loop.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +31,8 @@ typedef struct io_timer {
 int io_timer_init(io_timer *t, caw_loop *loop, void (*fire)(io_timer *timer));
 /* Stops the timer and gives its place back. Once per io_timer_init. */
 void io_timer_finish(io_timer *t);
-/* Fires once when the loop's time reaches `at_ns` (io_loop_now's scale). */
+/* Fires once when the loop's time reaches `at_ns` (io_now's scale), never in
+ * the turn that starts it. Equal times fire in the order of their starts. */
 void io_timer_start(io_timer *t, uint64_t at_ns);
 void io_timer_stop(io_timer *t);
 
@@ -64,11 +68,15 @@ void io_loop_post(caw_loop *loop, io_post *post, void (*run)(io_post *post));
  * a loop that never ran.) */
 bool io_on_loop(const caw_loop *loop);
 
+/* For the top of functions that belong to the loop's thread. */
+#define io_assert_on_loop(loop) assert(io_on_loop(loop))
+
 /* Keeps CAW_LOOP_DEFAULT from returning while > 0. Loop's thread. */
 void io_loop_hold(caw_loop *loop);
 void io_loop_release(caw_loop *loop);
 
-/* The loop's time, nanoseconds, cached for the turn. */
+/* The loop's time, nanoseconds, cached for the turn; between runs it is read
+ * anew each time. Loop's thread. */
 uint64_t io_now(const caw_loop *loop);
 
 /* The loop's shared receive buffer, for use within one callback. */

@@ -18,8 +18,7 @@ typedef struct io_lookup io_lookup;
  * the system's, or NULL. The look-up is freed after `done`. Returns 0,
  * CAW_ENOMEM, CAW_EINVAL.
  */
-int io_resolve(io_lookup **out, caw_loop *loop, const char *host, uint16_t port,
-               const char *server,
+int io_resolve(io_lookup **out, caw_loop *loop, const char *host, uint16_t port, const char *server,
                void (*done)(void *user, int rc, const io_address *addresses, unsigned n,
                             const char *why),
                void *user);
