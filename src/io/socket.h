@@ -72,7 +72,7 @@ int io_socket_errno(const io_socket *s);
  * or close; it runs on the loop's thread, for at most a bounded number of
  * connections per turn. When descriptors run out the listener pauses for
  * 100 ms rather than spin. Returns 0, CAW_EADDRINUSE, CAW_EACCES, CAW_EADDR,
- * CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS; io_listener_errno tells more.
+ * CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS; errno tells more.
  */
 int io_listener_new(io_listener **out, caw_loop *loop, const io_address *address,
                     void (*on_accept)(void *user, int fd), void *user);
