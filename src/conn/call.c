@@ -1,0 +1,358 @@
+/* What all calls share, and the public functions of caw/call.h. */
+#include "conn/call.h"
+
+#include <assert.h>
+#include <caw/alloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+/* ---- Life ---- */
+
+static void run_dispatch(io_task *task) {
+  caw_call *call = LIST_ENTRY(task, caw_call, task);
+  call->cls->dispatch(call);
+}
+
+caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit) {
+  caw_call *call = caw_calloc(1, cls->size);
+  if (!call) return NULL;
+  arena_init(&call->protocol, call->protocol_block, sizeof(call->protocol_block), 0);
+  arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
+  arena_init(&call->scratch, NULL, 0, 0);
+  rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
+  io_task_init(&call->task, run_dispatch);
+  call->cls = cls;
+  call->loop = loop;
+  call->deadline = UINT64_MAX;
+  call->send_limit = send_limit;
+  atomic_init(&call->refs, 1);
+  return call;
+}
+
+static void destroy(caw_call *call) {
+  if (call->cls->destroy) call->cls->destroy(call);
+  rpc_call_finish(&call->rpc);
+  arena_finish(&call->protocol);
+  arena_finish(&call->arena);
+  arena_finish(&call->scratch);
+  caw_free(call->end_text);
+  caw_free(call);
+}
+
+caw_call *caw_call_ref(caw_call *call) {
+  atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
+  return call;
+}
+
+void caw_call_unref(caw_call *call) {
+  if (call && atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1) destroy(call);
+}
+
+void call_wake(caw_call *call) {
+  io_defer(call->loop, &call->task);
+}
+
+static void fire(io_timer *timer) {
+  caw_call *call = LIST_ENTRY(timer, caw_call, timer);
+  call->cls->abort(call, CAW_DEADLINE_EXCEEDED, "the deadline is over");
+}
+
+int call_set_deadline(caw_call *call, uint64_t at) {
+  call->deadline = at;
+  if (at == UINT64_MAX) return 0;
+  int rc = io_timer_init(&call->timer, call->loop, fire);
+  if (rc) return rc;
+  call->timed = true;
+  io_timer_start(&call->timer, at);
+  return 0;
+}
+
+void call_release(caw_call *call) {
+  io_task_cancel(&call->task);
+  if (call->timed) io_timer_finish(&call->timer);
+  call->timed = false;
+  conn_leave(call);
+  caw_call_unref(call);
+}
+
+unsigned call_take_news(caw_call *call, bool *drain) {
+  unsigned news = rpc_call_take_news(&call->rpc);
+  *drain = false;
+  if (!(news & RPC_NEWS_SENT)) return news;
+  size_t sent = call->rpc.sent_bytes;
+  call->rpc.sent_bytes = 0;
+  size_t queued = atomic_fetch_sub(&call->queued, sent) - sent;
+  if (queued <= call->send_limit / 2 && call_has(call, CALL_WANT_DRAIN)) {
+    atomic_fetch_and(&call->flags, ~(unsigned)CALL_WANT_DRAIN);
+    *drain = true;
+  }
+  return news;
+}
+
+int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
+                const char **why) {
+  const caw_type *type = call_in_type(call);
+  *message = caw_arena_calloc(arena, 1, type->size);
+  int rc = *message ? type->codec->decode(type->desc, *message, bytes->data, bytes->len, arena)
+                    : CAW_ENOMEM;
+  switch (rc) {
+  case 0:
+    return 0;
+  case CAW_ENOMEM:
+    *why = "out of memory for a received message";
+    return CAW_RESOURCE_EXHAUSTED;
+  case CAW_EUTF8:
+    *why = "a text field of a received message is not UTF-8";
+    return CAW_INTERNAL;
+  case CAW_EDEPTH:
+    *why = "a received message is nested too deeply";
+    return CAW_INTERNAL;
+  default:
+    *why = "a received message is malformed";
+    return CAW_INTERNAL;
+  }
+}
+
+/* ---- Operations from any thread ---- */
+
+/* May the caller act at once? Only on the loop's thread, and only when nothing
+ * of another thread is still on its way, so that order is kept. */
+static bool direct(const caw_call *call) {
+  return io_on_loop(call->loop) && atomic_load_explicit(&call->posted, memory_order_acquire) == 0;
+}
+
+/* A message or headers on their way to the loop. */
+typedef struct call_op {
+  io_post post;
+  caw_call *call;
+  caw_payload *payload; /* NULL: headers */
+} call_op;
+
+static void run_op(io_post *post) {
+  call_op *op = (call_op *)(void *)post;
+  caw_call *call = op->call;
+  atomic_fetch_sub_explicit(&call->posted, 1, memory_order_release);
+  int rc = 0;
+  if (!call_has(call, CALL_OVER | CALL_CANCELLED))
+    rc = op->payload ? call->cls->send(call, op->payload) : call->cls->send_headers(call);
+  /* A stream that is gone is told by its own news. */
+  if (rc && rc != CAW_ECLOSED) call->cls->abort(call, CAW_INTERNAL, "a message could not be sent");
+  caw_payload_unref(op->payload);
+  caw_free(op);
+  caw_call_unref(call);
+}
+
+static int post_op(caw_call *call, caw_payload *payload) {
+  call_op *op = caw_malloc(sizeof(*op));
+  if (!op) return CAW_ENOMEM;
+  op->call = caw_call_ref(call);
+  op->payload = payload ? caw_payload_ref(payload) : NULL;
+  atomic_fetch_add_explicit(&call->posted, 1, memory_order_relaxed);
+  io_loop_post(call->loop, &op->post, run_op);
+  return 0;
+}
+
+/* May this side still send? */
+static int check_open(const caw_call *call) {
+  if (call_has(call, CALL_OVER | CALL_CANCELLED)) return CAW_ECLOSED;
+  return call_has(call, CALL_LOCAL_END) ? CAW_ESTATE : 0;
+}
+
+/* Takes `size` bytes into the account of the queue, or says CAW_EAGAIN. An
+ * empty queue takes any message. */
+static int take_room(caw_call *call, size_t size) {
+  size_t queued = atomic_load(&call->queued);
+  for (;;) {
+    if (queued >= call->send_limit) {
+      call_set(call, CALL_WANT_DRAIN);
+      /* The loop may have drained the queue just before the flag was set; then
+       * nobody would tell of it. */
+      queued = atomic_load(&call->queued);
+      if (queued > call->send_limit / 2) return CAW_EAGAIN;
+    }
+    if (atomic_compare_exchange_weak(&call->queued, &queued, queued + size)) return 0;
+  }
+}
+
+/* The checks for a message that is about to be encoded. */
+static int check_send(caw_call *call) {
+  int rc = check_open(call);
+  if (rc) return rc;
+  if (call_sends_one(call)) return call_has(call, CALL_SENT_ONE) ? CAW_ESTATE : 0;
+  if (atomic_load(&call->queued) < call->send_limit) return 0;
+  return take_room(call, 0);
+}
+
+int caw_call_send_payload(caw_call *call, caw_payload *payload) {
+  int rc = check_open(call);
+  if (rc) return rc;
+  bool one = call_sends_one(call);
+  if (one && (call_set(call, CALL_SENT_ONE) & CALL_SENT_ONE)) return CAW_ESTATE;
+  size_t size = rpc_payload_size(payload);
+  rc = take_room(call, size);
+  if (rc) return rc;
+  rc = direct(call) ? call->cls->send(call, payload) : post_op(call, payload);
+  if (rc) {
+    atomic_fetch_sub(&call->queued, size);
+    if (one) atomic_fetch_and(&call->flags, ~(unsigned)CALL_SENT_ONE);
+  }
+  return rc;
+}
+
+int caw_call_send(caw_call *call, const void *message) {
+  int rc = check_send(call);
+  if (rc) return rc;
+  const caw_type *type = call->cls->server ? call->method->response : call->method->request;
+  caw_payload *payload = NULL;
+  rc = caw_payload_new(&payload, type, message);
+  if (rc) return rc;
+  rc = caw_call_send_payload(call, payload);
+  caw_payload_unref(payload);
+  return rc;
+}
+
+size_t caw_call_queued(const caw_call *call) {
+  return atomic_load(&call->queued);
+}
+
+int caw_call_send_headers(caw_call *call) {
+  int rc = check_open(call);
+  if (rc) return rc;
+  if (!call->cls->send_headers) return CAW_ESTATE;
+  return direct(call) ? call->cls->send_headers(call) : post_op(call, NULL);
+}
+
+static void run_end(io_post *post) {
+  caw_call *call = LIST_ENTRY(post, caw_call, end_post);
+  atomic_fetch_sub_explicit(&call->posted, 1, memory_order_release);
+  char *text = call->end_text;
+  call->end_text = NULL;
+  call->cls->end(call, call->end_code, text);
+  caw_call_unref(call);
+}
+
+/* Ends our side, here or on the loop; cannot fail. `text` is handed over. */
+static void end(caw_call *call, int code, char *text) {
+  if (direct(call)) {
+    call->cls->end(call, code, text);
+    return;
+  }
+  caw_call_ref(call);
+  call->end_code = code;
+  call->end_text = text;
+  atomic_fetch_add_explicit(&call->posted, 1, memory_order_relaxed);
+  io_loop_post(call->loop, &call->end_post, run_end);
+}
+
+int caw_call_close_send(caw_call *call) {
+  if (call->cls->server) return CAW_ESTATE;
+  if (call_has(call, CALL_OVER | CALL_CANCELLED)) return CAW_ECLOSED;
+  if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
+  end(call, 0, NULL);
+  return 0;
+}
+
+static char *copy_text(const char *text) {
+  size_t len = text ? strlen(text) : 0;
+  char *copy = len ? caw_malloc(len + 1) : NULL;
+  if (copy) memcpy(copy, text, len + 1);
+  return copy; /* without memory the status goes without its text */
+}
+
+int caw_call_finish(caw_call *call, int code, const char *message) {
+  if (!call->cls->server) return CAW_ESTATE;
+  if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
+  bool own = code >= CAW_OK && code <= CAW_UNAUTHENTICATED;
+  if (!own) code = code == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
+  end(call, code, own ? copy_text(message) : NULL);
+  return 0;
+}
+
+int caw_call_reply(caw_call *call, const void *message) {
+  if (!call->cls->server) return CAW_ESTATE;
+  int sent = caw_call_send(call, message);
+  if (sent == CAW_ESTATE) return CAW_ESTATE;
+  bool unsent = sent && sent != CAW_ECLOSED;
+  int rc = caw_call_finish(call, unsent ? sent : CAW_OK, NULL);
+  return unsent ? sent : rc;
+}
+
+static void run_cancel(io_post *post) {
+  caw_call *call = LIST_ENTRY(post, caw_call, cancel_post);
+  if (!call_has(call, CALL_OVER)) call->cls->abort(call, CAW_CANCELLED, "cancelled by the caller");
+  caw_call_unref(call);
+}
+
+void caw_call_cancel(caw_call *call) {
+  if (call->cls->server || call_has(call, CALL_OVER | CALL_CANCELLED)) return;
+  if (io_on_loop(call->loop)) {
+    call->cls->abort(call, CAW_CANCELLED, "cancelled by the caller");
+    return;
+  }
+  if (call_set(call, CALL_ASKED_CANCEL) & CALL_ASKED_CANCEL) return;
+  caw_call_ref(call);
+  io_loop_post(call->loop, &call->cancel_post, run_cancel);
+}
+
+/* ---- What a call is ---- */
+
+const caw_method *caw_call_method(const caw_call *call) {
+  return call->method;
+}
+
+caw_str caw_call_peer(const caw_call *call) {
+  return call->conn ? conn_peer(call->conn) : (caw_str){NULL, 0};
+}
+
+caw_str caw_call_authority(const caw_call *call) {
+  return call->rpc.authority;
+}
+
+caw_loop *caw_call_loop(const caw_call *call) {
+  return call->loop;
+}
+
+caw_arena *caw_call_arena(caw_call *call) {
+  return &call->arena;
+}
+
+void caw_call_set_data(caw_call *call, void *data) {
+  call->data = data;
+}
+
+void *caw_call_data(const caw_call *call) {
+  return call->data;
+}
+
+uint64_t caw_call_deadline(const caw_call *call) {
+  return call->deadline;
+}
+
+uint64_t caw_call_time_left(const caw_call *call) {
+  if (call->deadline == UINT64_MAX) return UINT64_MAX;
+  uint64_t now = io_clock();
+  return now < call->deadline ? call->deadline - now : 0;
+}
+
+bool caw_call_cancelled(const caw_call *call) {
+  return call_has(call, CALL_CANCELLED);
+}
+
+void caw_call_pause(caw_call *call) {
+  rpc_call_pause(&call->rpc, true);
+}
+
+void caw_call_resume(caw_call *call) {
+  rpc_call_pause(&call->rpc, false);
+  if (call->conn) conn_flush_later(call->conn);
+  call_wake(call);
+}
+
+const caw_metadata *caw_call_metadata(const caw_call *call) {
+  return &call->rpc.headers.list;
+}
+
+const caw_metadata *caw_call_trailers(const caw_call *call) {
+  return &call->rpc.trailers.list;
+}

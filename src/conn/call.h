@@ -1,0 +1,135 @@
+/*
+ * caw_call behind its public face: reference count, sends and ends from any
+ * thread, deadline, and the turn in which its news reach user code. What a
+ * server's and a client's call do differently is in their call_class.
+ */
+#ifndef CONN_CALL_H
+#define CONN_CALL_H
+
+#include "base/arena.h"
+#include "conn/conn.h"
+#include "rpc/call.h"
+
+#include <caw/call.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+/* Atomic flags of a call. */
+enum {
+  CALL_LOCAL_END = 1,  /* finish or half-close was asked: nothing more is taken */
+  CALL_CANCELLED = 2,  /* cancelled, expired, or lost with its connection */
+  CALL_OVER = 4,       /* on_done is being or has been called */
+  CALL_WANT_DRAIN = 8, /* a send was refused: on_drain is owed */
+  CALL_SENT_ONE = 16,  /* the only message of this side was taken */
+  CALL_ASKED_CANCEL = 32 /* caw_call_cancel came from another thread */
+};
+
+/* What servers' and clients' calls do differently; all but `destroy` on the
+ * loop's thread. */
+typedef struct call_class {
+  size_t size; /* of the struct that begins with the caw_call */
+  bool server;
+  /* News came, or call_wake was called. User code runs here. */
+  void (*dispatch)(caw_call *call);
+  /* Sends a message; 0 or a CAW_E*. */
+  int (*send)(caw_call *call, caw_payload *payload);
+  /* Server: the handler has finished the call. Client: no more requests.
+   * `text` is handed over (caw_free), may be NULL. */
+  void (*end)(caw_call *call, int code, char *text);
+  /* Server: sends the leading headers; 0 or a CAW_E*. */
+  int (*send_headers)(caw_call *call);
+  /* The program cancels, the deadline is over, or a message that was taken
+   * from another thread could not be sent: the call must end with `code`. */
+  void (*abort)(caw_call *call, int code, const char *text);
+  /* Frees what the class added; any thread. */
+  void (*destroy)(caw_call *call);
+} call_class;
+
+/* The first blocks of a call's two arenas are inside it: that of the protocol's
+ * strings, sized for a call with ordinary metadata, and the handler's. */
+#define CALL_PROTOCOL_BLOCK 768
+#define CALL_USER_BLOCK 256
+
+struct caw_call {
+  rpc_call rpc;
+  const call_class *cls;
+  caw_loop *loop;
+  conn *conn; /* NULL when it has none */
+  const caw_method *method;
+  void *data;
+  io_task task; /* dispatch */
+  io_timer timer;
+  bool timed;        /* the timer is in use */
+  uint64_t deadline; /* on the loop's clock, UINT64_MAX: none */
+  size_t send_limit; /* bytes queued before CAW_EAGAIN */
+  uint64_t received, sent; /* messages */
+
+  atomic_uint refs;
+  atomic_uint flags;
+  atomic_size_t queued; /* bytes taken and not yet framed */
+  atomic_uint posted;   /* operations of other threads on their way here */
+  io_post end_post, cancel_post;
+  int end_code;
+  char *end_text;
+
+  caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
+  caw_arena arena;    /* the handler's: caw_call_arena */
+  caw_arena scratch;  /* one streamed message; reset after its callback */
+  alignas(max_align_t) uint8_t protocol_block[CALL_PROTOCOL_BLOCK];
+  alignas(max_align_t) uint8_t user_block[CALL_USER_BLOCK];
+};
+
+/* Allocates a call of a class, zeroed but for what is set here, with one
+ * reference. NULL when memory is out. */
+caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit);
+
+/* Has dispatch called, later in this turn. */
+void call_wake(caw_call *call);
+
+/* Sets the deadline: `abort` is called when it is over. 0 or CAW_ENOMEM. */
+int call_set_deadline(caw_call *call, uint64_t at);
+
+/* Takes the news; subtracts what was sent. True in *drain when on_drain is
+ * due. */
+unsigned call_take_news(caw_call *call, bool *drain);
+
+/* The last step on the loop, after user code was told: leaves the connection,
+ * stops the timer, gives the loop's reference back. */
+void call_release(caw_call *call);
+
+static inline bool call_has(const caw_call *call, unsigned flags) {
+  return atomic_load_explicit(&call->flags, memory_order_acquire) & flags;
+}
+/* Sets flags and returns those that were set before. */
+static inline unsigned call_set(caw_call *call, unsigned flags) {
+  return atomic_fetch_or_explicit(&call->flags, flags, memory_order_acq_rel);
+}
+
+/* The call that an rpc_call is the beginning of. */
+static inline caw_call *call_of(rpc_call *rpc) {
+  return (caw_call *)(void *)rpc;
+}
+
+/* Does this side send one message only? */
+static inline bool call_sends_one(const caw_call *call) {
+  caw_call_kind k = call->method->kind;
+  return k == CAW_UNARY || k == (call->cls->server ? CAW_CLIENT_STREAM : CAW_SERVER_STREAM);
+}
+
+/* Does the peer? */
+static inline bool call_receives_one(const caw_call *call) {
+  caw_call_kind k = call->method->kind;
+  return k == CAW_UNARY || k == (call->cls->server ? CAW_SERVER_STREAM : CAW_CLIENT_STREAM);
+}
+
+/* The type of the messages that come. */
+static inline const caw_type *call_in_type(const caw_call *call) {
+  return call->cls->server ? call->method->request : call->method->response;
+}
+
+/* Decodes bytes of that type into a zeroed message in `arena`. Returns 0, or
+ * the gRPC code to end the call with and a static text. */
+int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
+                const char **why);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * One connection: a socket, the HTTP/2 session on it and its calls. It turns
+ * readable bytes into news for calls, and the session's output into one write
+ * per turn of the loop. Who accepts or opens connections, and what calls mean,
+ * is the owner's business (src/server, src/client).
+ */
+#ifndef CONN_CONN_H
+#define CONN_CONN_H
+
+#include "io/loop.h"
+#include "io/socket.h"
+#include "rpc/call.h"
+
+#include <caw/call.h>
+
+typedef struct conn conn;
+
+/* What the owner of a connection hears; loop's thread, internal code only. */
+typedef struct conn_events {
+  /* Server: a stream begins. Returns a new call (call_init done) or NULL to
+   * refuse it. */
+  caw_call *(*on_open)(void *owner, conn *c);
+  /* The peer's SETTINGS came: calls can be made. */
+  void (*on_ready)(void *owner, conn *c);
+  /* The peer takes no more calls here. The connection ends by itself when its
+   * calls are over. */
+  void (*on_goaway)(void *owner, conn *c);
+  /* A call left the connection: another may be opened. */
+  void (*on_capacity)(void *owner, conn *c);
+  /* The connection is over; its calls have been told. `rc` is 0 after an
+   * orderly end, else the CAW_E*; `why` is a text for people, borrowed. Last. */
+  void (*on_closed)(void *owner, conn *c, int rc, const char *why);
+} conn_events;
+
+typedef struct conn_config {
+  h2_config h2;
+  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there */
+} conn_config;
+
+struct conn {
+  caw_loop *loop;
+  io_socket *socket; /* NULL once closed */
+  rpc_session rpc;
+  const conn_events *events;
+  void *owner;
+  list node;         /* the owner's */
+  io_task flush;     /* writes what the session has */
+  io_timer deadline; /* ready_timeout; later the steps of draining */
+  unsigned refs;     /* loop's thread: the owner's until on_closed, one per call */
+  unsigned live;     /* calls whose on_done has not been called */
+  unsigned max_live; /* server: beyond, streams are refused */
+  bool connected;    /* TCP is there */
+  bool blocked;      /* the kernel takes no more; on_writable comes */
+  bool draining;     /* ends when the last call has */
+  bool goaway_final; /* the second GOAWAY of a drain was sent */
+  int failure;       /* why it ends once its output is flushed, or 0 */
+};
+
+/* Opens a connection to `address`. 0 or the error of io_socket_connect. */
+int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
+                 const conn_events *events, void *owner);
+
+/* Takes over an accepted descriptor; on error it is closed. */
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
+               const conn_events *events, void *owner);
+
+/* Writes what the session has, at the end of this turn. */
+void conn_flush_later(conn *c);
+
+/* Ends the connection when its calls are over, telling the peer: a server by
+ * GOAWAY in two steps (RFC 9113 6.8), a client at once. */
+void conn_drain(conn *c);
+
+/* Ends it now: calls are closed, on_closed is called inside. */
+void conn_close(conn *c, int rc, const char *why);
+
+/* The memory of the connection, for calls that outlive its socket. */
+void conn_ref(conn *c);
+void conn_unref(conn *c);
+
+/* A call joins: it holds the connection's memory until conn_leave. */
+void conn_join(conn *c, caw_call *call);
+void conn_leave(caw_call *call);
+
+/* The peer's address as text. */
+caw_str conn_peer(const conn *c);
+
+#endif

@@ -1,0 +1,168 @@
+/* The state machine of a call, and what both sides share. */
+#include "rpc/call.h"
+
+#include "rpc/state.h"
+#include "rpc/wire.h"
+
+#include <assert.h>
+
+/* Which states may follow which: a bit per state. */
+#define BIT(state) (1u << (state))
+static const unsigned legal[] = {
+    [RPC_IDLE] = BIT(RPC_OPEN) | BIT(RPC_DONE),
+    [RPC_OPEN] = BIT(RPC_HALF_CLOSED_LOCAL) | BIT(RPC_HALF_CLOSED_REMOTE) | BIT(RPC_CLOSING) |
+                 BIT(RPC_DONE),
+    [RPC_HALF_CLOSED_LOCAL] = BIT(RPC_CLOSING) | BIT(RPC_DONE),
+    [RPC_HALF_CLOSED_REMOTE] = BIT(RPC_CLOSING) | BIT(RPC_DONE),
+    [RPC_CLOSING] = BIT(RPC_DONE),
+    [RPC_DONE] = BIT(RPC_IDLE), /* rpc_call_rewind */
+};
+
+void call_set_state(rpc_call *c, rpc_state state) {
+  assert(legal[c->state] & BIT(state));
+  c->state = state;
+}
+
+void call_note(rpc_call *c, unsigned news) {
+  c->news |= news;
+  if (c->session) c->session->events->on_event(c->session->ctx, c);
+}
+
+void call_local_end(rpc_call *c) {
+  if (c->state == RPC_OPEN)
+    call_set_state(c, RPC_HALF_CLOSED_LOCAL);
+  else if (c->state == RPC_HALF_CLOSED_REMOTE)
+    call_set_state(c, RPC_CLOSING);
+}
+
+void call_remote_end(rpc_call *c) {
+  c->remote_ended = true;
+  if (c->state == RPC_OPEN)
+    call_set_state(c, RPC_HALF_CLOSED_REMOTE);
+  else if (c->state == RPC_HALF_CLOSED_LOCAL)
+    call_set_state(c, RPC_CLOSING);
+}
+
+void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
+  memset(c, 0, sizeof(*c));
+  list_init(&c->node);
+  c->server = server;
+  c->arena = arena;
+  c->in.limit = limit;
+  c->timeout = UINT64_MAX;
+}
+
+void rpc_call_finish(rpc_call *c) {
+  assert(!c->stream);
+  rpc_deframer_finish(&c->in);
+}
+
+void rpc_call_rewind(rpc_call *c) {
+  caw_arena *arena = c->arena;
+  size_t limit = c->in.limit;
+  bool paused = c->paused;
+  assert(!c->server && !c->stream);
+  rpc_deframer_finish(&c->in);
+  rpc_call_init(c, false, arena, limit);
+  c->paused = paused;
+}
+
+unsigned rpc_call_take_news(rpc_call *c) {
+  unsigned news = c->news;
+  c->news = 0;
+  return news;
+}
+
+int call_check_sending(const rpc_call *c) {
+  if (!c->stream) return CAW_ECLOSED;
+  return c->state == RPC_OPEN || c->state == RPC_HALF_CLOSED_REMOTE ? 0 : CAW_ESTATE;
+}
+
+int rpc_call_send(rpc_call *c, caw_payload *payload, const rpc_metadata *headers) {
+  int rc = call_check_sending(c);
+  if (!rc && c->server) rc = rpc_call_send_headers(c, headers);
+  return rc ? rc : h2_send(c->session->h2, c->stream, rpc_payload_slice(payload));
+}
+
+int rpc_call_half_close(rpc_call *c) {
+  int rc = call_check_sending(c);
+  if (!rc) rc = h2_finish(c->session->h2, c->stream, NULL, 0);
+  if (!rc) call_local_end(c);
+  return rc;
+}
+
+void rpc_call_reset(rpc_call *c, uint32_t h2_code) {
+  if (!c->stream || c->state == RPC_DONE) return;
+  if (c->state != RPC_CLOSING) call_set_state(c, RPC_CLOSING);
+  if (h2_reset(c->session->h2, c->stream, h2_code)) c->out_of_memory = true;
+}
+
+/* ---- Receiving messages ---- */
+
+rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m) {
+  m->code = CAW_INTERNAL;
+  m->why = "";
+  if (c->out_of_memory) {
+    m->code = CAW_RESOURCE_EXHAUSTED;
+    m->why = "out of memory";
+    return RPC_NEXT_ERROR;
+  }
+  switch (rpc_deframer_peek(&c->in, &m->data, &m->len)) {
+  case RPC_FRAME_MESSAGE:
+    return RPC_NEXT_MESSAGE;
+  case RPC_FRAME_NONE:
+    return c->remote_ended ? RPC_NEXT_END : RPC_NEXT_NOTHING;
+  case RPC_FRAME_PARTIAL:
+    m->why = "the stream ended inside a message";
+    return c->remote_ended ? RPC_NEXT_ERROR : RPC_NEXT_NOTHING;
+  case RPC_FRAME_COMPRESSED:
+    m->why = "a message is marked compressed, but no encoding was declared";
+    return RPC_NEXT_ERROR;
+  case RPC_FRAME_BAD_FLAG:
+    m->why = "a message begins with an unknown flag";
+    return RPC_NEXT_ERROR;
+  case RPC_FRAME_TOO_BIG:
+    m->code = CAW_RESOURCE_EXHAUSTED;
+    m->why = "a message is larger than the receiver's limit";
+    return RPC_NEXT_ERROR;
+  }
+  return RPC_NEXT_ERROR;
+}
+
+/* Window is given back while the reader waits for bytes: a message is missing
+ * or incomplete. Otherwise it is held, so that the peer stops. */
+static void give_window(rpc_call *c) {
+  if (!c->held || c->paused || !c->stream) return;
+  rpc_message m;
+  if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) return;
+  if (h2_consume(c->session->h2, c->stream, c->held)) c->out_of_memory = true;
+  c->held = 0;
+}
+
+void rpc_call_take(rpc_call *c) {
+  rpc_deframer_skip(&c->in);
+}
+
+void rpc_call_consumed(rpc_call *c) {
+  rpc_deframer_release(&c->in);
+  give_window(c);
+}
+
+void rpc_call_pause(rpc_call *c, bool paused) {
+  c->paused = paused;
+  give_window(c);
+}
+
+/* ---- Notes from the session ---- */
+
+void call_closed(rpc_call *c, uint32_t code, bool remote) {
+  c->close_code = code;
+  c->close_remote = remote;
+  c->stream = NULL;
+  call_set_state(c, RPC_DONE);
+  if (!c->server) call_decide(c);
+  call_note(c, RPC_NEWS_CLOSED);
+  list_remove(&c->node);
+  c->session->count--;
+  c->session = NULL;
+}

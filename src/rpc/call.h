@@ -1,0 +1,180 @@
+/*
+ * One call as the gRPC protocol sees it, on either side: header sets, message
+ * framing, trailers, status. It stands between an HTTP/2 session, whose events
+ * it takes as notes, and an owner, who takes the notes when the session has
+ * returned. No I/O, no clock, no thread, no message types.
+ *
+ * The owner learns by session->events.on_event that a call has news, and asks
+ * with rpc_call_* for what they are. User code never runs below this line.
+ */
+#ifndef RPC_CALL_H
+#define RPC_CALL_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "h2/h2.h"
+#include "rpc/deframe.h"
+#include "rpc/metadata.h"
+#include "rpc/payload.h"
+
+#include <caw/status.h>
+
+typedef struct rpc_session rpc_session;
+typedef struct rpc_call rpc_call;
+
+/* The life of a call (RFC 9113 5.1, seen from gRPC). */
+typedef enum rpc_state {
+  RPC_IDLE,               /* no stream yet */
+  RPC_OPEN,               /* both sides may send */
+  RPC_HALF_CLOSED_LOCAL,  /* our last message or trailers are queued */
+  RPC_HALF_CLOSED_REMOTE, /* the peer has ended */
+  RPC_CLOSING,            /* both ended, or reset: the stream is being closed */
+  RPC_DONE                /* the stream is gone; the last state */
+} rpc_state;
+
+/* News, as bits. */
+enum {
+  RPC_NEWS_HEADERS = 1,  /* leading metadata complete (server: the request) */
+  RPC_NEWS_DATA = 2,     /* message bytes came, or the peer ended */
+  RPC_NEWS_SENT = 4,     /* payload left the queue: see rpc_call.sent_bytes */
+  RPC_NEWS_CLOSED = 8    /* the stream is gone */
+};
+
+struct rpc_call {
+  rpc_session *session; /* NULL before and after the stream */
+  h2_stream *stream;    /* NULL before and after the stream */
+  list node;            /* in session->calls */
+  rpc_state state;
+  bool server;
+  bool headers_sent;     /* server: the response's leading fields */
+  bool headers_received; /* the leading header block is complete */
+  bool remote_ended;     /* END_STREAM came */
+  bool paused;           /* give no window back */
+  bool out_of_memory;    /* a note was lost */
+  bool bad_metadata;     /* base64 of a "-bin" value was malformed */
+  bool dropped_fields;   /* header fields beyond the soft limit */
+  bool grpc_content;     /* content-type is gRPC */
+  bool has_status;       /* client: grpc-status came */
+  bool status_final;     /* client: `status` is decided */
+  unsigned news;         /* bits since rpc_call_take_news */
+  unsigned http_status;  /* client: :status */
+  uint32_t close_code;   /* why the stream was closed, HTTP/2 */
+  bool close_remote;     /* the peer reset it */
+  size_t held;           /* received bytes whose window is kept back */
+  size_t sent_bytes;     /* payload framed since rpc_call_take_news */
+
+  caw_arena *arena;      /* the owner's; metadata and status texts go there */
+  rpc_deframer in;
+  rpc_metadata headers, trailers; /* received */
+  caw_status status;              /* client: the outcome */
+
+  /* The request's own fields, on a server. */
+  caw_str method, scheme, path, authority, te, encoding, subtype;
+  caw_str raw_timeout;
+  uint64_t timeout; /* grpc-timeout, nanoseconds; UINT64_MAX: none */
+};
+
+/* Prepares a call. `arena` outlives it; `limit` is the largest message. */
+void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit);
+
+/* Frees what the call holds. Its stream must be gone (RPC_DONE or RPC_IDLE). */
+void rpc_call_finish(rpc_call *c);
+
+/* Makes a client's call ready to be opened once more on another session. */
+void rpc_call_rewind(rpc_call *c);
+
+/* Returns and clears the news. */
+unsigned rpc_call_take_news(rpc_call *c);
+
+/* What a client says when it opens a call. */
+typedef struct rpc_request {
+  caw_str scheme, authority, path, user_agent;
+  uint64_t timeout; /* nanoseconds from now; UINT64_MAX: none */
+  const caw_metadata *metadata;
+} rpc_request;
+
+/* Client: opens the call. 0, CAW_ENOMEM, CAW_EAGAIN, CAW_ECLOSED as h2_request. */
+int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request);
+
+/* Queues a message. On a server, sends the leading headers first. Returns 0,
+ * CAW_ESTATE (our side has ended), CAW_ECLOSED (no stream), CAW_ENOMEM. */
+int rpc_call_send(rpc_call *c, caw_payload *payload, const rpc_metadata *headers);
+
+/* Server: sends the leading headers; nothing when they are sent. */
+int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers);
+
+/* Client: no more messages. 0, CAW_ESTATE, CAW_ECLOSED, CAW_ENOMEM. */
+int rpc_call_half_close(rpc_call *c);
+
+/* Server: ends the call with a status and trailers, in one header block when
+ * nothing was sent before. 0, CAW_ESTATE, CAW_ECLOSED, CAW_ENOMEM. */
+int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *headers,
+                 const rpc_metadata *trailers);
+
+/* Resets the stream with an HTTP/2 code; RPC_NEWS_CLOSED follows. */
+void rpc_call_reset(rpc_call *c, uint32_t h2_code);
+
+/* Server, after RPC_NEWS_HEADERS: is the request acceptable? Returns 0, or the
+ * gRPC code with the text in *why; *http is the :status to answer with. */
+int rpc_call_check_request(const rpc_call *c, caw_str *why, unsigned *http);
+
+/* Server: refuses a request with this :status (200 for gRPC's own errors). */
+int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message);
+
+/* What stands next in the stream of messages. */
+typedef enum rpc_next {
+  RPC_NEXT_NOTHING, /* wait */
+  RPC_NEXT_MESSAGE, /* *data, *len */
+  RPC_NEXT_END,     /* the peer has ended, nothing is left */
+  RPC_NEXT_ERROR    /* broken: *code and *why */
+} rpc_next;
+
+typedef struct rpc_message {
+  const uint8_t *data;
+  size_t len;
+  int code;        /* of RPC_NEXT_ERROR: gRPC's */
+  const char *why; /* of RPC_NEXT_ERROR: static text */
+} rpc_message;
+
+/* Looks at the next message without taking it. */
+rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
+/* Takes the message that peek showed; its bytes stay until rpc_call_consumed. */
+void rpc_call_take(rpc_call *c);
+/* The taken messages are not needed any more: frees their room, and gives
+ * window back when nothing more waits. */
+void rpc_call_consumed(rpc_call *c);
+/* Stops or goes on giving window back. */
+void rpc_call_pause(rpc_call *c, bool paused);
+
+/* ---- Session: an HTTP/2 session and its calls ---- */
+
+typedef struct rpc_session_events {
+  /* Server: a stream begins. Returns a call prepared by rpc_call_init, or
+   * NULL to refuse the stream. */
+  rpc_call *(*on_open)(void *ctx);
+  /* The call has news. Called at each; cheap notes only. */
+  void (*on_event)(void *ctx, rpc_call *call);
+  /* The peer's first SETTINGS came. */
+  void (*on_ready)(void *ctx);
+  /* The peer wants no more calls here. */
+  void (*on_goaway)(void *ctx, uint32_t code, caw_str debug);
+  void (*on_ping_ack)(void *ctx, uint64_t opaque);
+} rpc_session_events;
+
+struct rpc_session {
+  h2_session *h2;
+  const rpc_session_events *events;
+  void *ctx;
+  list calls; /* those with a stream */
+  size_t count;
+  bool ready, goaway;
+};
+
+/* Makes the HTTP/2 session in *s. `events` outlives it. 0 or CAW_ENOMEM. */
+int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
+                     const rpc_session_events *events, void *ctx);
+
+/* Ends it: every call that is left is closed first, its owner told. */
+void rpc_session_finish(rpc_session *s);
+
+#endif

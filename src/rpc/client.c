@@ -1,0 +1,97 @@
+/* The client's half of a call: requests written, responses read, and the
+ * decision what the outcome was. */
+#include "rpc/call.h"
+#include "rpc/state.h"
+#include "rpc/wire.h"
+
+int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
+  char timeout[RPC_TIMEOUT_ROOM];
+  fields f;
+  fields_init(&f, c->arena, 8 + request->metadata->len);
+  fields_add(&f, ":method", caw_str_from("POST"));
+  fields_add(&f, ":scheme", request->scheme);
+  fields_add(&f, ":path", request->path);
+  fields_add(&f, ":authority", request->authority);
+  if (request->timeout != UINT64_MAX)
+    fields_add(&f, "grpc-timeout",
+               caw_str_of(timeout, rpc_timeout_format(timeout, request->timeout)));
+  fields_add(&f, "te", caw_str_from("trailers"));
+  fields_add(&f, "content-type", caw_str_from("application/grpc"));
+  fields_add(&f, "user-agent", request->user_agent);
+  fields_add_metadata(&f, request->metadata);
+  if (f.failed) return CAW_ENOMEM;
+  h2_stream *stream;
+  int rc = h2_request(s->h2, f.list, f.len, c, &stream);
+  if (!rc) call_join(c, s, stream);
+  return rc;
+}
+
+static unsigned parse_number(caw_str text, size_t digits, unsigned otherwise) {
+  unsigned n = 0;
+  if (!text.len || text.len > digits) return otherwise;
+  for (size_t i = 0; i < text.len; i++) {
+    if (text.data[i] < '0' || text.data[i] > '9') return otherwise;
+    n = n * 10 + (unsigned)(text.data[i] - '0');
+  }
+  return n;
+}
+
+bool call_response_field(rpc_call *c, caw_str name, caw_str value) {
+  if (caw_str_is(name, ":status")) {
+    c->http_status = parse_number(value, 3, 0);
+  } else if (caw_str_is(name, "content-type")) {
+    caw_str subtype;
+    if (!c->headers_received) c->grpc_content = rpc_content_type(value, &subtype);
+  } else if (caw_str_is(name, "grpc-encoding")) {
+    c->encoding = caw_arena_dup(c->arena, value);
+  } else if (caw_str_is(name, "grpc-status")) {
+    unsigned code = parse_number(value, 9, CAW_UNKNOWN);
+    c->status.code = code <= CAW_UNAUTHENTICATED ? (int)code : CAW_UNKNOWN;
+    c->has_status = true;
+  } else if (caw_str_is(name, "grpc-message")) {
+    c->status.message = rpc_percent_decode(c->arena, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+static void decide(rpc_call *c, int code, const char *message) {
+  c->status.code = code;
+  c->status.message = caw_str_from(message);
+}
+
+/* The status of a response that has no grpc-status (PROTOCOL-HTTP2.md and
+ * http-grpc-status-mapping.md). */
+static void synthesize(rpc_call *c) {
+  caw_str text = {NULL, 0};
+  if (!c->remote_ended) {
+    text = caw_arena_printf(c->arena, "the stream was reset: %s", rpc_h2_code_name(c->close_code));
+    c->status.code = rpc_code_from_h2(c->close_code);
+  } else if (c->http_status != 200) {
+    text = caw_arena_printf(c->arena, "the server answered with HTTP status %u", c->http_status);
+    c->status.code = rpc_code_from_http(c->http_status);
+  } else {
+    text = caw_str_from("the server ended the call without a status");
+    c->status.code = CAW_UNKNOWN;
+  }
+  c->status.message = text;
+}
+
+void call_decide(rpc_call *c) {
+  if (c->status_final) return;
+  c->status_final = true;
+  if (c->out_of_memory) {
+    decide(c, CAW_RESOURCE_EXHAUSTED, "out of memory");
+  } else if (c->dropped_fields) {
+    decide(c, CAW_RESOURCE_EXHAUSTED, "the response's metadata is larger than the limit");
+  } else if (c->remote_ended && c->has_status) {
+    /* What the server said, unless what it sent cannot be read. */
+    if (c->status.code == CAW_OK && c->bad_metadata)
+      decide(c, CAW_INTERNAL, "a binary metadata value is not base64");
+  } else if (c->remote_ended && c->http_status == 200 && !c->grpc_content) {
+    decide(c, CAW_UNKNOWN, "the answer's content-type does not begin with application/grpc");
+  } else {
+    synthesize(c);
+  }
+}

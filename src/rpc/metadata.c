@@ -1,0 +1,90 @@
+/* The metadata lists of metadata.h, and the look-ups of caw/metadata.h. */
+#include "rpc/metadata.h"
+
+#include "rpc/wire.h"
+
+#include <caw/status.h>
+
+/* The new entry's place; its array doubles within the arena. The list shows
+ * its entries as const to programs, but they are ours. */
+static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
+  if (m->list.len == m->room) {
+    size_t room = m->room ? m->room * 2 : 8;
+    caw_metadata_entry *entries = caw_arena_calloc(arena, room, sizeof(*entries));
+    if (!entries) return NULL;
+    if (m->list.len) memcpy(entries, m->list.entries, m->list.len * sizeof(*entries));
+    m->list.entries = entries;
+    m->room = room;
+  }
+  return (caw_metadata_entry *)&m->list.entries[m->list.len];
+}
+
+int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
+  caw_metadata_entry *e = append(m, arena);
+  if (!e) return CAW_ENOMEM;
+  e->key = caw_arena_dup(arena, key);
+  e->value = caw_arena_dup(arena, value);
+  if (!e->key.data || !e->value.data) return CAW_ENOMEM;
+  m->list.len++;
+  return 0;
+}
+
+static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value) {
+  for (;;) {
+    const char *comma = value.len ? memchr(value.data, ',', value.len) : NULL;
+    caw_str one = {value.data, comma ? (size_t)(comma - value.data) : value.len};
+    caw_metadata_entry *e = append(m, arena);
+    if (!e) return CAW_ENOMEM;
+    int rc = rpc_base64_decode(arena, one, &e->value);
+    if (rc) return rc;
+    e->key = caw_arena_dup(arena, name);
+    if (!e->key.data) return CAW_ENOMEM;
+    m->list.len++;
+    if (!comma) return 0;
+    value.len -= one.len + 1;
+    value.data = comma + 1;
+  }
+}
+
+int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value) {
+  if (rpc_key_reserved(name) && !caw_str_is(name, "user-agent")) return 0;
+  if (rpc_key_binary(name)) return add_binary(m, arena, name, value);
+  /* Legal in HTTP, not in gRPC: thrown away, as the protocol document permits,
+   * so that a program may send back whatever it was given. */
+  if (!rpc_key_valid(name) || !rpc_ascii_value_valid(value)) return 0;
+  return rpc_metadata_add(m, arena, name, value);
+}
+
+int rpc_metadata_check(caw_str key, caw_str value) {
+  if (!rpc_key_valid(key) || rpc_key_reserved(key)) return CAW_EINVAL;
+  if (value.len && !value.data) return CAW_EINVAL;
+  return rpc_key_binary(key) || rpc_ascii_value_valid(value) ? 0 : CAW_EINVAL;
+}
+
+caw_str rpc_metadata_wire_value(caw_arena *arena, const caw_metadata_entry *entry) {
+  if (!rpc_key_binary(entry->key)) return entry->value;
+  buf encoded = {0};
+  caw_str out = {NULL, 0};
+  if (!rpc_base64_encode(&encoded, entry->value))
+    out = caw_arena_dup(arena, caw_str_of((const char *)encoded.data, encoded.len));
+  buf_finish(&encoded);
+  return out;
+}
+
+bool caw_metadata_find(const caw_metadata *metadata, const char *key, size_t *at, caw_str *value) {
+  for (; *at < metadata->len; ++*at) {
+    const caw_metadata_entry *e = &metadata->entries[*at];
+    if (!caw_str_is(e->key, key)) continue;
+    *value = e->value;
+    ++*at;
+    return true;
+  }
+  return false;
+}
+
+caw_str caw_metadata_get(const caw_metadata *metadata, const char *key) {
+  caw_str value = {NULL, 0};
+  size_t at = 0;
+  caw_metadata_find(metadata, key, &at, &value);
+  return value;
+}

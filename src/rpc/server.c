@@ -1,0 +1,174 @@
+/* The server's half of a call: requests read, responses written. */
+#include "rpc/call.h"
+#include "rpc/state.h"
+#include "rpc/wire.h"
+
+#include <stdio.h>
+
+static const caw_str content_grpc = CAW_STR("application/grpc");
+static const caw_str content_proto = CAW_STR("application/grpc+proto");
+static const caw_str identity = CAW_STR("identity");
+
+/* Keeps a copy of the value. An empty one keeps a pointer, so that "came
+ * empty" differs from "did not come". */
+static void keep(rpc_call *c, caw_str *to, caw_str value) {
+  *to = caw_arena_dup(c->arena, value);
+  if (!to->data) c->out_of_memory = true;
+}
+
+bool call_request_field(rpc_call *c, caw_str name, caw_str value) {
+  static const struct {
+    caw_str name;
+    size_t offset;
+  } known[] = {
+      {CAW_STR(":path"), offsetof(rpc_call, path)},
+      {CAW_STR(":method"), offsetof(rpc_call, method)},
+      {CAW_STR(":authority"), offsetof(rpc_call, authority)},
+      {CAW_STR(":scheme"), offsetof(rpc_call, scheme)},
+      {CAW_STR("te"), offsetof(rpc_call, te)},
+      {CAW_STR("grpc-timeout"), offsetof(rpc_call, raw_timeout)},
+      {CAW_STR("grpc-encoding"), offsetof(rpc_call, encoding)},
+  };
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    if (!caw_str_eq(name, known[i].name)) continue;
+    keep(c, (caw_str *)(void *)((char *)c + known[i].offset), value);
+    return true;
+  }
+  if (caw_str_is(name, "content-type")) {
+    caw_str subtype;
+    c->grpc_content = rpc_content_type(value, &subtype);
+    if (c->grpc_content) keep(c, &c->subtype, subtype);
+    return true;
+  }
+  if (caw_str_is(name, "host") && !c->authority.data) {
+    /* RFC 9113 8.3.1: requests that came through HTTP/1.1. */
+    keep(c, &c->authority, value);
+    return true;
+  }
+  return false;
+}
+
+/* "/Service/Method": two parts, neither empty. */
+static bool path_well_formed(caw_str path) {
+  if (path.len < 4 || path.data[0] != '/') return false;
+  const char *second = memchr(path.data + 1, '/', path.len - 1);
+  if (!second) return false;
+  size_t at = (size_t)(second - path.data);
+  return at > 1 && at + 1 < path.len && !memchr(second + 1, '/', path.len - at - 1);
+}
+
+int rpc_call_check_request(const rpc_call *c, caw_str *why, unsigned *http) {
+  *http = 200;
+  *why = (caw_str){NULL, 0};
+  if (c->out_of_memory) {
+    *why = caw_str_from("the server is out of memory");
+    return CAW_RESOURCE_EXHAUSTED;
+  }
+  if (!caw_str_is(c->method, "POST")) {
+    *http = 405;
+    *why = caw_str_from("gRPC requests use the method POST");
+    return CAW_INTERNAL;
+  }
+  if (!c->grpc_content) {
+    *http = 415;
+    *why = caw_str_from("the content-type does not begin with application/grpc");
+    return CAW_INTERNAL;
+  }
+  if (c->te.data && !caw_str_is(c->te, "trailers")) {
+    *http = 400;
+    *why = caw_str_from("the field te says something else than trailers");
+    return CAW_INTERNAL;
+  }
+  if (c->dropped_fields) {
+    *why = caw_str_from("the request's metadata is larger than the server's limit");
+    return CAW_RESOURCE_EXHAUSTED;
+  }
+  if (c->bad_metadata) {
+    *why = caw_str_from("a binary metadata value is not base64");
+    return CAW_INTERNAL;
+  }
+  uint64_t timeout;
+  if (c->raw_timeout.data && rpc_timeout_parse(&timeout, c->raw_timeout)) {
+    *why = caw_str_from("malformed grpc-timeout: 1 to 8 digits and one of H M S m u n");
+    return CAW_INTERNAL;
+  }
+  if (!path_well_formed(c->path)) {
+    *why = caw_str_from("malformed method name: it must be /Service/Method");
+    return CAW_UNIMPLEMENTED;
+  }
+  if (c->encoding.len && !caw_str_eq(c->encoding, identity)) {
+    *why = caw_str_from("the request's grpc-encoding is not supported; use identity");
+    return CAW_UNIMPLEMENTED;
+  }
+  return 0;
+}
+
+static caw_str content_type(const rpc_call *c) {
+  return caw_str_is(c->subtype, "proto") ? content_proto : content_grpc;
+}
+
+/* Fields of the leading block; `http` is the :status. */
+static void add_leading(rpc_call *c, fields *f, unsigned http) {
+  caw_str status = http == 200 ? caw_str_from("200") : caw_arena_printf(c->arena, "%u", http);
+  fields_add(f, ":status", status);
+  fields_add(f, "content-type", content_type(c));
+}
+
+int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
+  if (c->headers_sent) return 0;
+  int rc = call_check_sending(c);
+  if (rc) return rc;
+  fields f;
+  fields_init(&f, c->arena, 2 + (headers ? headers->list.len : 0));
+  add_leading(c, &f, 200);
+  if (headers) fields_add_metadata(&f, &headers->list);
+  if (f.failed) return CAW_ENOMEM;
+  rc = h2_respond(c->session->h2, c->stream, f.list, f.len);
+  if (!rc) c->headers_sent = true;
+  return rc;
+}
+
+/* The status as it travels, in the call's arena. */
+static caw_str encode_message(rpc_call *c, caw_str message) {
+  buf encoded = {0};
+  caw_str out = {NULL, 0};
+  if (!rpc_percent_encode(&encoded, message))
+    out = caw_arena_dup(c->arena, caw_str_of((const char *)encoded.data, encoded.len));
+  buf_finish(&encoded);
+  return out;
+}
+
+static int end(rpc_call *c, unsigned http, int code, caw_str message,
+               const rpc_metadata *trailers) {
+  char number[12];
+  int digits = snprintf(number, sizeof(number), "%d", code);
+  fields f;
+  fields_init(&f, c->arena, 5 + (trailers ? trailers->list.len : 0));
+  if (!c->headers_sent) add_leading(c, &f, http);
+  fields_add(&f, "grpc-status", caw_str_of(number, (size_t)digits));
+  if (message.len) {
+    caw_str text = encode_message(c, message);
+    if (!text.data) f.failed = true;
+    fields_add(&f, "grpc-message", text);
+  }
+  if (c->encoding.len && code == CAW_UNIMPLEMENTED)
+    fields_add(&f, "grpc-accept-encoding", identity);
+  if (trailers) fields_add_metadata(&f, &trailers->list);
+  if (f.failed) return CAW_ENOMEM;
+  int rc = h2_finish(c->session->h2, c->stream, f.list, f.len);
+  if (!rc) call_local_end(c);
+  return rc;
+}
+
+int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *headers,
+                 const rpc_metadata *trailers) {
+  int rc = call_check_sending(c);
+  if (rc) return rc;
+  if (headers && headers->list.len && (rc = rpc_call_send_headers(c, headers))) return rc;
+  return end(c, 200, code, message, trailers);
+}
+
+int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message) {
+  int rc = call_check_sending(c);
+  return rc ? rc : end(c, http, code, message, NULL);
+}

@@ -1,0 +1,55 @@
+/* Private to src/rpc: the state machine of a call and the notes it takes. */
+#ifndef RPC_STATE_H
+#define RPC_STATE_H
+
+#include "rpc/call.h"
+
+/* Moves the call to a state that is legal from the present one (asserted). */
+void call_set_state(rpc_call *c, rpc_state state);
+
+/* The call has a stream now. */
+void call_join(rpc_call *c, rpc_session *s, h2_stream *stream);
+
+/* Adds a bit of news and tells the owner. */
+void call_note(rpc_call *c, unsigned news);
+
+/* May our side still send? 0, CAW_ESTATE (it has ended), CAW_ECLOSED. */
+int call_check_sending(const rpc_call *c);
+
+/* Our side, or the peer's, has ended: the next state. */
+void call_local_end(rpc_call *c);
+void call_remote_end(rpc_call *c);
+
+/* One received header field; see h2_events.on_field. */
+void call_field(rpc_call *c, caw_str name, caw_str value);
+
+/* A header block is complete. */
+void call_headers(rpc_call *c, unsigned flags);
+
+/* The stream is gone. */
+void call_closed(rpc_call *c, uint32_t code, bool remote);
+
+/* Client: reads :status and gRPC's own fields; true when it took the field. */
+bool call_response_field(rpc_call *c, caw_str name, caw_str value);
+
+/* Server: the same for a request. */
+bool call_request_field(rpc_call *c, caw_str name, caw_str value);
+
+/* Client: the response has ended, or the stream is gone: decides the status. */
+void call_decide(rpc_call *c);
+
+/* The fields of a header block that is being put together, in the call's
+ * arena. `failed` when memory ran out. */
+typedef struct fields {
+  h2_field *list;
+  size_t len, room;
+  caw_arena *arena;
+  bool failed;
+} fields;
+
+void fields_init(fields *f, caw_arena *arena, size_t room);
+void fields_add(fields *f, const char *name, caw_str value);
+/* Adds the entries, encoded for the wire. */
+void fields_add_metadata(fields *f, const caw_metadata *m);
+
+#endif
