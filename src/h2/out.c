@@ -1,0 +1,139 @@
+/* The output queue of out.h. */
+#include "h2/out.h"
+
+#include <assert.h>
+#include <caw/alloc.h>
+#include <caw/status.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* The first block serves a connection with a call or two in flight and fits
+ * malloc's thread cache; under load the later ones take many frames each. */
+#define FIRST_BLOCK ((size_t)1000)
+#define LATER_BLOCK ((size_t)16000)
+
+static out_part *part_at(const out *o, size_t i) {
+  return &o->parts[(o->head + i) & (o->room - 1)];
+}
+
+static int grow(out *o) {
+  size_t room = o->room ? o->room * 2 : 8;
+  if (room > SIZE_MAX / sizeof(out_part)) return CAW_ENOMEM;
+  out_part *parts = caw_malloc(room * sizeof(out_part));
+  if (!parts) return CAW_ENOMEM;
+  for (size_t i = 0; i < o->len; i++) parts[i] = *part_at(o, i);
+  caw_free(o->parts);
+  o->parts = parts;
+  o->head = 0;
+  o->room = room;
+  return 0;
+}
+
+static out_part *push(out *o) {
+  if (o->len == o->room && grow(o)) return NULL;
+  return part_at(o, o->len++);
+}
+
+static bool new_tail(out *o) {
+  size_t room = o->tail ? LATER_BLOCK : FIRST_BLOCK;
+  out_block *b = caw_malloc(sizeof(*b) + room);
+  if (!b) return false;
+  b->used = b->pending = 0;
+  b->room = room;
+  /* A former tail with pending bytes is freed when they are written. */
+  if (o->tail && !o->tail->pending) caw_free(o->tail);
+  o->tail = b;
+  return true;
+}
+
+/* Does the last part end where the tail block continues? */
+static bool extends_last(const out *o) {
+  if (!o->len) return false;
+  const out_part *last = part_at(o, o->len - 1);
+  return last->block == o->tail && last->data + last->len == o->tail->bytes + o->tail->used;
+}
+
+int out_copy(out *o, const void *data, size_t len) {
+  const uint8_t *from = data;
+  while (len) {
+    out_block *b = o->tail;
+    if ((!b || b->used == b->room) && !new_tail(o)) return CAW_ENOMEM;
+    b = o->tail;
+    size_t n = b->room - b->used < len ? b->room - b->used : len;
+    if (extends_last(o)) {
+      part_at(o, o->len - 1)->len += n;
+    } else {
+      out_part *p = push(o);
+      if (!p) return CAW_ENOMEM;
+      *p = (out_part){b->bytes + b->used, n, b, NULL, NULL};
+    }
+    memcpy(b->bytes + b->used, from, n);
+    b->used += n;
+    b->pending += n;
+    o->bytes += n;
+    from += n;
+    len -= n;
+  }
+  return 0;
+}
+
+int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner) {
+  out_part *p = push(o);
+  if (!p) return CAW_ENOMEM;
+  *p = (out_part){data, len, NULL, release, owner};
+  o->bytes += len;
+  return 0;
+}
+
+int out_gather(const out *o, struct iovec *parts, int max) {
+  int n = 0;
+  for (size_t i = 0; i < o->len && n < max; i++, n++) {
+    const out_part *p = part_at(o, i);
+    /* writev does not write through iov_base. */
+    parts[n].iov_base = (void *)(uintptr_t)p->data;
+    parts[n].iov_len = p->len;
+  }
+  return n;
+}
+
+/* `n` bytes at the front of a part are done with. */
+static void part_done(out *o, out_part *p, size_t n) {
+  p->data += n;
+  p->len -= n;
+  o->bytes -= n;
+  out_block *b = p->block;
+  if (b) {
+    b->pending -= n;
+    if (b->pending) return;
+    if (b == o->tail) b->used = 0;
+    else caw_free(b);
+  } else if (!p->len && p->release) {
+    p->release(p->owner);
+  }
+}
+
+void out_written(out *o, size_t len) {
+  assert(len <= o->bytes);
+  while (len && o->len) {
+    out_part *p = part_at(o, 0);
+    size_t n = p->len < len ? p->len : len;
+    len -= n;
+    bool whole = n == p->len;
+    part_done(o, p, n);
+    if (!whole) break;
+    o->head = (o->head + 1) & (o->room - 1);
+    o->len--;
+  }
+  if (!o->len) {
+    /* Most connections are idle most of the time: they keep no block. */
+    caw_free(o->tail);
+    o->tail = NULL;
+  }
+}
+
+void out_finish(out *o) {
+  out_written(o, o->bytes);
+  caw_free(o->tail);
+  caw_free(o->parts);
+  memset(o, 0, sizeof(*o));
+}

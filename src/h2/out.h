@@ -1,0 +1,53 @@
+/*
+ * The bytes of one connection on their way out, in order: small frames copied
+ * into blocks of our own, payload referenced where it lies. It knows nothing of
+ * HTTP/2. Used by the session only.
+ */
+#ifndef H2_OUT_H
+#define H2_OUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct out_block {
+  size_t used, room;
+  size_t pending; /* of `used`, not yet written */
+  uint8_t bytes[];
+} out_block;
+
+/* One part: either copied bytes in `block`, or foreign bytes with a release
+ * function, which may be NULL. */
+typedef struct out_part {
+  const uint8_t *data;
+  size_t len;
+  out_block *block;
+  void (*release)(void *owner);
+  void *owner;
+} out_part;
+
+typedef struct out {
+  out_part *parts; /* a ring; `room` is a power of two, or 0 */
+  size_t head, len, room;
+  out_block *tail; /* the block that the next copy goes to, or NULL */
+  size_t bytes;    /* in all parts */
+} out;
+
+/* Releases what was not written. */
+void out_finish(out *o);
+
+/* Appends a copy. Returns 0 or CAW_ENOMEM; then a part of it may be queued,
+ * and the connection is of no more use. */
+int out_copy(out *o, const void *data, size_t len);
+
+/* Appends `len` > 0 bytes where they lie; `release(owner)` is called once they
+ * are written or dropped. Returns 0, or CAW_ENOMEM and takes nothing. */
+int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner);
+
+/* Describes the first bytes in at most `max` parts; returns their number. */
+int out_gather(const out *o, struct iovec *parts, int max);
+
+/* Drops the first `len` bytes, which must be there. */
+void out_written(out *o, size_t len);
+
+#endif
