@@ -1,0 +1,61 @@
+/* What may stand in metadata (PROTOCOL-HTTP2.md, "Requests"). */
+#include "rpc/wire.h"
+
+static bool starts_with(caw_str s, const char *start) {
+  size_t n = strlen(start);
+  return s.len >= n && memcmp(s.data, start, n) == 0;
+}
+
+bool rpc_key_valid(caw_str key) {
+  for (size_t i = 0; i < key.len; i++) {
+    char c = key.data[i];
+    bool fine =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_' || c == '-' || c == '.';
+    if (!fine) return false;
+  }
+  return key.len > 0;
+}
+
+bool rpc_key_reserved(caw_str key) {
+  static const char *const names[] = {
+      "content-type",     "te",
+      "user-agent",       "host",
+      "connection",       "keep-alive",
+      "proxy-connection", "upgrade",
+      "content-length",   "transfer-encoding",
+  };
+  if (starts_with(key, ":") || starts_with(key, "grpc-")) return true;
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    if (caw_str_is(key, names[i])) return true;
+  return false;
+}
+
+bool rpc_key_binary(caw_str key) {
+  return key.len >= 4 && memcmp(key.data + key.len - 4, "-bin", 4) == 0;
+}
+
+bool rpc_ascii_value_valid(caw_str value) {
+  for (size_t i = 0; i < value.len; i++)
+    if (value.data[i] < 0x20 || value.data[i] > 0x7e) return false;
+  return true;
+}
+
+static char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool rpc_content_type(caw_str value, caw_str *subtype) {
+  static const char grpc[] = "application/grpc";
+  size_t n = sizeof(grpc) - 1;
+  *subtype = caw_str_of(NULL, 0);
+  if (value.len < n) return false;
+  for (size_t i = 0; i < n; i++)
+    if (lower(value.data[i]) != grpc[i]) return false;
+  if (value.len == n || value.data[n] == ';') return true;
+  if (value.data[n] != '+') return false;
+  size_t start = n + 1, end = start;
+  while (end < value.len && value.data[end] != ';') end++;
+  while (end > start && (value.data[end - 1] == ' ' || value.data[end - 1] == '\t')) end--;
+  *subtype = caw_str_of(value.data + start, end - start);
+  return true;
+}
