@@ -5,6 +5,7 @@
 
 int rpc_base64_encode(buf *out, caw_str bytes) {
   static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  if (!bytes.len) return 0;
   if (bytes.len > SIZE_MAX / 2) return CAW_ENOMEM;
   size_t len = bytes.len / 3 * 4 + (bytes.len % 3 ? bytes.len % 3 + 1 : 0);
   int rc = buf_reserve(out, len);
