@@ -152,7 +152,8 @@ int h2_respond(h2_session *s, h2_stream *stream, const h2_field *fields, size_t 
 /*
  * Queues payload, handed over: it is released when it was written or the
  * stream ends, also on error. Small slices are copied into the frame, large
- * ones are sent from where they are. Returns 0, CAW_ENOMEM or CAW_ESTATE.
+ * ones are sent from where they are. Returns 0, CAW_ENOMEM, or CAW_ESTATE
+ * after h2_finish or h2_reset and before h2_respond.
  */
 int h2_send(h2_session *s, h2_stream *stream, slice data);
 
@@ -177,8 +178,11 @@ int h2_consume(h2_session *s, h2_stream *stream, size_t len);
 
 /*
  * Queues GOAWAY. `last_id` UINT32_MAX announces the end without refusing
- * streams on their way (the first step of a graceful end); otherwise give
- * h2_last_id(). `debug` is copied. Returns 0 or CAW_ENOMEM.
+ * streams on their way (the first step of a graceful end; `code` and `debug`
+ * are for the last step only); otherwise give h2_last_id(). Streams of the peer
+ * above `last_id` get on_close with H2_REFUSED_STREAM. `debug` is copied, up to
+ * 8 KiB. Nothing happens once the session has failed: that GOAWAY says why.
+ * Returns 0 or CAW_ENOMEM.
  */
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug);
 
@@ -187,6 +191,15 @@ uint32_t h2_last_id(const h2_session *s);
 
 /* Queues a PING; on_ping_ack gives `opaque` back. Returns 0 or CAW_ENOMEM. */
 int h2_ping(h2_session *s, uint64_t opaque);
+
+/* How many frames came so far that say nothing: PING, SETTINGS, PRIORITY,
+ * WINDOW_UPDATE, empty DATA without END_STREAM, and unknown types. A budget of
+ * them is the caller's, who has a clock. */
+uint64_t h2_noise(const h2_session *s);
+
+/* How many frames other than DATA wait to be framed: answers that the peer
+ * makes us give (acks, RST_STREAM), header blocks, window updates. */
+size_t h2_queued(const h2_session *s);
 
 /* The id of a stream, for logs. */
 uint32_t h2_stream_id(const h2_stream *stream);

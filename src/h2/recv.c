@@ -194,8 +194,14 @@ static int give(h2_session *s, const uint8_t *data, size_t len) {
   return n < 0 ? session_fail(s, (int)n) : 0;
 }
 
-static size_t payload_of(const uint8_t *head) {
-  return (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+/* A frame begins: how long it is, and whether it says anything. */
+static void begin_frame(h2_session *s, const uint8_t *head) {
+  s->payload_left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+  uint8_t type = head[3], flags = head[4];
+  bool empty_data = type == NGHTTP2_DATA && !s->payload_left && !(flags & NGHTTP2_FLAG_END_STREAM);
+  if (empty_data || type == NGHTTP2_PRIORITY || type == NGHTTP2_SETTINGS || type == NGHTTP2_PING ||
+      type == NGHTTP2_WINDOW_UPDATE || type > NGHTTP2_CONTINUATION)
+    s->noise++;
 }
 
 /*
@@ -213,7 +219,7 @@ static int feed(h2_session *s, const uint8_t *data, size_t len) {
       s->payload_left -= n;
       p += n;
     } else if (!s->head_len && left >= FRAME_HEAD) {
-      s->payload_left = payload_of(p);
+      begin_frame(s, p);
       p += FRAME_HEAD;
     } else {
       rc = give(s, start, (size_t)(p - start));
@@ -223,7 +229,7 @@ static int feed(h2_session *s, const uint8_t *data, size_t len) {
       start = p += n;
       if (rc || s->head_len < FRAME_HEAD) continue;
       s->head_len = 0;
-      s->payload_left = payload_of(s->head);
+      begin_frame(s, s->head);
       rc = give(s, s->head, FRAME_HEAD);
     }
   }

@@ -230,6 +230,14 @@ int h2_ping(h2_session *s, uint64_t opaque) {
   return nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, bytes) ? CAW_ENOMEM : 0;
 }
 
+uint64_t h2_noise(const h2_session *s) {
+  return s->noise;
+}
+
+size_t h2_queued(const h2_session *s) {
+  return nghttp2_session_get_outbound_queue_size(s->ng);
+}
+
 uint32_t h2_stream_id(const h2_stream *stream) {
   return stream->id;
 }

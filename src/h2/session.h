@@ -69,6 +69,7 @@ struct h2_session {
   uint8_t head[FRAME_HEAD];
   size_t head_len;
   size_t payload_left; /* of the frame or of the client's preface */
+  uint64_t noise;
   size_t credit;       /* DATA of this h2_recv, for the connection's window */
 
   /* The header block that is being decoded. */

@@ -253,6 +253,39 @@ void rig_forget(rig *r) {
   r->client.log.len = r->server.log.len = 0;
 }
 
+char *rig_frames(const uint8_t *data, size_t len) {
+  static const char *const names[] = {"DATA", "HEADERS", "PRIORITY", "RST",    "SETTINGS",
+                                      "PUSH", "PING",    "GOAWAY",   "WINDOW", "CONTINUATION"};
+  buf b = {0};
+  size_t at = len >= 24 && memcmp(data, "PRI", 3) == 0 ? 24 : 0;
+  while (at < len) {
+    assert_true(len - at >= 9);
+    const uint8_t *h = data + at;
+    size_t n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
+    assert_true(h[3] <= F_CONTINUATION && len - at - 9 >= n);
+    bool ends = h[3] == F_DATA || h[3] == F_HEADERS;
+    buf_printf(&b, "%s %u%s%s%s", names[h[3]], (unsigned)h[7] << 8 | h[8],
+               ends && h[4] & 1 ? " es" : "", h[3] == F_HEADERS && h[4] & 4 ? " eh" : "",
+               !ends && h[4] & 1 ? " ack" : "");
+    if (h[3] == F_DATA) buf_printf(&b, " %zu", n);
+    if (h[3] == F_RST) buf_printf(&b, " %s", code_name(h[12]));
+    if (h[3] == F_GOAWAY) buf_printf(&b, " %u %s", (unsigned)h[11] << 8 | h[12], code_name(h[16]));
+    if (h[3] == F_WINDOW)
+      buf_printf(&b, " +%u",
+                 (unsigned)h[9] << 24 | (unsigned)h[10] << 16 | (unsigned)h[11] << 8 | h[12]);
+    assert_int_equal(buf_append(&b, "\n", 1), 0);
+    at += 9 + n;
+  }
+  assert_int_equal(buf_append(&b, "", 1), 0);
+  return (char *)b.data;
+}
+
+void rig_expect_frames(const rig_end *e, size_t from, const char *text) {
+  char *frames = rig_frames(e->wire.data + from, e->wire.len - from);
+  assert_string_equal(frames, text);
+  caw_free(frames);
+}
+
 /* ---- calls ---- */
 
 static h2_field field(const char *name, const char *value) {

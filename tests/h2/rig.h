@@ -62,6 +62,11 @@ void rig_pump(rig *r);
 /* Takes all output of one end; returns the bytes moved into e->wire. */
 size_t rig_drain(rig_end *e);
 
+/* The frames of bytes that were sent, without the preface, as text: type, stream
+ * id, flags (es, eh, ack), length; one a line, `len` only for DATA. */
+char *rig_frames(const uint8_t *data, size_t len);
+void rig_expect_frames(const rig_end *e, size_t from, const char *text);
+
 /* Feeds bytes in chunks as rig.chunk says; returns the last result. */
 int rig_feed(rig_end *e, const void *data, size_t len, unsigned chunk);
 
