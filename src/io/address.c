@@ -396,3 +396,9 @@ int io_target_parse(io_target *out, caw_str s, bool need_port, const char **why)
   }
   return parse_host(out, s, need_port, why);
 }
+
+void io_address_set_port(io_address *a, uint16_t port) {
+  if (a->u.any.sa_family == AF_INET) ((struct sockaddr_in *)(void *)&a->u)->sin_port = htons(port);
+  else if (a->u.any.sa_family == AF_INET6)
+    ((struct sockaddr_in6 *)(void *)&a->u)->sin6_port = htons(port);
+}

@@ -56,4 +56,7 @@ io_address io_address_ip(const void *bytes, size_t len, uint16_t port);
 /* The port of an IP address, 0 for others. */
 uint16_t io_address_port(const io_address *a);
 
+/* Sets the port of an IP address; nothing happens to others. */
+void io_address_set_port(io_address *a, uint16_t port);
+
 #endif

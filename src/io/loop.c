@@ -437,9 +437,10 @@ int caw_loop_run(caw_loop *loop, caw_loop_mode mode) {
     /* What was queued between the runs goes first, without a look at the
      * descriptors. */
     bool stopped = atomic_exchange(&loop->stop, false);
+    bool queued = !list_empty(&loop->tasks);
     if (!stopped) run_tasks(loop);
     while (!stopped && (mode == CAW_LOOP_ONCE || alive(loop))) {
-      turn(loop, true);
+      turn(loop, mode == CAW_LOOP_DEFAULT || !queued); /* those were the events of ONCE */
       stopped = atomic_exchange(&loop->stop, false) || mode == CAW_LOOP_ONCE;
     }
   }

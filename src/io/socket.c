@@ -159,42 +159,31 @@ static void settle(io_task *task) {
 
 /* --- reading ------------------------------------------------------------- */
 
-static void read_some(io_socket *s) {
-  for (int i = 0; i < READS_PER_EVENT; i++) {
+/* Reads up to `most` buffers. A `broken` connection is read to its end, which
+ * a short read is not. */
+static void read_some(io_socket *s, int most, bool broken) {
+  for (int i = 0; i < most && s->state == SOCKET_OPEN && s->reading; i++) {
     size_t room;
     uint8_t *data = io_scratch(s->watch.loop, &room);
     ssize_t n = recv(s->fd, data, room, 0);
     if (n > 0) {
       s->events->on_read(s->user, data, (size_t)n);
-      if (s->state != SOCKET_OPEN || !s->reading) return;
-      if ((size_t)n < room) return; /* the kernel has no more; no need to ask */
+      if ((size_t)n < room && !broken) return; /* the kernel has no more; no need to ask */
     } else if (n == 0) {
       /* After an error that a write was told, recv only says that it is over. */
       tell_end(s, s->err ? broken_code(s->err) : CAW_EEND);
-      return;
     } else if (errno == EAGAIN) {
       return;
     } else if (errno != EINTR) {
       s->err = errno;
       tell_end(s, broken_code(s->err));
-      return;
     }
   }
 }
 
-/* The connection is broken: what the peer sent before is still read. */
-static void read_rest(io_socket *s) {
-  while (s->state == SOCKET_OPEN && s->reading) {
-    char byte;
-    ssize_t n = recv(s->fd, &byte, 1, MSG_PEEK);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) break; /* no error after all, or it was taken already */
-    read_some(s);
-  }
-}
-
 static void ready_broken(io_socket *s) {
-  if (s->state == SOCKET_OPEN && s->reading) read_rest(s);
+  /* What came before is still read; it is no more than a receive buffer. */
+  read_some(s, INT_MAX, true);
   if (s->state == SOCKET_OPEN && !s->reading) {
     take_error(s, ECONNRESET);
     tell_end(s, broken_code(s->err));
@@ -208,7 +197,7 @@ static void ready_broken(io_socket *s) {
 
 static void ready_open(io_socket *s, int events) {
   if (s->reading) {
-    if (events & UV_READABLE) read_some(s);
+    if (events & UV_READABLE) read_some(s, READS_PER_EVENT, false);
   } else if (s->step < PAUSE_NOTHING && s->state == SOCKET_OPEN &&
              (events & (UV_DISCONNECT | UV_PRIORITIZED))) {
     s->step++;

@@ -36,11 +36,15 @@ static void kit_free(void *p, void *user) {
   free(p);
 }
 
+void kit_allocator_more(long fail_at) {
+  atomic_store(&count, 0);
+  atomic_store(&refuse_at, fail_at);
+}
+
 void kit_allocator(long fail_at) {
   caw_allocator a = {sizeof(a), kit_malloc, kit_realloc, kit_free, NULL};
   atomic_store(&blocks, 0);
-  atomic_store(&count, 0);
-  atomic_store(&refuse_at, fail_at);
+  kit_allocator_more(fail_at);
   assert_int_equal(caw_set_allocator(&a), 0);
 }
 

@@ -19,9 +19,11 @@
 /* Counts Caw's blocks from now on, and fails the `fail_at`-th allocation (1 is
  * the first, 0 none). */
 void kit_allocator(long fail_at);
+/* Fails the `fail_at`-th allocation from now on, and goes on counting blocks. */
+void kit_allocator_more(long fail_at);
 /* Back to the C library's allocator; fails the test when blocks are left. */
 void kit_allocator_done(void);
-/* Was an allocation refused since kit_allocator? */
+/* Was an allocation refused since then? */
 bool kit_refused(void);
 
 /* The threads of this process. */

@@ -44,7 +44,7 @@ static void timers_in_order(void **state) {
   kit_count(loop, &fired, N);
   for (int i = 0; i < N; i++) {
     assert_int_equal(order[i], expected[i]);
-    assert_true(t[i].fired >= t[i].at);              /* never early */
+    assert_true(t[i].fired >= t[i].at);                /* never early */
     assert_true(t[i].fired < t[i].at + 2000 * KIT_MS); /* nor absurdly late */
     io_timer_finish(&t[i].timer);
   }
@@ -509,7 +509,8 @@ static void look_twice(void *arg) {
   times *t = arg;
   t->first = caw_loop_now(t->loop);
   uint64_t until = kit_clock() + 2 * KIT_MS;
-  while (kit_clock() < until) {}
+  while (kit_clock() < until) {
+  }
   t->second = caw_loop_now(t->loop);
 }
 

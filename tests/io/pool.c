@@ -68,7 +68,8 @@ static void bounds(void **state) {
   assert_int_equal(kit_threads(), threads + 2);
   gate_open();
   await(&left, 5);
-  while (io_pool_submit(pool, &jobs[5], pass_gate)) {}
+  while (io_pool_submit(pool, &jobs[5], pass_gate)) {
+  }
   await(&left, 6);
   io_pool_free(pool);
   assert_int_equal(left, 6);
@@ -113,7 +114,8 @@ static io_pool *shared;
 static void *submit_many(void *arg) {
   io_job *jobs = arg;
   for (int i = 0; i < 200; i++)
-    while (io_pool_submit(shared, &jobs[i], pass_gate)) {}
+    while (io_pool_submit(shared, &jobs[i], pass_gate)) {
+    }
   return NULL;
 }
 

@@ -9,15 +9,24 @@ static void known_errors(void **state) {
   static const struct {
     int err, rc;
   } cases[] = {
-      {ENOMEM, CAW_ENOMEM},         {ENOBUFS, CAW_ENOMEM},
-      {EMFILE, CAW_ELIMIT},         {ENFILE, CAW_ELIMIT},
-      {EACCES, CAW_EACCES},         {EPERM, CAW_EACCES},
-      {EADDRINUSE, CAW_EADDRINUSE}, {EADDRNOTAVAIL, CAW_EADDR},
-      {ENOENT, CAW_EADDR},          {ETIMEDOUT, CAW_ETIMEDOUT},
-      {ECONNREFUSED, CAW_ECONN},    {ECONNRESET, CAW_ECONN},
-      {EPIPE, CAW_ECONN},           {ENETUNREACH, CAW_ECONN},
-      {EHOSTUNREACH, CAW_ECONN},    {EINVAL, CAW_EINVAL},
-      {EIO, CAW_ESYS},              {0, CAW_ESYS},
+      {ENOMEM, CAW_ENOMEM},
+      {ENOBUFS, CAW_ENOMEM},
+      {EMFILE, CAW_ELIMIT},
+      {ENFILE, CAW_ELIMIT},
+      {EACCES, CAW_EACCES},
+      {EPERM, CAW_EACCES},
+      {EADDRINUSE, CAW_EADDRINUSE},
+      {EADDRNOTAVAIL, CAW_EADDR},
+      {ENOENT, CAW_EADDR},
+      {ETIMEDOUT, CAW_ETIMEDOUT},
+      {ECONNREFUSED, CAW_ECONN},
+      {ECONNRESET, CAW_ECONN},
+      {EPIPE, CAW_ECONN},
+      {ENETUNREACH, CAW_ECONN},
+      {EHOSTUNREACH, CAW_ECONN},
+      {EINVAL, CAW_EINVAL},
+      {EIO, CAW_ESYS},
+      {0, CAW_ESYS},
   };
   (void)state;
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
