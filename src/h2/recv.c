@@ -73,7 +73,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
   if (name_len == 7 && value_len && value[0] == '1' && !memcmp(name, ":status", 7))
     s->block_informational = true;
   h2_stream *st = stream_of(s, frame->hd.stream_id);
-  if (st && !st->resetting)
+  if (st && !st->ended)
     s->events->on_field(s->ctx, st->user, caw_str_of((const char *)name, name_len),
                         caw_str_of((const char *)value, value_len));
   return 0;
@@ -100,7 +100,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
   (void)flags;
   s->credit += len;
   h2_stream *st = stream_of(s, id);
-  if (st && !st->resetting) s->events->on_data(s->ctx, st->user, data, len);
+  if (st && !st->ended) s->events->on_data(s->ctx, st->user, data, len);
   return 0;
 }
 
@@ -122,7 +122,7 @@ static void on_stream_frame(h2_session *s, const nghttp2_frame *frame) {
     return;
   }
   if (end) st->remote_ended = true;
-  if (st->resetting) return;
+  if (st->ended) return;
   if (frame->hd.type == NGHTTP2_HEADERS) end_of_headers(s, st, end);
   else if (end) s->events->on_end(s->ctx, st->user);
 }
@@ -164,19 +164,18 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
   return 0;
 }
 
+/* nghttp2 closes streams while it reads (the peer's doing) and while it frames
+ * (ours). Only the former is told at once: what is told must depend on the
+ * bytes that came, not on how they were cut. */
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user) {
   h2_session *s = user;
-  (void)ng;
   h2_stream *st = stream_of(s, id);
   if (!st) return 0;
+  nghttp2_session_set_stream_user_data(ng, id, NULL);
   bool remote = st->remote_reset || (code == H2_REFUSED_STREAM && s->goaway_received);
-  if (st->failed) code = H2_INTERNAL_ERROR;
-  if (st->resetting) {
-    code = st->reset_code;
-    remote = false;
-  }
-  nghttp2_session_set_stream_user_data(s->ng, id, NULL);
-  stream_close(s, st, code, remote);
+  if (s->pumping) stream_end(s, st, st->failed ? H2_INTERNAL_ERROR : code, remote);
+  else if (st->ended) stream_close(s, st, st->end_code, st->end_remote);
+  else stream_close(s, st, code, remote);
   return 0;
 }
 

@@ -165,7 +165,7 @@ static int attach(h2_session *s, h2_stream *st) {
 /* Our side of a stream has ended on the wire. A server that has said all tells
  * a client that still sends to stop (RFC 9113 section 8.1). */
 static int on_local_end(h2_session *s, h2_stream *st) {
-  if (s->role != H2_SERVER || st->remote_ended || st->resetting) return 0;
+  if (s->role != H2_SERVER || st->remote_ended || st->ended) return 0;
   if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, (int32_t)st->id, H2_NO_ERROR))
     return (int)callback_failed(s);
   return 0;
@@ -212,7 +212,9 @@ void send_callbacks(nghttp2_session_callbacks *cb) {
 }
 
 int session_pump(h2_session *s) {
+  s->pumping = true;
   int rc = nghttp2_session_send(s->ng);
+  s->pumping = false;
   if (rc == 0) return 0;
   return s->error = CAW_ENOMEM;
 }
@@ -296,7 +298,7 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
 
 int h2_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  if (s->role != H2_SERVER || st->answered || st->resetting) return CAW_ESTATE;
+  if (s->role != H2_SERVER || st->answered || st->ended) return CAW_ESTATE;
   if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_NONE, fields, n)) return CAW_ENOMEM;
   st->answered = true;
   return 0;
@@ -304,7 +306,7 @@ int h2_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
 
 static int check_send(const h2_session *s, const h2_stream *st) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  return st->finished || st->resetting ? CAW_ESTATE : 0;
+  return st->finished || st->ended ? CAW_ESTATE : 0;
 }
 
 /* Payload before the request's HEADERS are framed waits for on_frame_send. */
@@ -349,34 +351,32 @@ int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) 
 
 int h2_reset(h2_session *s, h2_stream *st, uint32_t code) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  if (st->resetting) return 0;
+  if (st->ended) return 0;
   if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, (int32_t)st->id, code)) return CAW_ENOMEM;
-  st->resetting = true;
-  st->reset_code = code;
-  list_push_back(&s->resets, &st->reset);
-  stream_clear(st);
+  stream_end(s, st, code, false);
   return 0;
 }
 
 int h2_consume(h2_session *s, h2_stream *st, size_t len) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  if (st->remote_ended || st->resetting || !len) return 0;
+  if (st->remote_ended || st->ended || !len) return 0;
   return nghttp2_session_consume_stream(s->ng, (int32_t)st->id, len) ? CAW_ENOMEM : 0;
 }
 
-/* on_close for resets whose frames are stuck: behind a full backlog, a peer
- * that lowered its stream limit, or a GOAWAY of ours that ends all. */
-static void close_resets(h2_session *s) {
-  while (!list_empty(&s->resets)) {
-    h2_stream *st = LIST_ENTRY(s->resets.next, h2_stream, reset);
+/* Tells on_close where it is due. nghttp2 may still know the stream, when the
+ * RST_STREAM is stuck: behind a full backlog, a peer that lowered its stream
+ * limit, or a GOAWAY of ours that ends all. */
+static void tell_endings(h2_session *s) {
+  while (!list_empty(&s->endings)) {
+    h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, ending);
     nghttp2_session_set_stream_user_data(s->ng, (int32_t)st->id, NULL);
-    stream_close(s, st, st->reset_code, false);
+    stream_close(s, st, st->end_code, st->end_remote);
   }
 }
 
 int h2_output(h2_session *s, struct iovec *parts, int max) {
   if (s->error == CAW_ENOMEM || (s->out.bytes < BACKLOG && session_pump(s))) return CAW_ENOMEM;
-  close_resets(s);
+  tell_endings(s);
   return out_gather(&s->out, parts, max);
 }
 

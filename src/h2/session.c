@@ -118,7 +118,7 @@ int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
   s->ctx = ctx;
   set_config(&s->config, config);
   list_init(&s->streams);
-  list_init(&s->resets);
+  list_init(&s->endings);
   s->payload_left = role == H2_SERVER ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
   if (make_nghttp2(s) || submit_settings(s)) {
     h2_session_free(s);
@@ -146,7 +146,7 @@ h2_stream *stream_new(h2_session *s) {
   if (!st) return NULL;
   st->queue = st->first;
   st->room = INLINE_SENDS;
-  list_init(&st->reset);
+  list_init(&st->ending);
   list_push_back(&s->streams, &st->node);
   s->open++;
   return st;
@@ -156,7 +156,7 @@ void stream_drop(h2_session *s, h2_stream *st) {
   stream_clear(st);
   if (st->queue != st->first) caw_free(st->queue);
   list_remove(&st->node);
-  list_remove(&st->reset);
+  list_remove(&st->ending);
   s->open--;
   caw_free(st);
 }
@@ -165,6 +165,15 @@ void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
   stream_clear(st);
   s->events->on_close(s->ctx, st->user, code, remote);
   stream_drop(s, st);
+}
+
+void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
+  if (st->ended) return;
+  st->ended = true;
+  st->end_code = code;
+  st->end_remote = remote;
+  list_push_back(&s->endings, &st->ending);
+  stream_clear(st);
 }
 
 int session_fail(h2_session *s, int ng_error) {
@@ -181,7 +190,7 @@ int session_fail(h2_session *s, int ng_error) {
 
 bool h2_want_output(const h2_session *s) {
   if (s->error == CAW_ENOMEM) return false;
-  return s->out.bytes || !list_empty(&s->resets) || nghttp2_session_want_write(s->ng);
+  return s->out.bytes || !list_empty(&s->endings) || nghttp2_session_want_write(s->ng);
 }
 
 bool h2_finished(const h2_session *s) {

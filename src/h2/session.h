@@ -23,16 +23,17 @@ typedef struct h2_hold {
 } h2_hold;
 
 struct h2_stream {
-  list node;  /* in session->streams */
-  list reset; /* in session->resets while h2_reset waits for its end */
+  list node;   /* in session->streams */
+  list ending; /* in session->endings while on_close is due */
   void *user;
   uint32_t id;
-  uint32_t reset_code;
+  uint32_t end_code; /* for that on_close */
+  bool end_remote;
   bool answered;     /* leading fields were given to nghttp2 */
   bool opened;       /* leading fields were framed */
   bool finished;     /* h2_finish was called */
   bool attached;     /* nghttp2 will ask for payload */
-  bool resetting;    /* h2_reset was called */
+  bool ended;        /* reset or closed: nothing but on_close follows */
   bool remote_ended; /* END_STREAM or RST_STREAM came */
   bool remote_reset;
   bool failed; /* our leading or trailing fields could not be framed */
@@ -59,7 +60,7 @@ struct h2_session {
   uint32_t calm_code; /* why a callback ended the connection, or 0 */
 
   list streams;
-  list resets;
+  list endings;
   size_t open; /* length of `streams` */
   uint32_t last_id;
   bool goaway_received, goaway_sent;
@@ -70,13 +71,14 @@ struct h2_session {
   size_t head_len;
   size_t payload_left; /* of the frame or of the client's preface */
   uint64_t noise;
-  size_t credit;       /* DATA of this h2_recv, for the connection's window */
+  size_t credit; /* DATA of this h2_recv, for the connection's window */
 
   /* The header block that is being decoded. */
   size_t block_bytes, block_fields;
   bool block_dropped, block_informational;
 
-  bool control_only; /* frame no DATA now */
+  bool pumping;      /* nghttp2 is framing */
+  bool control_only; /* and shall frame no DATA now */
   out out;
 };
 
@@ -91,6 +93,10 @@ void stream_drop(h2_session *s, h2_stream *st);
 
 /* Tells on_close and drops the stream. */
 void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote);
+
+/* From now on only on_close is due for the stream, at the end of the next
+ * h2_output; nghttp2 forgets it. */
+void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote);
 
 /* Drops the payload and trailers that were not framed. */
 void stream_clear(h2_stream *st);

@@ -239,6 +239,14 @@ void rig_pump(rig *r) {
   }
 }
 
+char *rig_log(rig_end *e) {
+  flush_data(e);
+  buf copy = {0};
+  assert_int_equal(buf_append(&copy, e->log.data, e->log.len), 0);
+  assert_int_equal(buf_append(&copy, "", 1), 0);
+  return (char *)copy.data;
+}
+
 void rig_expect(rig_end *e, const char *log) {
   flush_data(e);
   assert_int_equal(buf_append(&e->log, "", 1), 0);
@@ -283,6 +291,14 @@ char *rig_frames(const uint8_t *data, size_t len) {
 void rig_expect_frames(const rig_end *e, size_t from, const char *text) {
   char *frames = rig_frames(e->wire.data + from, e->wire.len - from);
   assert_string_equal(frames, text);
+  caw_free(frames);
+}
+
+void rig_expect_last(rig_end *e, const char *text) {
+  rig_drain(e);
+  char *frames = rig_frames(e->wire.data, e->wire.len);
+  size_t n = strlen(frames), want = strlen(text);
+  assert_string_equal(n > want ? frames + n - want : frames, text);
   caw_free(frames);
 }
 

@@ -67,11 +67,15 @@ size_t rig_drain(rig_end *e);
 char *rig_frames(const uint8_t *data, size_t len);
 void rig_expect_frames(const rig_end *e, size_t from, const char *text);
 
+/* Drains, and expects that the last frame is this one. */
+void rig_expect_last(rig_end *e, const char *text);
+
 /* Feeds bytes in chunks as rig.chunk says; returns the last result. */
 int rig_feed(rig_end *e, const void *data, size_t len, unsigned chunk);
 
 /* The log so far, NUL-terminated, and an empty one from now on. */
 void rig_expect(rig_end *e, const char *log);
+char *rig_log(rig_end *e); /* for caw_free */
 void rig_forget(rig *r);
 
 /* Requests and answers. */

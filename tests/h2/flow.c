@@ -1,0 +1,253 @@
+/* Flow control, the bounded backlog, and payload that is not copied. */
+#include "rig.h"
+
+#include <string.h>
+
+static rig r;
+
+/* A reader that gives no window back gets one window and no more. */
+static void test_withheld_window(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 100000};
+  for (unsigned chunk = 0; chunk < 4; chunk += 2) {
+    rig_start(&r, NULL, &server);
+    r.chunk = chunk;
+    rig_pump(&r); /* SETTINGS first: the window is 100,000 from the start */
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    rig_send(c, 1 << 20);
+    rig_finish(c, NULL);
+    rig_pump(&r);
+    rig_stream *s = &r.server.streams[0];
+    assert_int_equal(s->received, 100000);
+    assert_int_equal(c->sent, 100000);
+    assert_false(h2_want_output(r.client.s));
+    /* Another stream is not held up by it. */
+    rig_stream *other = rig_request(&r.client, "/s/m");
+    rig_send(other, 5000);
+    rig_pump(&r);
+    assert_int_equal(r.server.streams[1].received, 5000);
+    /* Less than half a window is kept back, then all of it is told. */
+    h2_consume(r.server.s, s->h2, 40000);
+    rig_pump(&r);
+    assert_int_equal(s->received, 100000);
+    h2_consume(r.server.s, s->h2, 20000);
+    rig_pump(&r);
+    assert_int_equal(s->received, 160000);
+    while (!s->ends) {
+      size_t had = s->received;
+      h2_consume(r.server.s, s->h2, 100000);
+      rig_pump(&r);
+      assert_true(s->received > had);
+    }
+    assert_int_equal(s->received, 1 << 20);
+    rig_stop(&r);
+  }
+}
+
+/* The connection's window comes back without h2_consume: many streams that
+ * nobody reads can each fill their own window. */
+static void test_connection_window(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 65535, .session_window = 100000};
+  rig_start(&r, NULL, &server);
+  rig_pump(&r);
+  for (int i = 0; i < 30; i++) rig_send(rig_request(&r.client, "/s/m"), 70000);
+  rig_pump(&r);
+  for (int i = 0; i < 30; i++) assert_int_equal(r.server.streams[i].received, 65535);
+  rig_stop(&r);
+}
+
+/* No more than about 256 KiB is framed, however much is queued and allowed. */
+static void test_backlog(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 64 << 20, .session_window = 64 << 20};
+  rig_start(&r, NULL, &server);
+  rig_pump(&r);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  for (int i = 0; i < 8; i++) rig_send(c, 1 << 20);
+  struct iovec parts[256];
+  size_t framed = 0;
+  for (int round = 0; round < 3; round++) {
+    int n = h2_output(r.client.s, parts, 256);
+    framed = 0;
+    for (int i = 0; i < n; i++) framed += parts[i].iov_len;
+    assert_in_range(framed, 256 * 1024, 256 * 1024 + 17000);
+  }
+  /* What is written makes room for as much. */
+  h2_written(r.client.s, 100000);
+  int n = h2_output(r.client.s, parts, 256);
+  size_t after = 0;
+  for (int i = 0; i < n; i++) after += parts[i].iov_len;
+  assert_in_range(after, 256 * 1024, 256 * 1024 + 17000);
+  rig_stop(&r);
+}
+
+/* Large payload lies in the output where it lies in the slice, whatever the
+ * frames cut it into; small payload is copied, together with the frame heads. */
+static void test_reference_not_copy(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 64 << 20, .session_window = 64 << 20};
+  rig_start(&r, NULL, &server);
+  rig_pump(&r);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  rig_drain(&r.client);
+  slice big = rig_slice(1 << 20);
+  const uint8_t *at = big.data;
+  rig_send(c, 5);
+  h2_send(r.client.s, c->h2, big);
+  rig_finish(c, NULL);
+  size_t referenced = 0, copied = 0;
+  for (;;) {
+    struct iovec parts[7];
+    int n = h2_output(r.client.s, parts, 7);
+    if (!n) break;
+    size_t total = 0;
+    for (int i = 0; i < n; i++) {
+      const uint8_t *p = parts[i].iov_base;
+      if (p >= at && p < at + (1 << 20)) {
+        assert_ptr_equal(p, at + referenced);
+        referenced += parts[i].iov_len;
+      } else {
+        copied += parts[i].iov_len;
+      }
+      total += parts[i].iov_len;
+    }
+    assert_int_equal(rig_slices_live, 1);
+    h2_written(r.client.s, total);
+  }
+  assert_int_equal(rig_slices_live, 0);
+  /* 65 DATA frames: their heads, the 5 bytes, and a tail below 1 KiB. */
+  assert_int_equal(referenced + copied, (1 << 20) + 5 + 65 * 9);
+  assert_in_range(copied, 5 + 65 * 9, 5 + 65 * 9 + 1023);
+  rig_stop(&r);
+}
+
+/* Small messages coalesce into one part. */
+static void test_small_parts_coalesce(void **state) {
+  (void)state;
+  rig_start(&r, NULL, NULL);
+  rig_pump(&r);
+  for (int i = 0; i < 5; i++) {
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    rig_send(c, 60);
+    rig_finish(c, NULL);
+  }
+  struct iovec parts[64];
+  assert_int_equal(h2_output(r.client.s, parts, 64), 1);
+  h2_written(r.client.s, parts[0].iov_len);
+  assert_int_equal(h2_output(r.client.s, parts, 64), 0);
+  rig_stop(&r);
+}
+
+/* A slice whose first half is on its way out outlives a reset of its stream. */
+static void test_reset_with_bytes_on_their_way(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 64 << 20, .session_window = 64 << 20};
+  for (int by_peer = 0; by_peer < 2; by_peer++) {
+    rig_start(&r, NULL, &server);
+    rig_pump(&r);
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    rig_send(c, 1 << 20);
+    rig_send(c, 1 << 20);
+    struct iovec parts[64];
+    int n = h2_output(r.client.s, parts, 64);
+    size_t total = 0;
+    for (int i = 0; i < n; i++) total += parts[i].iov_len;
+    if (by_peer) {
+      buf b = {0};
+      frame(&b, F_RST, 0, c->id, "\0\0\0\x8", 4);
+      rig_feed(&r.client, b.data, b.len, 0);
+      assert_int_equal(c->closes, 1);
+      buf_finish(&b);
+    } else {
+      h2_reset(r.client.s, c->h2, H2_CANCEL);
+    }
+    assert_int_equal(rig_slices_live, 1); /* the second one has gone */
+    uint32_t sum = 0;
+    for (int i = 0; i < n; i++) sum = rig_sum(sum, parts[i].iov_base, parts[i].iov_len);
+    h2_written(r.client.s, total - 1);
+    assert_int_equal(rig_slices_live, 1);
+    h2_written(r.client.s, 1);
+    assert_int_equal(rig_slices_live, 0);
+    assert_true(sum != 0);
+    rig_stop(&r);
+  }
+}
+
+/* Payload arrives as it was sent, through slices of all sizes. */
+static void test_contents(void **state) {
+  (void)state;
+  static const size_t sizes[] = {1, 2,     1023,  1024, 1025, 16383,  16384, 16385, 7,     0,
+                                 9, 32768, 50000, 1000, 1000, 100000, 5,     1024,  40000, 3};
+  for (unsigned chunk = 0; chunk < 6; chunk++) {
+    rig_start(&r, NULL, NULL);
+    r.chunk = chunk;
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    uint32_t sum = 2166136261u;
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+      slice s = rig_slice(sizes[i]);
+      sum = rig_sum(sum, s.data, s.len);
+      total += sizes[i];
+      assert_int_equal(h2_send(r.client.s, c->h2, s), 0);
+    }
+    rig_finish(c, NULL);
+    rig_pump(&r);
+    rig_stream *s = &r.server.streams[0];
+    while (!s->ends) {
+      h2_consume(r.server.s, s->h2, 200000);
+      rig_pump(&r);
+    }
+    assert_int_equal(s->received, total);
+    assert_int_equal(s->sum, sum);
+    assert_int_equal(c->sent, total);
+    rig_stop(&r);
+  }
+}
+
+/* Memory that nobody owns needs no release. */
+static void test_static_payload(void **state) {
+  (void)state;
+  static uint8_t bytes[100000];
+  memset(bytes, 'z', sizeof(bytes));
+  rig_start(&r, NULL, NULL);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  assert_int_equal(h2_send(r.client.s, c->h2, (slice){bytes, sizeof(bytes), NULL, NULL}), 0);
+  rig_finish(c, NULL);
+  rig_pump(&r);
+  assert_int_equal(r.server.streams[0].received, sizeof(bytes));
+  rig_stop(&r);
+}
+
+/* Streams that all have much to send share the connection. */
+static void test_streams_share(void **state) {
+  (void)state;
+  static const h2_config server = {.stream_window = 64 << 20, .session_window = 64 << 20};
+  rig_start(&r, NULL, &server);
+  rig_pump(&r);
+  for (int i = 0; i < 4; i++) rig_send(rig_request(&r.client, "/s/m"), 1 << 20);
+  for (int i = 0; i < 4; i++) {
+    struct iovec parts[256];
+    int n = h2_output(r.client.s, parts, 256);
+    size_t total = 0;
+    for (int k = 0; k < n; k++) total += parts[k].iov_len;
+    h2_written(r.client.s, total);
+  }
+  for (int i = 0; i < 4; i++) assert_in_range(r.client.streams[i].sent, 200 * 1024, 320 * 1024);
+  rig_stop(&r);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_withheld_window),
+      cmocka_unit_test(test_connection_window),
+      cmocka_unit_test(test_backlog),
+      cmocka_unit_test(test_reference_not_copy),
+      cmocka_unit_test(test_small_parts_coalesce),
+      cmocka_unit_test(test_reset_with_bytes_on_their_way),
+      cmocka_unit_test(test_contents),
+      cmocka_unit_test(test_static_payload),
+      cmocka_unit_test(test_streams_share),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
