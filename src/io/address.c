@@ -211,15 +211,16 @@ static bool parse_ip4(io_address *out, const host_port *hp) {
 /* The zone of a link-local address: an interface's name or number. */
 static int parse_zone(uint32_t *out, caw_str zone, const char **why) {
   char text[IF_NAMESIZE];
-  *out = 0;
+  uint64_t number = 0;
   if (zone.len && zone.len < sizeof(text)) {
     memcpy(text, zone.data, zone.len);
     text[zone.len] = 0;
     *out = if_nametoindex(text);
-    if (!*out && strspn(text, "0123456789") == zone.len)
-      for (size_t i = 0; i < zone.len && *out < 100000000; i++)
-        *out = *out * 10 + (uint32_t)(text[i] - '0');
+    if (*out) return 0;
+    if (strspn(text, "0123456789") == zone.len) /* 15 of them: no overflow */
+      for (size_t i = 0; i < zone.len; i++) number = number * 10 + (uint64_t)(text[i] - '0');
   }
+  *out = number <= INT32_MAX ? (uint32_t)number : 0;
   return *out ? 0 : fail(why, "no network interface has the name after %");
 }
 

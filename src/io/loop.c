@@ -86,6 +86,10 @@ uint64_t io_now(const caw_loop *loop) {
   return l->now;
 }
 
+bool caw_loop_is_current(const caw_loop *loop) {
+  return io_on_loop(loop);
+}
+
 uint64_t caw_loop_now(const caw_loop *loop) {
   return io_now(loop);
 }
@@ -526,10 +530,10 @@ void caw_loop_free(caw_loop *loop) {
   if (!loop) return;
   assert(!atomic_load(&loop->running));
   take_over(loop);
-  while (posts_wait(loop) || !list_empty(&loop->tasks)) {
+  while (posts_wait(loop) || !list_empty(&loop->tasks) || atomic_load(&loop->posting)) {
     run_posts(loop);
     run_tasks(loop);
+    if (atomic_load(&loop->posting)) sched_yield();
   }
-  while (atomic_load(&loop->posting)) sched_yield();
   loop_close(loop);
 }

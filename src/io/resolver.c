@@ -312,11 +312,12 @@ static void wait_now(ares_channel channel) {
   ares_socket_t fds[ARES_GETSOCK_MAXNUM];
   struct pollfd polls[ARES_GETSOCK_MAXNUM];
   struct timeval tv = {1, 0};
-  int bits = ares_getsock(channel, fds, ARES_GETSOCK_MAXNUM);
+  /* Not with c-ares's macros for the bits: they shift into the sign. */
+  unsigned bits = (unsigned)ares_getsock(channel, fds, ARES_GETSOCK_MAXNUM);
   nfds_t n = 0;
   for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-    short events = (short)((ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
-                           (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0));
+    short events = (short)((bits >> i & 1 ? POLLIN : 0) |
+                           (bits >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0));
     if (events) polls[n++] = (struct pollfd){fds[i], events, 0};
   }
   ares_timeout(channel, &tv, &tv);

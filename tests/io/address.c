@@ -88,6 +88,7 @@ static const struct {
     {"[127.0.0.1]:1", true, "not an IPv6 address between [ and ]"},
     {"[::g]:1", true, "not an IPv6 address between [ and ]"},
     {"[fe80::1%nosuchif]:1", true, "no network interface has the name after %"},
+    {"[fe80::1%4294967297]:1", true, "no network interface has the name after %"},
     {"[fe80::1%]:1", true, "no network interface has the name after %"},
     {"a:b:c", true, "too many ':'; write HOST:PORT"},
     {"127.0.0.1:1:2", true, "too many ':'; write HOST:PORT"},
