@@ -213,9 +213,10 @@ void send_callbacks(nghttp2_session_callbacks *cb) {
 
 int session_pump(h2_session *s) {
   s->pumping = true;
+  s->starved = false;
   int rc = nghttp2_session_send(s->ng);
   s->pumping = false;
-  if (rc == 0) return 0;
+  if (rc == 0 && !s->starved) return 0;
   return s->error = CAW_ENOMEM;
 }
 

@@ -22,9 +22,16 @@ nghttp2_option_set_glitch_rate_limit(nghttp2_option *option, uint64_t burst, uin
 
 #define OR(value, otherwise) ((value) ? (value) : (otherwise))
 
+/* nghttp2 does not always say that memory ran out: a HPACK encoder that cannot
+ * grow its table is reported as a compression error, for instance. */
+static void *noted(void *ptr, void *user) {
+  h2_session *s = user;
+  if (!ptr) s->starved = true;
+  return ptr;
+}
+
 static void *mem_malloc(size_t size, void *user) {
-  (void)user;
-  return caw_malloc(size);
+  return noted(caw_malloc(size), user);
 }
 
 static void mem_free(void *ptr, void *user) {
@@ -33,13 +40,11 @@ static void mem_free(void *ptr, void *user) {
 }
 
 static void *mem_calloc(size_t count, size_t size, void *user) {
-  (void)user;
-  return caw_calloc(count, size);
+  return noted(caw_calloc(count, size), user);
 }
 
 static void *mem_realloc(void *ptr, size_t size, void *user) {
-  (void)user;
-  return caw_realloc(ptr, size);
+  return noted(caw_realloc(ptr, size), user);
 }
 
 static void set_config(h2_config *to, const h2_config *from) {
@@ -74,7 +79,7 @@ static nghttp2_option *make_option(void) {
 /* These two objects of nghttp2 come from the C library's malloc whatever
  * allocator the session has; they live for this call only. */
 static int make_nghttp2(h2_session *s) {
-  nghttp2_mem mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_realloc};
+  nghttp2_mem mem = {s, mem_malloc, mem_free, mem_calloc, mem_realloc};
   nghttp2_session_callbacks *cb = NULL;
   nghttp2_option *option = make_option();
   int rc = option && !nghttp2_session_callbacks_new(&cb) ? 0 : CAW_ENOMEM;
@@ -178,7 +183,7 @@ void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
 
 int session_fail(h2_session *s, int ng_error) {
   uint32_t code = H2_INTERNAL_ERROR;
-  if (s->error == CAW_ENOMEM || ng_error == NGHTTP2_ERR_NOMEM) return s->error = CAW_ENOMEM;
+  if (s->error == CAW_ENOMEM || s->starved) return s->error = CAW_ENOMEM;
   if (ng_error == NGHTTP2_ERR_CALLBACK_FAILURE && s->calm_code) code = s->calm_code;
   else if (ng_error == NGHTTP2_ERR_BAD_CLIENT_MAGIC) code = H2_PROTOCOL_ERROR;
   else if (ng_error == NGHTTP2_ERR_FLOODED || ng_error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
@@ -216,7 +221,7 @@ int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->error) return 0; /* the GOAWAY that says why is on its way */
   if (last_id == UINT32_MAX && s->role == H2_SERVER)
-    return nghttp2_submit_shutdown_notice(s->ng) ? session_fail(s, NGHTTP2_ERR_NOMEM) : 0;
+    return nghttp2_submit_shutdown_notice(s->ng) ? CAW_ENOMEM : 0;
   /* A server opens no streams towards a client. */
   int32_t last = s->role == H2_SERVER ? (int32_t)(last_id & INT32_MAX) : 0;
   size_t max_debug = 8192;

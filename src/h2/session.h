@@ -57,6 +57,7 @@ struct h2_session {
   h2_role role;
   h2_config config;
   int error;          /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
+  bool starved;       /* an allocation of nghttp2's failed */
   uint32_t calm_code; /* why a callback ended the connection, or 0 */
 
   list streams;
@@ -101,7 +102,7 @@ void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote);
 /* Drops the payload and trailers that were not framed. */
 void stream_clear(h2_stream *st);
 
-/* Notes the failure of an nghttp2 call; returns CAW_ENOMEM or CAW_EPROTO. */
+/* Notes that nghttp2's reading failed; returns CAW_ENOMEM or CAW_EPROTO. */
 int session_fail(h2_session *s, int ng_error);
 
 /* 0, CAW_EAGAIN or CAW_ECLOSED: may a client open a stream? */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t fail_in; /* see rig_fail_allocation */
+
 /* ---- slices ---- */
 
 size_t rig_slices_live;
@@ -158,10 +160,20 @@ static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on
 
 /* ---- ends ---- */
 
-void rig_start_end(rig_end *e, h2_role role, const h2_config *config) {
+int rig_try_start_end(rig_end *e, h2_role role, const h2_config *config) {
   memset(e, 0, sizeof(*e));
   e->name = role == H2_CLIENT ? "client" : "server";
-  assert_int_equal(h2_session_new(&e->s, role, config, &events, e), 0);
+  /* The rig's own buffers shall not be what runs out. */
+  size_t fail = fail_in;
+  fail_in = 0;
+  assert_int_equal(buf_reserve(&e->log, 1 << 14), 0);
+  assert_int_equal(buf_reserve(&e->wire, 1 << 19), 0);
+  fail_in = fail;
+  return h2_session_new(&e->s, role, config, &events, e);
+}
+
+void rig_start_end(rig_end *e, h2_role role, const h2_config *config) {
+  assert_int_equal(rig_try_start_end(e, role, config), 0);
 }
 
 void rig_stop_end(rig_end *e) {
@@ -392,8 +404,6 @@ void request_block(buf *b, const char *path) {
 
 size_t rig_allocations_live;
 bool rig_allocation_failed;
-static size_t fail_in;
-
 static bool fails(void) {
   if (!fail_in || --fail_in) return false;
   rig_allocation_failed = true;

@@ -54,6 +54,7 @@ void rig_stop(rig *r);
 
 /* One end alone, to be fed with raw bytes. */
 void rig_start_end(rig_end *e, h2_role role, const h2_config *config);
+int rig_try_start_end(rig_end *e, h2_role role, const h2_config *config);
 void rig_stop_end(rig_end *e);
 
 /* Moves bytes until both are silent. */
@@ -98,8 +99,8 @@ void preface(buf *b);
 void literal(buf *b, const char *name, const char *value);
 void request_block(buf *b, const char *path);
 
-/* The n-th allocation from now on fails (1 is the next), and all after it when
- * `sticky`; 0: none. Returns through rig_allocations what is live. */
+/* The n-th allocation of the library from now on fails (1 is the next); 0: none.
+ * The rig's own are not counted. */
 void rig_fail_allocation(size_t n);
 extern size_t rig_allocations_live;
 extern bool rig_allocation_failed;

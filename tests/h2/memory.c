@@ -1,0 +1,112 @@
+/*
+ * Memory runs out at every single allocation, one after the other: the call
+ * that needed it says so, nothing leaks, and each stream is closed once.
+ */
+#include "rig.h"
+
+#include <string.h>
+
+static rig r;
+
+static void note(rig_end *e, int rc) {
+  if (rc) e->rc = rc;
+}
+
+/* Moves bytes once each way; stops at an error, as a connection would. */
+static void exchange(void) {
+  for (int i = 0; i < 6 && !r.client.rc && !r.server.rc; i++) {
+    size_t c = r.client.wire.len, s = r.server.wire.len;
+    rig_drain(&r.client);
+    if (!r.client.rc) rig_feed(&r.server, r.client.wire.data + c, r.client.wire.len - c, 0);
+    if (!r.server.rc) rig_drain(&r.server);
+    if (!r.server.rc) rig_feed(&r.client, r.server.wire.data + s, r.server.wire.len - s, 0);
+  }
+}
+
+static void answer(rig_stream *s) {
+  if (s->closes) return;
+  note(&r.server, rig_respond(s));
+  for (int i = 0; i < 4; i++)
+    if (!r.server.rc) note(&r.server, rig_send(s, (size_t)600 << (2 * i)));
+  if (!r.server.rc) note(&r.server, rig_finish(s, "0"));
+}
+
+/* A conversation with all that a session can do. Streams and sessions are the
+ * rig's own; everything between may fail. */
+static void converse(void) {
+  rig_stream *c[3] = {0};
+  for (int i = 0; i < 3 && !r.client.rc; i++) {
+    note(&r.client, rig_try_request(&r.client, "/s/m", &c[i]));
+    if (r.client.rc) return;
+    note(&r.client, rig_send(c[i], 100));
+    if (!r.client.rc) note(&r.client, rig_send(c[i], 40000));
+    if (!r.client.rc) note(&r.client, rig_send(c[i], 10));
+    if (i != 2 && !r.client.rc) note(&r.client, rig_finish(c[i], NULL));
+  }
+  if (r.client.rc) return;
+  note(&r.client, h2_ping(r.client.s, 1));
+  exchange();
+  if (r.client.rc || r.server.rc || r.server.count != 3) return;
+  answer(&r.server.streams[0]);
+  if (!r.server.rc) answer(&r.server.streams[2]);
+  if (!r.server.rc) note(&r.server, h2_consume(r.server.s, r.server.streams[1].h2, 200000));
+  exchange();
+  if (r.client.rc || r.server.rc) return;
+  if (c[1]->h2) note(&r.client, h2_reset(r.client.s, c[1]->h2, H2_CANCEL));
+  note(&r.server, h2_goaway(r.server.s, UINT32_MAX, H2_NO_ERROR, caw_str_of(NULL, 0)));
+  exchange();
+  if (r.server.rc) return;
+  note(&r.server, h2_goaway(r.server.s, h2_last_id(r.server.s), H2_NO_ERROR, caw_str_from("x")));
+  exchange();
+}
+
+static bool start(void) {
+  int rc = rig_try_start_end(&r.client, H2_CLIENT, NULL);
+  if (!rc) rc = rig_try_start_end(&r.server, H2_SERVER, NULL);
+  assert_int_equal(rc, rig_allocation_failed ? CAW_ENOMEM : 0);
+  return rc == 0;
+}
+
+/* The error came to the end that needed the memory, and to nobody else. */
+static void check(void) {
+  if (rig_allocation_failed) {
+    assert_int_equal(r.client.rc + r.server.rc, CAW_ENOMEM);
+    assert_true(r.client.rc == 0 || r.server.rc == 0);
+    return;
+  }
+  assert_int_equal(r.client.rc, 0);
+  assert_int_equal(r.server.rc, 0);
+  assert_int_equal(r.client.streams[0].ends, 1);
+  assert_int_equal(r.client.streams[0].received, 600 * (1 + 4 + 16 + 64));
+  assert_int_equal(r.client.streams[1].code, H2_CANCEL);
+  assert_int_equal(r.server.streams[2].closes, 1);
+}
+
+static void test_every_allocation(void **state) {
+  (void)state;
+  size_t n = 0;
+  bool failed;
+  do {
+    memset(&r, 0, sizeof(r));
+    rig_fail_allocation(++n);
+    if (start()) {
+      converse();
+      check();
+    }
+    failed = rig_allocation_failed;
+    rig_fail_allocation(0);
+    rig_stop_end(&r.client);
+    rig_stop_end(&r.server);
+    assert_int_equal(rig_allocations_live, 0);
+    assert_int_equal(rig_slices_live, 0);
+  } while (failed);
+  assert_true(n > 100);
+  print_message("%zu allocations failed in turn\n", n - 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_allocation),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
