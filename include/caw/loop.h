@@ -19,6 +19,7 @@
 #ifndef CAW_LOOP_H
 #define CAW_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <caw/export.h>
@@ -75,6 +76,9 @@ CAW_API int caw_loop_timeout(caw_loop *loop);
  * Any thread. Since 0.1.
  */
 CAW_API int caw_loop_post(caw_loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Is the calling thread the loop's? Any thread. Since 0.1. */
+CAW_API bool caw_loop_is_current(const caw_loop *loop);
 
 /* The loop's time in nanoseconds from an unnamed start, never going back; read
  * once per turn. Since 0.1. */

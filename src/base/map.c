@@ -18,8 +18,13 @@ static map_slot *slot_of(const map *m, caw_str key, uint32_t hash) {
   return &m->slots[i];
 }
 
-static int grow(map *m) {
-  map bigger = {NULL, m->len, m->room ? m->room * 2 : 16};
+int map_reserve(map *m, size_t extra) {
+  if (m->len + extra <= m->room / 2) return 0;
+  map bigger = {NULL, m->len, m->room ? m->room : 16};
+  while (m->len + extra > bigger.room / 2) {
+    if (bigger.room > SIZE_MAX / 2 / sizeof(map_slot)) return CAW_ENOMEM;
+    bigger.room *= 2;
+  }
   bigger.slots = caw_calloc(bigger.room, sizeof(map_slot));
   if (!bigger.slots) return CAW_ENOMEM;
   for (size_t i = 0; i < m->room; i++)
@@ -37,10 +42,8 @@ void map_finish(map *m) {
 
 int map_add(map *m, caw_str key, void *value) {
   if (map_get(m, key)) return CAW_EEXIST;
-  if (m->len + 1 > m->room / 2) {
-    int rc = grow(m);
-    if (rc) return rc;
-  }
+  int rc = map_reserve(m, 1);
+  if (rc) return rc;
   uint32_t hash = hash_of(key);
   map_slot *s = slot_of(m, key, hash);
   s->key = key;

@@ -25,6 +25,10 @@ typedef struct map {
 
 void map_finish(map *m);
 
+/* Makes room for `extra` more keys, so that adding them cannot fail for want
+ * of memory. Returns 0 or CAW_ENOMEM. */
+int map_reserve(map *m, size_t extra);
+
 /* Adds a key that has at least one byte. Returns 0, CAW_EEXIST, CAW_ENOMEM. */
 int map_add(map *m, caw_str key, void *value);
 

@@ -1,6 +1,8 @@
 /* What all calls share, and the public functions of caw/call.h. */
 #include "conn/call.h"
 
+#include "io/sys.h"
+
 #include <assert.h>
 #include <caw/alloc.h>
 #include <stdarg.h>
@@ -22,11 +24,14 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
   arena_init(&call->scratch, NULL, 0, 0);
   rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
   io_task_init(&call->task, run_dispatch);
+  list_init(&call->children);
+  list_init(&call->sibling);
   call->cls = cls;
   call->loop = loop;
   call->deadline = UINT64_MAX;
   call->send_limit = send_limit;
   atomic_init(&call->refs, 1);
+  io_loop_hold(loop); /* until call_release: someone waits for its end */
   return call;
 }
 
@@ -73,7 +78,13 @@ void call_release(caw_call *call) {
   if (call->timed) io_timer_finish(&call->timer);
   call->timed = false;
   conn_leave(call);
+  call_leave_parent(call);
+  io_loop_release(call->loop);
   caw_call_unref(call);
+}
+
+void call_mark_cancelled(caw_call *call) {
+  if (!(call_set(call, CALL_CANCELLED) & CALL_CANCELLED)) call_cancel_children(call);
 }
 
 unsigned call_take_news(caw_call *call, bool *drain) {
@@ -82,6 +93,7 @@ unsigned call_take_news(caw_call *call, bool *drain) {
   if (!(news & RPC_NEWS_SENT)) return news;
   size_t sent = call->rpc.sent_bytes;
   call->rpc.sent_bytes = 0;
+  call->framed += sent;
   size_t queued = atomic_fetch_sub(&call->queued, sent) - sent;
   if (queued <= call->send_limit / 2 && call_has(call, CALL_WANT_DRAIN)) {
     atomic_fetch_and(&call->flags, ~(unsigned)CALL_WANT_DRAIN);
@@ -331,7 +343,7 @@ uint64_t caw_call_deadline(const caw_call *call) {
 
 uint64_t caw_call_time_left(const caw_call *call) {
   if (call->deadline == UINT64_MAX) return UINT64_MAX;
-  uint64_t now = io_clock();
+  uint64_t now = io_sys_clock();
   return now < call->deadline ? call->deadline - now : 0;
 }
 
@@ -340,10 +352,12 @@ bool caw_call_cancelled(const caw_call *call) {
 }
 
 void caw_call_pause(caw_call *call) {
+  if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, true);
 }
 
 void caw_call_resume(caw_call *call) {
+  if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, false);
   if (call->conn) conn_flush_later(call->conn);
   call_wake(call);

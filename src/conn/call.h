@@ -63,6 +63,7 @@ struct caw_call {
   uint64_t deadline; /* on the loop's clock, UINT64_MAX: none */
   size_t send_limit; /* bytes queued before CAW_EAGAIN */
   uint64_t received, sent; /* messages */
+  size_t framed;           /* bytes that left the queue on this stream */
 
   atomic_uint refs;
   atomic_uint flags;
@@ -71,6 +72,9 @@ struct caw_call {
   io_post end_post, cancel_post;
   int end_code;
   char *end_text;
+
+  caw_call *parent;       /* on whose behalf this call is made, or NULL */
+  list children, sibling; /* family.c */
 
   caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
   caw_arena arena;    /* the handler's: caw_call_arena */
@@ -104,6 +108,15 @@ static inline bool call_has(const caw_call *call, unsigned flags) {
 static inline unsigned call_set(caw_call *call, unsigned flags) {
   return atomic_fetch_or_explicit(&call->flags, flags, memory_order_acq_rel);
 }
+
+/* Marks the call cancelled and cancels the calls made on its behalf. */
+void call_mark_cancelled(caw_call *call);
+
+/* family.c: the child is cancelled when the parent is. `parent` is held by
+ * reference until call_leave_parent. */
+void call_adopt(caw_call *parent, caw_call *child);
+void call_leave_parent(caw_call *child);
+void call_cancel_children(caw_call *parent);
 
 /* The call that an rpc_call is the beginning of. */
 static inline caw_call *call_of(rpc_call *rpc) {

@@ -52,15 +52,18 @@ struct conn {
   bool connected;    /* TCP is there */
   bool blocked;      /* the kernel takes no more; on_writable comes */
   bool draining;     /* ends when the last call has */
+  bool drain_acked;  /* the peer answered the PING of a drain */
   bool goaway_final; /* the second GOAWAY of a drain was sent */
   int failure;       /* why it ends once its output is flushed, or 0 */
+  char peer[IO_ADDRESS_TEXT]; /* the peer's address once the socket is closed */
+  char why[128];              /* why it was closed */
 };
 
 /* Opens a connection to `address`. 0 or the error of io_socket_connect. */
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
                  const conn_events *events, void *owner);
 
-/* Takes over an accepted descriptor; on error it is closed. */
+/* Takes over an accepted descriptor; on error it stays the caller's. */
 int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
                const conn_events *events, void *owner);
 

@@ -114,9 +114,10 @@ int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *hea
 /* Resets the stream with an HTTP/2 code; RPC_NEWS_CLOSED follows. */
 void rpc_call_reset(rpc_call *c, uint32_t h2_code);
 
-/* Server, after RPC_NEWS_HEADERS: is the request acceptable? Returns 0, or the
- * gRPC code with the text in *why; *http is the :status to answer with. */
-int rpc_call_check_request(const rpc_call *c, caw_str *why, unsigned *http);
+/* Server, after RPC_NEWS_HEADERS: is the request acceptable? Reads its timeout.
+ * Returns 0, or the gRPC code with the text in *why; *http is the :status to
+ * answer with. */
+int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http);
 
 /* Server: refuses a request with this :status (200 for gRPC's own errors). */
 int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message);

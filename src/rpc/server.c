@@ -57,7 +57,7 @@ static bool path_well_formed(caw_str path) {
   return at > 1 && at + 1 < path.len && !memchr(second + 1, '/', path.len - at - 1);
 }
 
-int rpc_call_check_request(const rpc_call *c, caw_str *why, unsigned *http) {
+int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
   *http = 200;
   *why = (caw_str){NULL, 0};
   if (c->out_of_memory) {
@@ -87,8 +87,7 @@ int rpc_call_check_request(const rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("a binary metadata value is not base64");
     return CAW_INTERNAL;
   }
-  uint64_t timeout;
-  if (c->raw_timeout.data && rpc_timeout_parse(&timeout, c->raw_timeout)) {
+  if (c->raw_timeout.data && rpc_timeout_parse(&c->timeout, c->raw_timeout)) {
     *why = caw_str_from("malformed grpc-timeout: 1 to 8 digits and one of H M S m u n");
     return CAW_INTERNAL;
   }

@@ -1,0 +1,519 @@
+/* The client's calls: waiting for a connection, the transparent retry, and the
+ * turn in which replies and the outcome reach user code. */
+#include "client/client.h"
+
+#include <caw/alloc.h>
+
+/* Replies given to user code in one turn before others have theirs. */
+#define MESSAGES_PER_TURN 64
+
+/* Requests are kept for a transparent retry up to this many bytes. */
+#define REPLAY_BYTES ((size_t)1024 * 1024)
+
+struct client_call {
+  caw_call base;
+  caw_channel *channel;
+  list node, wait;
+  caw_client_events events;
+  caw_unary_done unary; /* instead of events.on_message and on_done */
+  void *user;
+  caw_metadata metadata; /* to be sent; in the protocol arena */
+  bool wait_for_ready;
+
+  /* What was sent so far, until the server is known to have seen the call. */
+  caw_payload **replay;
+  size_t replay_len, replay_room, replay_bytes;
+  bool half_closed; /* the program sends no more */
+  bool committed;   /* no retry any more; `replay` is empty */
+  bool retried;
+
+  bool told_metadata;
+  bool decided; /* `status` is the outcome */
+  bool told;    /* on_done was called */
+  caw_status status;
+  void *reply; /* of the unary form */
+};
+
+static client_call *self_of(caw_call *call) {
+  return (client_call *)(void *)call;
+}
+
+client_call *client_call_waiting(list *node) {
+  return LIST_ENTRY(node, client_call, wait);
+}
+
+/* ---- The requests that may be sent again ---- */
+
+static void commit(client_call *cc) {
+  for (size_t i = 0; i < cc->replay_len; i++) caw_payload_unref(cc->replay[i]);
+  caw_free(cc->replay);
+  cc->replay = NULL;
+  cc->replay_len = cc->replay_room = 0;
+  cc->committed = true;
+}
+
+static int remember(client_call *cc, caw_payload *payload) {
+  if (cc->replay_len == cc->replay_room) {
+    size_t room = cc->replay_room ? cc->replay_room * 2 : 4;
+    caw_payload **replay = caw_realloc(cc->replay, room * sizeof(*replay));
+    if (!replay) return CAW_ENOMEM;
+    cc->replay = replay;
+    cc->replay_room = room;
+  }
+  cc->replay[cc->replay_len++] = caw_payload_ref(payload);
+  cc->replay_bytes += rpc_payload_size(payload);
+  return 0;
+}
+
+static void forget_last(client_call *cc) {
+  if (!cc->replay_len) return;
+  caw_payload *last = cc->replay[--cc->replay_len];
+  cc->replay_bytes -= rpc_payload_size(last);
+  caw_payload_unref(last);
+}
+
+static bool attached(const client_call *cc) {
+  return cc->base.rpc.stream != NULL;
+}
+
+static bool waits(const client_call *cc) {
+  return list_linked(&cc->wait);
+}
+
+/* ---- The outcome ---- */
+
+static void decide(client_call *cc, int code, caw_str text) {
+  if (cc->decided) return;
+  cc->decided = true;
+  cc->status.code = code;
+  cc->status.message = text;
+}
+
+/* The call ends by our side: reset the stream, tell the program later. */
+static void client_abort(caw_call *call, int code, const char *text) {
+  client_call *cc = self_of(call);
+  if (cc->decided) return;
+  caw_str copy = caw_arena_dup(&call->protocol, caw_str_from(text));
+  decide(cc, code, copy);
+  call_mark_cancelled(call);
+  list_remove(&cc->wait);
+  rpc_call_reset(&call->rpc, H2_CANCEL);
+  if (call->conn) conn_flush_later(call->conn);
+  call_wake(call);
+}
+
+/* A deadline that passed while the call waited for a connection says so. */
+static void expire(caw_call *call, int code, const char *text) {
+  client_call *cc = self_of(call);
+  char error[256];
+  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) || !caw_channel_error(cc->channel, error, 256)) {
+    client_abort(call, code, text);
+    return;
+  }
+  caw_str full =
+      caw_arena_printf(&call->protocol, "%s while waiting for a connection: %s", text, error);
+  client_abort(call, code, full.data ? full.data : text);
+}
+
+/* The connection ended, and with it the stream. */
+static caw_str lost_text(client_call *cc) {
+  const char *why = cc->base.conn ? cc->base.conn->why : "";
+  return caw_arena_printf(&cc->base.protocol, "the connection was lost: %s", why);
+}
+
+/* What the protocol's end of the stream means for the program. */
+static void take_status(client_call *cc) {
+  rpc_call *rpc = &cc->base.rpc;
+  bool reset = !rpc->remote_ended;
+  if (reset && !rpc->close_remote && cc->base.conn && !cc->base.conn->socket) {
+    decide(cc, CAW_UNAVAILABLE, lost_text(cc));
+  } else if (reset && rpc->close_code == H2_CANCEL && cc->base.deadline <= io_now(cc->base.loop)) {
+    /* PROTOCOL-HTTP2.md, Client Cancellation: the server's clock was first. */
+    decide(cc, CAW_DEADLINE_EXCEEDED, caw_str_from("the deadline is over"));
+  } else {
+    decide(cc, rpc->status.code, rpc->status.message);
+  }
+}
+
+/* ---- Transparent retry ---- */
+
+/* Refused before any processing (RFC 9113 8.7; gRFC A6). */
+static bool may_retry(const client_call *cc) {
+  const rpc_call *rpc = &cc->base.rpc;
+  return rpc->state == RPC_DONE && rpc->close_code == H2_REFUSED_STREAM && !rpc->remote_ended &&
+         !rpc->headers_received && !cc->committed && !cc->retried && !cc->decided &&
+         !cc->channel->shut;
+}
+
+static void retry(client_call *cc) {
+  cc->retried = true;
+  rpc_call_rewind(&cc->base.rpc);
+  atomic_fetch_add(&cc->base.queued, cc->base.framed);
+  cc->base.framed = 0;
+  conn_leave(&cc->base);
+  list_push_back(&cc->channel->waiting, &cc->wait);
+  connect_kick(cc->channel);
+}
+
+/* ---- Telling the program ---- */
+
+static void tell_done(client_call *cc) {
+  if (cc->told) return;
+  cc->told = true;
+  call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
+  if (cc->unary)
+    cc->unary(&cc->base, &cc->status, cc->status.code ? NULL : cc->reply, cc->user);
+  else
+    cc->events.on_done(&cc->base, &cc->status, cc->user);
+}
+
+static void give(client_call *cc, const rpc_message *bytes) {
+  void *message;
+  const char *why;
+  int code = call_decode(&cc->base, &cc->base.scratch, bytes, &message, &why);
+  rpc_call_take(&cc->base.rpc);
+  cc->base.received++;
+  if (code)
+    client_abort(&cc->base, code, why);
+  else if (cc->events.on_message)
+    cc->events.on_message(&cc->base, message, cc->user);
+  caw_arena_reset(&cc->base.scratch);
+}
+
+/* A message that cannot be read ends the call, unless the server has ended it
+ * with an error of its own. */
+static void take_error(client_call *cc, const rpc_message *bytes) {
+  rpc_call *rpc = &cc->base.rpc;
+  if (rpc->status_final && rpc->status.code)
+    take_status(cc);
+  else
+    client_abort(&cc->base, bytes->code, bytes->why);
+}
+
+static void deliver_many(client_call *cc) {
+  rpc_message bytes;
+  rpc_call *rpc = &cc->base.rpc;
+  for (int n = 0; !cc->decided && !rpc->paused; n++) {
+    rpc_next next = rpc_call_peek(rpc, &bytes);
+    if (next == RPC_NEXT_MESSAGE && n == MESSAGES_PER_TURN) {
+      call_wake(&cc->base);
+      return;
+    }
+    if (next == RPC_NEXT_MESSAGE)
+      give(cc, &bytes);
+    else if (next == RPC_NEXT_ERROR)
+      take_error(cc, &bytes);
+    else if (rpc->status_final)
+      take_status(cc);
+    else
+      return;
+  }
+}
+
+/* Keeps the one reply; what it points to lies in the receive buffer. */
+static void accept_one(client_call *cc, const rpc_message *bytes) {
+  const char *why;
+  int code = call_decode(&cc->base, &cc->base.arena, bytes, &cc->reply, &why);
+  cc->base.received++;
+  if (code) {
+    client_abort(&cc->base, code, why);
+    return;
+  }
+  if (!cc->unary && cc->events.on_message)
+    cc->events.on_message(&cc->base, cc->reply, cc->user);
+  take_status(cc);
+}
+
+/* Exactly one reply with OK (statuscodes.md: a cardinality violation is
+ * UNIMPLEMENTED); with another status it does not matter. */
+static void deliver_one(client_call *cc) {
+  rpc_message bytes, more;
+  rpc_call *rpc = &cc->base.rpc;
+  rpc_next next = rpc_call_peek(rpc, &bytes);
+  if (next == RPC_NEXT_ERROR) {
+    take_error(cc, &bytes);
+    return;
+  }
+  if (!rpc->status_final) return;
+  if (rpc->status.code) {
+    take_status(cc);
+    return;
+  }
+  if (next != RPC_NEXT_MESSAGE) {
+    client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server answered OK without a reply");
+    return;
+  }
+  rpc_call_take(rpc);
+  next = rpc_call_peek(rpc, &more);
+  if (next == RPC_NEXT_MESSAGE)
+    client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
+  else if (next == RPC_NEXT_ERROR)
+    client_abort(&cc->base, more.code, more.why);
+  else
+    accept_one(cc, &bytes);
+}
+
+static void tell_metadata(client_call *cc) {
+  if (cc->told_metadata || !cc->base.rpc.headers_received) return;
+  cc->told_metadata = true;
+  commit(cc);
+  if (cc->events.on_metadata)
+    cc->events.on_metadata(&cc->base, caw_call_metadata(&cc->base), cc->user);
+}
+
+/* PROTOCOL-HTTP2.md, Early Server Closure: the server has ended, we have not. */
+static void close_our_side(client_call *cc) {
+  rpc_call *rpc = &cc->base.rpc;
+  if (rpc->remote_ended && rpc->state == RPC_HALF_CLOSED_REMOTE) {
+    rpc_call_reset(rpc, H2_NO_ERROR);
+    conn_flush_later(cc->base.conn);
+  }
+}
+
+static void complete(client_call *cc) {
+  list_remove(&cc->node);
+  call_release(&cc->base);
+}
+
+static void client_dispatch(caw_call *call) {
+  client_call *cc = self_of(call);
+  bool drain;
+  call_take_news(call, &drain);
+  if (may_retry(cc)) {
+    retry(cc);
+    return;
+  }
+  if (!cc->decided) tell_metadata(cc);
+  if (!cc->decided && (attached(cc) || call->rpc.state == RPC_DONE)) {
+    if (call_receives_one(call))
+      deliver_one(cc);
+    else
+      deliver_many(cc);
+    if (!cc->decided || !call_receives_one(call)) rpc_call_consumed(&call->rpc);
+  }
+  if (drain && !cc->decided && cc->events.on_drain) cc->events.on_drain(call, cc->user);
+  close_our_side(cc);
+  if (call->conn) conn_flush_later(call->conn);
+  if (cc->decided) tell_done(cc);
+  if (cc->told && !attached(cc)) complete(cc);
+}
+
+/* ---- Sending ---- */
+
+static int client_send(caw_call *call, caw_payload *payload) {
+  client_call *cc = self_of(call);
+  if (cc->decided) return CAW_ECLOSED;
+  if (!cc->committed && cc->replay_bytes > REPLAY_BYTES && attached(cc)) commit(cc);
+  if (!cc->committed) {
+    int rc = remember(cc, payload);
+    if (rc) return rc;
+  }
+  int rc = attached(cc) ? rpc_call_send(&call->rpc, payload, NULL) : 0;
+  if (call->conn) conn_flush_later(call->conn);
+  if (rc == CAW_ENOMEM) {
+    forget_last(cc);
+    return rc;
+  }
+  /* A stream that is just gone tells so by its news, and may be retried. */
+  call->sent++;
+  return 0;
+}
+
+static void client_end(caw_call *call, int code, char *text) {
+  client_call *cc = self_of(call);
+  (void)code;
+  caw_free(text);
+  cc->half_closed = true;
+  if (!attached(cc) || cc->decided) return;
+  if (rpc_call_half_close(&call->rpc) == CAW_ENOMEM)
+    client_abort(call, CAW_RESOURCE_EXHAUSTED, "out of memory");
+  if (call->conn) conn_flush_later(call->conn);
+}
+
+static void client_destroy(caw_call *call) {
+  commit(self_of(call));
+}
+
+static const call_class client_class = {
+    sizeof(client_call), false, client_dispatch, client_send, client_end, NULL, expire,
+    client_destroy,
+};
+
+static int send_replay(client_call *cc) {
+  int rc = 0;
+  for (size_t i = 0; i < cc->replay_len && !rc; i++)
+    rc = rpc_call_send(&cc->base.rpc, cc->replay[i], NULL);
+  if (!rc && cc->half_closed) rc = rpc_call_half_close(&cc->base.rpc);
+  return rc;
+}
+
+bool client_call_attach(client_call *cc, conn *c) {
+  caw_call *call = &cc->base;
+  uint64_t now = io_now(call->loop);
+  uint64_t left = call->deadline == UINT64_MAX ? UINT64_MAX
+                  : call->deadline > now       ? call->deadline - now
+                                               : 0;
+  rpc_request request = {CAW_STR("http"),
+                         caw_str_from(cc->channel->authority),
+                         caw_str_from(call->method->path),
+                         caw_str_from(cc->channel->user_agent),
+                         left,
+                         &cc->metadata};
+  int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
+  if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return false;
+  list_remove(&cc->wait);
+  if (!rc) {
+    conn_join(c, call);
+    conn_flush_later(c);
+    rc = send_replay(cc);
+  }
+  if (rc) client_abort(call, CAW_RESOURCE_EXHAUSTED, "out of memory");
+  return true;
+}
+
+/* ---- The channel's view ---- */
+
+void client_calls_fail(caw_channel *ch) {
+  char error[256];
+  caw_channel_error(ch, error, sizeof(error));
+  for (list *l = ch->waiting.next, *next; l != &ch->waiting; l = next) {
+    next = l->next;
+    client_call *cc = client_call_waiting(l);
+    if (!cc->wait_for_ready) client_abort(&cc->base, CAW_UNAVAILABLE, error);
+  }
+}
+
+void client_calls_end(caw_channel *ch) {
+  while (!list_empty(&ch->calls)) {
+    client_call *cc = LIST_ENTRY(ch->calls.next, client_call, node);
+    client_abort(&cc->base, CAW_CANCELLED, "the channel was closed");
+    cc->base.rpc.paused = false;
+    client_dispatch(&cc->base);
+  }
+}
+
+/* ---- Starting ---- */
+
+static int copy_metadata(client_call *cc, const caw_call_options *o) {
+  rpc_metadata copy = {{NULL, 0}, 0};
+  for (size_t i = 0; i < o->metadata_len; i++) {
+    int rc = rpc_metadata_check(o->metadata[i].key, o->metadata[i].value);
+    if (!rc)
+      rc = rpc_metadata_add(&copy, &cc->base.protocol, o->metadata[i].key, o->metadata[i].value);
+    if (rc) return rc;
+  }
+  cc->metadata = copy.list;
+  return 0;
+}
+
+static int set_deadline(client_call *cc, const caw_call_options *o) {
+  uint64_t now = io_now(cc->base.loop), at = UINT64_MAX;
+  if (o->timeout_ms && o->timeout_ms < (UINT64_MAX - now) / 1000000)
+    at = now + o->timeout_ms * 1000000;
+  if (o->parent && caw_call_deadline(o->parent) < at) at = caw_call_deadline(o->parent);
+  return call_set_deadline(&cc->base, at);
+}
+
+/* Takes the call apart that nobody has heard of. */
+static void abandon(client_call *cc) {
+  cc->base.rpc.state = RPC_IDLE;
+  list_remove(&cc->node);
+  list_remove(&cc->wait);
+  call_release(&cc->base);
+}
+
+static int begin(client_call **out, caw_channel *ch, const caw_method *method,
+                 const caw_call_options *options, void *user) {
+  caw_call_options o = {0};
+  if (options) {
+    if (options->size < offsetof(caw_call_options, timeout_ms)) return CAW_EINVAL;
+    memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+  }
+  if (!io_on_loop(ch->loop)) return CAW_ETHREAD;
+  if (ch->shut) return CAW_ECLOSED;
+  size_t limit = o.max_receive ? o.max_receive : ch->options.max_receive;
+  caw_call *call = call_new(&client_class, ch->loop, limit, ch->options.send_buffer);
+  if (!call) return CAW_ENOMEM;
+  client_call *cc = self_of(call);
+  cc->channel = ch;
+  call->method = method;
+  cc->user = call->data = user;
+  cc->wait_for_ready = o.wait_for_ready;
+  list_init(&cc->node);
+  list_init(&cc->wait);
+  int rc = copy_metadata(cc, &o);
+  if (!rc) rc = set_deadline(cc, &o);
+  if (rc) {
+    abandon(cc);
+    return rc;
+  }
+  list_push_back(&ch->calls, &cc->node);
+  list_push_back(&ch->waiting, &cc->wait);
+  if (o.parent) call_adopt(o.parent, call);
+  *out = cc;
+  return 0;
+}
+
+/* Gives the call to the channel, with what was sent already. */
+static void launch(client_call *cc) {
+  caw_channel *ch = cc->channel;
+  if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
+    client_calls_fail(ch);
+  else
+    connect_kick(ch);
+}
+
+int caw_call_start(caw_call **out, caw_channel *ch, const caw_method *method,
+                   const caw_call_options *options, const caw_client_events *events, void *user) {
+  client_call *cc;
+  if (!events->on_done) return CAW_EINVAL;
+  int rc = begin(&cc, ch, method, options, user);
+  if (rc) return rc;
+  cc->events = *events;
+  launch(cc);
+  if (out) *out = &cc->base;
+  return 0;
+}
+
+/* Sends the only request and half-closes; on failure the call never was. */
+static int send_only(client_call *cc, const void *request) {
+  int rc = caw_call_send(&cc->base, request);
+  if (rc && !cc->decided) {
+    abandon(cc);
+    return rc;
+  }
+  caw_call_close_send(&cc->base);
+  launch(cc);
+  return 0;
+}
+
+int caw_call_start_with(caw_call **out, caw_channel *ch, const caw_method *method,
+                        const void *request, const caw_call_options *options,
+                        const caw_client_events *events, void *user) {
+  client_call *cc;
+  if (!events->on_done) return CAW_EINVAL;
+  int rc = begin(&cc, ch, method, options, user);
+  if (rc) return rc;
+  cc->events = *events;
+  rc = send_only(cc, request);
+  if (!rc && out) *out = &cc->base;
+  return rc;
+}
+
+int caw_call_start_unary(caw_call **out, caw_channel *ch, const caw_method *method,
+                         const void *request, const caw_call_options *options, caw_unary_done done,
+                         caw_fn typed, void *user) {
+  client_call *cc;
+  if (!done) return CAW_EINVAL;
+  int rc = begin(&cc, ch, method, options, user);
+  if (rc) return rc;
+  cc->unary = done;
+  cc->events.typed = typed;
+  rc = send_only(cc, request);
+  if (!rc && out) *out = &cc->base;
+  return rc;
+}
+
+caw_fn caw_call_typed(const caw_call *call) {
+  return call->cls->server ? NULL : ((const client_call *)(const void *)call)->events.typed;
+}

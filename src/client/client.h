@@ -1,0 +1,83 @@
+/*
+ * The inside of caw_channel: from a target to a connection, and the calls that
+ * use it. Private to src/client. Everything belongs to the channel's loop but
+ * for what is said to be atomic or locked.
+ */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "conn/call.h"
+#include "conn/conn.h"
+#include "io/address.h"
+#include "io/resolver.h"
+
+#include <caw/channel.h>
+#include <pthread.h>
+
+#define MAX_ADDRESSES 32
+
+typedef struct client_call client_call;
+
+struct caw_channel {
+  caw_channel_options options; /* strings are not kept here */
+  io_target target;
+  char authority[IO_HOST_ROOM + 8];
+  char user_agent[256];
+  char dns_server[64]; /* "" for the system's */
+  conn_config config;
+
+  caw_loop *loop;
+  bool own_loop;
+  pthread_t thread;
+  io_post stop_post;
+  struct connect_wish *wish; /* channel.c */
+
+  atomic_int state; /* caw_connectivity */
+  list calls;       /* client_call.node: all, until their streams are gone */
+  list waiting;     /* client_call.wait: without a stream */
+  list watches;
+  list draining;    /* conn.node of those that take no more calls */
+  conn *conn;       /* takes calls when the state is READY, else being opened */
+  bool shut;        /* being freed */
+
+  /* connect.c */
+  io_lookup *lookup;
+  io_address addresses[MAX_ADDRESSES];
+  unsigned count, next; /* addresses, and the one to try next */
+  io_timer backoff;
+  uint64_t delay;   /* the present back-off, nanoseconds */
+  uint64_t retry_at; /* the earliest next attempt */
+  io_task kick;     /* gives waiting calls to the connection */
+  uint64_t random;  /* for the jitter */
+
+  pthread_mutex_t lock; /* error */
+  char error[512];
+};
+
+/* connect.c */
+int connect_init(caw_channel *ch);
+void connect_finish(caw_channel *ch);
+/* An idle channel begins to connect. */
+void connect_start(caw_channel *ch);
+/* Offers waiting calls to the connection, later in this turn. */
+void connect_kick(caw_channel *ch);
+/* Closes all connections: calls on them are closed. */
+void connect_close(caw_channel *ch);
+
+/* channel.c */
+void channel_set_state(caw_channel *ch, caw_connectivity state);
+void channel_set_error(caw_channel *ch, const char *format, ...) CAW_PRINTF(2, 3);
+
+/* call.c */
+/* Opens a waiting call on the channel's connection. False when the connection
+ * takes no more now. */
+bool client_call_attach(client_call *cc, conn *c);
+/* The channel could not connect: fails the waiting calls that do not wait for
+ * readiness. */
+void client_calls_fail(caw_channel *ch);
+/* Ends every call with CANCELLED and calls their on_done. */
+void client_calls_end(caw_channel *ch);
+/* The call that waits. */
+client_call *client_call_waiting(list *node);
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * From a target to a connection: look-up, one address after the other, and
+ * gRPC's back-off (connection-backoff.md) when all have failed.
+ */
+#include "client/client.h"
+
+#include "io/sys.h"
+
+#include <stdio.h>
+
+#define SECOND UINT64_C(1000000000)
+#define MILLI UINT64_C(1000000)
+
+static void try_next(caw_channel *ch);
+
+/* ---- Calls and the connection ---- */
+
+static void kick(io_task *task) {
+  caw_channel *ch = LIST_ENTRY(task, caw_channel, kick);
+  if (list_empty(&ch->waiting)) return;
+  if (atomic_load(&ch->state) == CAW_CHANNEL_IDLE) connect_start(ch);
+  while (!list_empty(&ch->waiting) && atomic_load(&ch->state) == CAW_CHANNEL_READY && ch->conn)
+    if (!client_call_attach(client_call_waiting(ch->waiting.next), ch->conn)) break;
+}
+
+void connect_kick(caw_channel *ch) {
+  if (!ch->shut) io_defer(ch->loop, &ch->kick);
+}
+
+/* ---- Back-off ---- */
+
+/* xorshift64: jitter needs to differ between processes, no more. */
+static double random_part(caw_channel *ch) {
+  ch->random ^= ch->random << 13;
+  ch->random ^= ch->random >> 7;
+  ch->random ^= ch->random << 17;
+  return (double)(ch->random >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+/* connection-backoff.md: factor 1.6, jitter 0.2. */
+static void grow_delay(caw_channel *ch) {
+  uint64_t max = ch->options.backoff_max_ms * MILLI;
+  double next = (double)ch->delay * 1.6;
+  ch->delay = next > (double)max ? max : (uint64_t)next;
+}
+
+static void all_failed(caw_channel *ch) {
+  uint64_t now = io_now(ch->loop);
+  channel_set_state(ch, CAW_CHANNEL_TRANSIENT_FAILURE);
+  client_calls_fail(ch);
+  io_timer_start(&ch->backoff, ch->retry_at > now ? ch->retry_at : now);
+}
+
+static void on_backoff(io_timer *timer) {
+  caw_channel *ch = LIST_ENTRY(timer, caw_channel, backoff);
+  channel_set_state(ch, CAW_CHANNEL_IDLE);
+  connect_start(ch);
+}
+
+/* ---- Events of connections ---- */
+
+/* The channel's connection takes no more calls: the next one opens another. */
+static void lose(caw_channel *ch) {
+  ch->conn = NULL;
+  if (ch->shut) return;
+  channel_set_state(ch, CAW_CHANNEL_IDLE);
+  connect_kick(ch);
+}
+
+static void on_ready(void *owner, conn *c) {
+  caw_channel *ch = owner;
+  if (ch->conn != c) return;
+  ch->delay = ch->options.backoff_initial_ms * MILLI;
+  ch->retry_at = 0;
+  channel_set_error(ch, "%s", "");
+  channel_set_state(ch, CAW_CHANNEL_READY);
+  connect_kick(ch);
+}
+
+static void on_goaway(void *owner, conn *c) {
+  caw_channel *ch = owner;
+  if (ch->conn != c) return;
+  list_push_back(&ch->draining, &c->node);
+  if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
+    lose(ch);
+    return;
+  }
+  /* It went away before it was ready. */
+  ch->conn = NULL;
+  channel_set_error(ch, "%s: the server closes the connection at once (GOAWAY)", ch->authority);
+  try_next(ch);
+}
+
+static void on_capacity(void *owner, conn *c) {
+  caw_channel *ch = owner;
+  if (ch->conn == c) connect_kick(ch);
+}
+
+static void on_closed(void *owner, conn *c, int rc, const char *why) {
+  caw_channel *ch = owner;
+  (void)rc;
+  list_remove(&c->node);
+  if (ch->conn != c) return;
+  if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
+    channel_set_error(ch, "connection to %.*s lost: %s", CAW_STR_ARG(conn_peer(c)), why);
+    lose(ch);
+    return;
+  }
+  ch->conn = NULL;
+  if (ch->shut) return;
+  channel_set_error(ch, "cannot connect to %.*s: %s", CAW_STR_ARG(conn_peer(c)), why);
+  try_next(ch);
+}
+
+static const conn_events events = {NULL, on_ready, on_goaway, on_capacity, on_closed};
+
+/* ---- Addresses ---- */
+
+static void try_next(caw_channel *ch) {
+  while (ch->next < ch->count) {
+    const io_address *a = &ch->addresses[ch->next++];
+    int rc = conn_connect(&ch->conn, ch->loop, a, &ch->config, &events, ch);
+    if (!rc) return;
+    char text[IO_ADDRESS_TEXT];
+    io_address_format(text, a);
+    channel_set_error(ch, "cannot connect to %s: %s", text, caw_strerror(rc));
+  }
+  all_failed(ch);
+}
+
+static void take_addresses(caw_channel *ch, const io_address *addresses, unsigned n) {
+  ch->count = n < MAX_ADDRESSES ? n : MAX_ADDRESSES;
+  ch->next = 0;
+  memcpy(ch->addresses, addresses, ch->count * sizeof(*addresses));
+  try_next(ch);
+}
+
+static void on_resolved(void *user, int rc, const io_address *addresses, unsigned n,
+                        const char *why) {
+  caw_channel *ch = user;
+  ch->lookup = NULL;
+  if (rc) {
+    channel_set_error(ch, "cannot resolve %s: %s", ch->target.host, why);
+    all_failed(ch);
+    return;
+  }
+  take_addresses(ch, addresses, n);
+}
+
+void connect_start(caw_channel *ch) {
+  if (ch->shut || atomic_load(&ch->state) != CAW_CHANNEL_IDLE) return;
+  uint64_t now = io_now(ch->loop);
+  if (ch->retry_at > now) {
+    /* The last connection was lost before its back-off was over. */
+    channel_set_state(ch, CAW_CHANNEL_TRANSIENT_FAILURE);
+    io_timer_start(&ch->backoff, ch->retry_at);
+    return;
+  }
+  channel_set_state(ch, CAW_CHANNEL_CONNECTING);
+  ch->retry_at = now + (uint64_t)((double)ch->delay * (0.8 + 0.4 * random_part(ch)));
+  grow_delay(ch);
+  if (!ch->target.host[0]) {
+    take_addresses(ch, ch->target.addresses, ch->target.count);
+    return;
+  }
+  int rc = io_resolve(&ch->lookup, ch->loop, ch->target.host, ch->target.port,
+                      ch->dns_server[0] ? ch->dns_server : NULL, on_resolved, ch);
+  if (rc) {
+    channel_set_error(ch, "cannot resolve %s: %s", ch->target.host, caw_strerror(rc));
+    all_failed(ch);
+  }
+}
+
+/* ---- Life ---- */
+
+int connect_init(caw_channel *ch) {
+  list_init(&ch->draining);
+  io_task_init(&ch->kick, kick);
+  ch->delay = ch->options.backoff_initial_ms * MILLI;
+  ch->config.ready_timeout = ch->options.connect_timeout_ms * MILLI;
+  ch->random = io_sys_clock() ^ (uint64_t)(uintptr_t)ch;
+  if (!ch->random) ch->random = 1;
+  return io_timer_init(&ch->backoff, ch->loop, on_backoff);
+}
+
+void connect_close(caw_channel *ch) {
+  io_resolve_cancel(ch->lookup);
+  ch->lookup = NULL;
+  io_timer_stop(&ch->backoff);
+  if (ch->conn) conn_close(ch->conn, CAW_ECLOSED, "the channel was closed");
+  while (!list_empty(&ch->draining))
+    conn_close(LIST_ENTRY(ch->draining.next, conn, node), CAW_ECLOSED, "the channel was closed");
+}
+
+void connect_finish(caw_channel *ch) {
+  io_task_cancel(&ch->kick);
+  io_timer_finish(&ch->backoff);
+}

@@ -1,0 +1,292 @@
+/* The connection of conn.h. */
+#include "conn/conn.h"
+
+#include "conn/call.h"
+
+#include <caw/alloc.h>
+#include <stdio.h>
+
+#define SECOND UINT64_C(1000000000)
+
+/* How long a drain waits for the answer to its PING before it names the last
+ * stream all the same; and how long an ended connection may take to flush. */
+#define DRAIN_PING_TIME SECOND
+#define FLUSH_TIME (2 * SECOND)
+
+/* Parts gathered for one write: enough for a turn's worth of small frames. */
+#define PARTS 64
+
+/* What the drain's PING carries, to tell its answer from others. */
+#define DRAIN_PING UINT64_C(0x647261696e)
+
+void conn_ref(conn *c) {
+  c->refs++;
+}
+
+void conn_unref(conn *c) {
+  if (--c->refs == 0) caw_free(c);
+}
+
+caw_str conn_peer(const conn *c) {
+  return c->socket ? io_socket_peer(c->socket) : caw_str_of(c->peer, strlen(c->peer));
+}
+
+/* ---- The end ---- */
+
+void conn_close(conn *c, int rc, const char *why) {
+  if (!c->socket) return;
+  snprintf(c->peer, sizeof(c->peer), "%.*s", CAW_STR_ARG(io_socket_peer(c->socket)));
+  snprintf(c->why, sizeof(c->why), "%s", why);
+  io_task_cancel(&c->flush);
+  io_timer_finish(&c->deadline);
+  io_socket_close(c->socket);
+  c->socket = NULL;
+  rpc_session_finish(&c->rpc);
+  c->events->on_closed(c->owner, c, rc, why);
+  conn_unref(c);
+}
+
+/* Closes with the reason that the socket gives. */
+static void close_broken(conn *c, int rc) {
+  char why[256];
+  int err = io_socket_errno(c->socket);
+  snprintf(why, sizeof(why), "%s",
+           rc == CAW_EEND ? "the peer closed the connection"
+           : err          ? strerror(err)
+                          : caw_strerror(rc));
+  conn_close(c, rc == CAW_EEND ? CAW_ECLOSED : rc, why);
+}
+
+/* The second step of a drain: every stream that was on its way is here. */
+static void drain_finally(conn *c) {
+  if (c->goaway_final || !c->socket) return;
+  c->goaway_final = true;
+  caw_str none = {NULL, 0};
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, none)) c->failure = CAW_ENOMEM;
+  conn_flush_later(c);
+}
+
+/* Is everything said that was to be said? */
+static bool spent(const conn *c) {
+  if (c->failure || h2_finished(c->rpc.h2)) return true;
+  return c->draining && c->live == 0 && (c->goaway_final || c->rpc.goaway);
+}
+
+/* ---- Writing ---- */
+
+/* One write of what is gathered. Returns false when the connection is blocked
+ * or gone. */
+static bool write_once(conn *c, const struct iovec *parts, int n) {
+  size_t total = 0;
+  for (int i = 0; i < n; i++) total += parts[i].iov_len;
+  long written = io_socket_write(c->socket, parts, n);
+  if (written < 0) {
+    close_broken(c, (int)written);
+    return false;
+  }
+  h2_written(c->rpc.h2, (size_t)written);
+  c->blocked = (size_t)written < total;
+  return !c->blocked;
+}
+
+static void flush(io_task *task) {
+  conn *c = LIST_ENTRY(task, conn, flush);
+  struct iovec parts[PARTS];
+  if (c->drain_acked) drain_finally(c);
+  if (c->blocked || !c->connected) return;
+  for (;;) {
+    int n = h2_output(c->rpc.h2, parts, PARTS);
+    if (n < 0) {
+      conn_close(c, n, caw_strerror(n));
+      return;
+    }
+    if (n == 0) break;
+    if (!write_once(c, parts, n)) return;
+  }
+  if (spent(c)) conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+}
+
+void conn_flush_later(conn *c) {
+  if (c->socket) io_defer(c->loop, &c->flush);
+}
+
+/* ---- Events of the socket ---- */
+
+static void on_connect(void *user, int rc) {
+  conn *c = user;
+  if (rc) {
+    close_broken(c, rc);
+    return;
+  }
+  c->connected = true;
+  io_socket_read(c->socket, true);
+  conn_flush_later(c);
+}
+
+static void on_read(void *user, const uint8_t *data, size_t len) {
+  conn *c = user;
+  if (c->failure) return;
+  int rc = h2_recv(c->rpc.h2, data, len);
+  if (rc) {
+    /* The GOAWAY that says why goes out before the end, if the peer reads. */
+    c->failure = rc;
+    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+  }
+  conn_flush_later(c);
+}
+
+static void on_end(void *user, int rc) {
+  close_broken(user, rc);
+}
+
+static void on_writable(void *user) {
+  conn *c = user;
+  c->blocked = false;
+  conn_flush_later(c);
+}
+
+static const io_socket_events socket_events = {on_connect, on_read, on_end, on_writable};
+
+/* ---- Events of the session ---- */
+
+static rpc_call *on_open(void *ctx) {
+  conn *c = ctx;
+  if (c->live >= c->max_live || c->failure) return NULL;
+  caw_call *call = c->events->on_open(c->owner, c);
+  if (!call) return NULL;
+  conn_join(c, call);
+  return &call->rpc;
+}
+
+static void on_event(void *ctx, rpc_call *rpc) {
+  conn *c = ctx;
+  call_wake(call_of(rpc));
+  if ((rpc->news & RPC_NEWS_CLOSED) && c->events->on_capacity)
+    c->events->on_capacity(c->owner, c);
+}
+
+static void on_ready(void *ctx) {
+  conn *c = ctx;
+  io_timer_stop(&c->deadline);
+  if (c->events->on_ready) c->events->on_ready(c->owner, c);
+}
+
+static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
+  conn *c = ctx;
+  (void)code;
+  (void)debug;
+  c->draining = true;
+  conn_flush_later(c);
+  if (c->events->on_goaway) c->events->on_goaway(c->owner, c);
+}
+
+static void on_ping_ack(void *ctx, uint64_t opaque) {
+  conn *c = ctx;
+  /* Acted upon by the flush that follows, outside of the session. */
+  if (opaque == DRAIN_PING) c->drain_acked = true;
+}
+
+static const rpc_session_events session_events = {on_open, on_event, on_ready, on_goaway,
+                                                  on_ping_ack};
+
+/* ---- Time ---- */
+
+static void expire(io_timer *timer) {
+  conn *c = LIST_ENTRY(timer, conn, deadline);
+  if (c->draining && !c->failure && !c->goaway_final) {
+    drain_finally(c);
+    return;
+  }
+  if (c->failure) {
+    conn_close(c, c->failure, caw_strerror(c->failure));
+    return;
+  }
+  conn_close(c, CAW_ETIMEDOUT,
+             c->connected ? "the peer did not begin HTTP/2 in time" : "connecting took too long");
+}
+
+void conn_drain(conn *c) {
+  if (c->draining || !c->socket) return;
+  c->draining = true;
+  conn_flush_later(c);
+  caw_str none = {NULL, 0};
+  if (c->max_live && c->rpc.ready && !h2_goaway(c->rpc.h2, UINT32_MAX, H2_NO_ERROR, none) &&
+      !h2_ping(c->rpc.h2, DRAIN_PING)) {
+    io_timer_start(&c->deadline, io_now(c->loop) + DRAIN_PING_TIME);
+    return;
+  }
+  drain_finally(c);
+}
+
+/* ---- Life ---- */
+
+static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
+                      const conn_events *events, void *owner) {
+  conn *c = caw_calloc(1, sizeof(*c));
+  if (!c) return NULL;
+  c->loop = loop;
+  c->events = events;
+  c->owner = owner;
+  c->refs = 1;
+  list_init(&c->node);
+  io_task_init(&c->flush, flush);
+  if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
+  if (rpc_session_init(&c->rpc, role, &config->h2, &session_events, c)) goto no_session;
+  io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
+  return c;
+no_session:
+  io_timer_finish(&c->deadline);
+no_timer:
+  caw_free(c);
+  return NULL;
+}
+
+/* Undoes new_conn when no socket came to be: nobody was told of it. */
+static void abandon(conn *c) {
+  io_timer_finish(&c->deadline);
+  rpc_session_finish(&c->rpc);
+  caw_free(c);
+}
+
+int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
+                 const conn_events *events, void *owner) {
+  conn *c = new_conn(loop, H2_CLIENT, config, events, owner);
+  if (!c) return CAW_ENOMEM;
+  int rc = io_socket_connect(&c->socket, loop, address, &socket_events, c);
+  if (rc) {
+    abandon(c);
+    return rc;
+  }
+  *out = c;
+  return 0;
+}
+
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
+               const conn_events *events, void *owner) {
+  conn *c = new_conn(loop, H2_SERVER, config, events, owner);
+  if (!c) return CAW_ENOMEM;
+  c->max_live = max_live;
+  int rc = io_socket_adopt(&c->socket, loop, fd, &socket_events, c);
+  if (rc) {
+    abandon(c);
+    return rc;
+  }
+  *out = c;
+  on_connect(c, 0);
+  return 0;
+}
+
+void conn_join(conn *c, caw_call *call) {
+  conn_ref(c);
+  c->live++;
+  call->conn = c;
+}
+
+void conn_leave(caw_call *call) {
+  conn *c = call->conn;
+  if (!c) return;
+  call->conn = NULL;
+  c->live--;
+  conn_flush_later(c);
+  conn_unref(c);
+}

@@ -1,0 +1,435 @@
+/* The server's calls: routing, the handlers' turn, and the end. */
+#include "server/server.h"
+
+#include <caw/alloc.h>
+#include <stdarg.h>
+
+/* Messages given to a handler in one turn before others have theirs. */
+#define MESSAGES_PER_TURN 64
+
+typedef struct server_call {
+  caw_call base;
+  worker *worker; /* NULL once the server does not know the call any more */
+  list node;
+  const method_entry *entry; /* NULL until routed, or when refused */
+  rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
+  caw_call_events events;
+  void *events_user;
+  void *reply;       /* of kinds with one reply, made when needed */
+  caw_str fail_text; /* of caw_call_fail, in the handler's arena */
+  uint64_t started;
+  caw_status told; /* the outcome */
+  bool routed;
+  bool asked;        /* the handler's `message` (one) or `end` (many) was called */
+  bool pending;      /* it returned CAW_PENDING */
+  bool over;         /* status sent, or the stream is lost: nothing more goes out */
+  bool handler_done; /* finished, or nobody will finish */
+  bool tell_cancel, told_cancel, tell_shutdown;
+} server_call;
+
+static server_call *self_of(caw_call *call) {
+  return (server_call *)(void *)call;
+}
+
+static caw_call_kind kind_of(const server_call *sc) {
+  return sc->base.method->kind;
+}
+
+static bool many_requests(const server_call *sc) {
+  return kind_of(sc) == CAW_CLIENT_STREAM || kind_of(sc) == CAW_BIDI;
+}
+
+/* ---- The end of a call ---- */
+
+/* Notes the outcome; the text is copied for the access log. */
+static void tell(server_call *sc, int code, caw_str text) {
+  if (sc->over) return;
+  sc->over = true;
+  sc->told.code = code;
+  if (text.len) sc->told.message = caw_arena_dup(&sc->base.protocol, text);
+}
+
+/* Sends the status, or resets the stream when there is no memory for it. */
+static void send_status(server_call *sc, int code, caw_str text) {
+  if (sc->over) return;
+  int rc = rpc_call_end(&sc->base.rpc, code, text, &sc->headers, &sc->trailers);
+  if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
+  tell(sc, code, text);
+  if (sc->base.conn) conn_flush_later(sc->base.conn);
+}
+
+/* Nothing more is expected of a handler that has not promised to finish. */
+static void release_handler(server_call *sc) {
+  if (!sc->pending) {
+    call_set(&sc->base, CALL_LOCAL_END);
+    sc->handler_done = true;
+  }
+}
+
+/* The call ends by something else than its handler. */
+static void cut(server_call *sc, int code, caw_str text) {
+  if (sc->over) return;
+  call_mark_cancelled(&sc->base);
+  send_status(sc, code, text);
+  sc->tell_cancel = true;
+  call_wake(&sc->base);
+}
+
+static void server_abort(caw_call *call, int code, const char *text) {
+  server_call *sc = self_of(call);
+  bool expired = code == CAW_DEADLINE_EXCEEDED;
+  if (sc->over || expired) {
+    /* Expired, or finished and stuck: PROTOCOL-HTTP2.md, Client Cancellation,
+     * has servers reset an expired call's stream. */
+    if (!sc->over) {
+      call_mark_cancelled(call);
+      sc->tell_cancel = true;
+      tell(sc, code, caw_str_from(text));
+    }
+    rpc_call_reset(&call->rpc, H2_CANCEL);
+    if (call->conn) conn_flush_later(call->conn);
+    call_wake(call);
+    return;
+  }
+  cut(sc, code, caw_str_from(text));
+}
+
+/* The handler has finished. */
+static void server_end(caw_call *call, int code, char *text) {
+  server_call *sc = self_of(call);
+  sc->handler_done = true;
+  if (call->rpc.stream)
+    send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
+  else
+    tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  caw_free(text);
+  call_wake(call);
+}
+
+static void finish_now(server_call *sc, int code) {
+  if (call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END) return;
+  bool own = code >= CAW_OK && code <= CAW_UNAUTHENTICATED;
+  caw_str text = own ? sc->fail_text : (caw_str){NULL, 0};
+  if (!own) code = code == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
+  sc->handler_done = true;
+  send_status(sc, code, text);
+}
+
+static void report(server_call *sc) {
+  const caw_server_options *o = &sc->worker->server->options;
+  if (!o->on_call || !sc->base.rpc.path.data) return;
+  caw_call_summary s = {sc->base.rpc.path, caw_call_peer(&sc->base),
+                        sc->told,          io_now(sc->base.loop) - sc->started,
+                        sc->base.received, sc->base.sent};
+  o->on_call(&s, o->user);
+}
+
+/* The stream is gone and the handler is done: the last event. */
+static void complete(server_call *sc) {
+  worker *w = sc->worker;
+  call_set(&sc->base, CALL_OVER);
+  if (sc->events.on_done) sc->events.on_done(&sc->base, &sc->told, sc->events_user);
+  report(sc);
+  list_remove(&sc->node);
+  call_release(&sc->base);
+  worker_check(w);
+}
+
+/* ---- Routing ---- */
+
+static void refuse(server_call *sc, unsigned http, int code, caw_str text) {
+  int rc = rpc_call_refuse(&sc->base.rpc, http, code, text);
+  if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
+  tell(sc, code, text);
+  release_handler(sc);
+}
+
+/* A codec with a name of its own accepts its own subtype only. */
+static bool subtype_fits(const server_call *sc) {
+  const char *name = sc->base.method->request->codec->name;
+  caw_str subtype = sc->base.rpc.subtype;
+  return !subtype.len || !name || caw_str_is(subtype, name);
+}
+
+static bool has_one_reply(const server_call *sc) {
+  return kind_of(sc) == CAW_UNARY || kind_of(sc) == CAW_CLIENT_STREAM;
+}
+
+/* Before any handler runs: once one does, the arena is its thread's. */
+static int make_reply(server_call *sc) {
+  if (!has_one_reply(sc)) return 0;
+  sc->reply = caw_arena_calloc(&sc->base.arena, 1, sc->base.method->response->size);
+  return sc->reply ? 0 : CAW_ENOMEM;
+}
+
+static int begin(server_call *sc) {
+  const caw_handler *h = sc->entry->handler;
+  if (make_reply(sc)) return CAW_ENOMEM;
+  uint64_t timeout = sc->base.rpc.timeout;
+  if (timeout != UINT64_MAX && timeout < UINT64_MAX - sc->started &&
+      call_set_deadline(&sc->base, sc->started + timeout))
+    return CAW_ENOMEM;
+  if (!many_requests(sc) || !h->open) return 0;
+  return h->open(&sc->base, sc->entry->impl, sc->entry->self);
+}
+
+static void route(server_call *sc) {
+  rpc_call *rpc = &sc->base.rpc;
+  caw_str why;
+  unsigned http;
+  sc->routed = true;
+  int code = rpc_call_check_request(rpc, &why, &http);
+  if (code) {
+    refuse(sc, http, code, why);
+    return;
+  }
+  const method_entry *entry = map_get(&sc->worker->server->methods, rpc->path);
+  if (!entry) {
+    refuse(sc, 200, CAW_UNIMPLEMENTED,
+           caw_arena_printf(rpc->arena, "unknown method %.*s", CAW_STR_ARG(rpc->path)));
+    return;
+  }
+  sc->base.method = entry->handler->method;
+  if (!subtype_fits(sc)) {
+    refuse(sc, 415, CAW_UNIMPLEMENTED,
+           caw_arena_printf(rpc->arena, "content-subtype %.*s is not supported; use %s",
+                            CAW_STR_ARG(rpc->subtype), sc->base.method->request->codec->name));
+    return;
+  }
+  sc->entry = entry;
+  int rc = begin(sc);
+  if (rc && rc != CAW_PENDING) finish_now(sc, rc);
+}
+
+/* ---- The handler's turn ---- */
+
+/* What a handler returned that was asked for the outcome. */
+static void take_outcome(server_call *sc, int rc) {
+  if (rc == CAW_PENDING) {
+    sc->pending = true;
+    return;
+  }
+  if (rc == 0 && has_one_reply(sc) && !call_has(&sc->base, CALL_LOCAL_END)) {
+    int sent = caw_call_send(&sc->base, sc->reply);
+    /* A reply that was sent already by hand is fine. */
+    if (sent && sent != CAW_ESTATE && sent != CAW_ECLOSED) rc = sent;
+  }
+  finish_now(sc, rc);
+}
+
+static void ask(server_call *sc, const void *request) {
+  const caw_handler *h = sc->entry->handler;
+  int rc;
+  sc->asked = true;
+  if (many_requests(sc))
+    rc = h->end(&sc->base, sc->reply, sc->entry->impl, sc->entry->self);
+  else
+    rc = h->message(&sc->base, request, sc->reply, sc->entry->impl, sc->entry->self);
+  take_outcome(sc, rc);
+}
+
+static bool wants_input(const server_call *sc) {
+  return sc->entry && !sc->asked && !sc->over && !call_has(&sc->base, CALL_LOCAL_END);
+}
+
+/* One message of a stream of requests. */
+static void give(server_call *sc, const rpc_message *bytes) {
+  void *message;
+  const char *why;
+  const caw_handler *h = sc->entry->handler;
+  int code = call_decode(&sc->base, &sc->base.scratch, bytes, &message, &why);
+  rpc_call_take(&sc->base.rpc);
+  sc->base.received++;
+  if (code) {
+    cut(sc, code, caw_str_from(why));
+  } else {
+    int rc = h->message(&sc->base, message, NULL, sc->entry->impl, sc->entry->self);
+    if (rc && rc != CAW_PENDING) finish_now(sc, rc);
+  }
+  caw_arena_reset(&sc->base.scratch);
+}
+
+static void deliver_many(server_call *sc) {
+  rpc_message bytes;
+  for (int n = 0; wants_input(sc) && !sc->base.rpc.paused; n++) {
+    rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
+    if (next == RPC_NEXT_NOTHING) return;
+    if (next == RPC_NEXT_ERROR) {
+      cut(sc, bytes.code, caw_str_from(bytes.why));
+    } else if (next == RPC_NEXT_END) {
+      ask(sc, NULL);
+    } else if (n == MESSAGES_PER_TURN) {
+      call_wake(&sc->base);
+      return;
+    } else {
+      give(sc, &bytes);
+    }
+  }
+}
+
+/* Exactly one request, known to be the only one when the client has ended
+ * (statuscodes.md: a cardinality violation is UNIMPLEMENTED). The message's
+ * bytes stay in place until the call is over. */
+static void deliver_one(server_call *sc) {
+  rpc_message bytes, more;
+  void *message;
+  const char *why;
+  rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
+  if (next == RPC_NEXT_NOTHING) return;
+  if (next == RPC_NEXT_ERROR) {
+    cut(sc, bytes.code, caw_str_from(bytes.why));
+    return;
+  }
+  if (next == RPC_NEXT_END) {
+    cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, none came"));
+    return;
+  }
+  if (!sc->base.rpc.remote_ended) return;
+  rpc_call_take(&sc->base.rpc);
+  sc->base.received++;
+  next = rpc_call_peek(&sc->base.rpc, &more);
+  if (next == RPC_NEXT_MESSAGE) {
+    cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, more came"));
+    return;
+  }
+  if (next == RPC_NEXT_ERROR) {
+    cut(sc, more.code, caw_str_from(more.why));
+    return;
+  }
+  int code = call_decode(&sc->base, &sc->base.arena, &bytes, &message, &why);
+  if (code)
+    cut(sc, code, caw_str_from(why));
+  else
+    ask(sc, message);
+}
+
+static void deliver(server_call *sc) {
+  if (many_requests(sc)) {
+    deliver_many(sc);
+    rpc_call_consumed(&sc->base.rpc);
+  } else if (wants_input(sc) && !sc->base.rpc.paused) {
+    deliver_one(sc);
+    /* While the request is not whole, its window goes back; afterwards the
+     * bytes are the handler's. */
+    if (!sc->asked) rpc_call_consumed(&sc->base.rpc);
+  }
+}
+
+static void tell_handler(server_call *sc, bool drain) {
+  caw_call *call = &sc->base;
+  if (drain && !sc->over && sc->events.on_drain) sc->events.on_drain(call, sc->events_user);
+  if (sc->tell_shutdown && !sc->over && !sc->handler_done && sc->events.on_shutdown) {
+    sc->tell_shutdown = false;
+    sc->events.on_shutdown(call, sc->events_user);
+  }
+  if (sc->tell_cancel && !sc->told_cancel && !sc->handler_done && sc->entry) {
+    sc->told_cancel = true;
+    if (sc->events.on_cancel) sc->events.on_cancel(call, sc->events_user);
+  }
+}
+
+static void server_dispatch(caw_call *call) {
+  server_call *sc = self_of(call);
+  bool drain;
+  unsigned news = call_take_news(call, &drain);
+  if ((news & RPC_NEWS_CLOSED) && !sc->over) {
+    call_mark_cancelled(call);
+    sc->tell_cancel = true;
+    tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  }
+  if (!sc->routed && call->rpc.headers_received && !sc->over) route(sc);
+  if (wants_input(sc)) deliver(sc);
+  tell_handler(sc, drain);
+  if (sc->over) release_handler(sc);
+  if (call->conn) conn_flush_later(call->conn);
+  if (call->rpc.state == RPC_DONE && sc->handler_done) complete(sc);
+}
+
+/* ---- Operations ---- */
+
+static int server_send(caw_call *call, caw_payload *payload) {
+  server_call *sc = self_of(call);
+  if (sc->over) return CAW_ECLOSED;
+  int rc = rpc_call_send(&call->rpc, payload, &sc->headers);
+  if (rc) return rc;
+  call->sent++;
+  conn_flush_later(call->conn);
+  return 0;
+}
+
+static int server_send_headers(caw_call *call) {
+  server_call *sc = self_of(call);
+  if (sc->over) return CAW_ECLOSED;
+  if (call->rpc.headers_sent) return CAW_ESTATE;
+  int rc = rpc_call_send_headers(&call->rpc, &sc->headers);
+  if (!rc) conn_flush_later(call->conn);
+  return rc;
+}
+
+static const call_class server_class = {
+    sizeof(server_call), true,         server_dispatch, server_send,
+    server_end,          server_send_headers, server_abort,    NULL,
+};
+
+caw_call *server_call_new(worker *w, conn *c) {
+  (void)c;
+  const caw_server_options *o = &w->server->options;
+  caw_call *call = call_new(&server_class, w->loop, o->max_receive, o->send_buffer);
+  if (!call) return NULL;
+  server_call *sc = self_of(call);
+  sc->worker = w;
+  sc->started = io_now(w->loop);
+  list_push_back(&w->calls, &sc->node);
+  return call;
+}
+
+void server_calls_shutdown(worker *w) {
+  for (list *l = w->calls.next; l != &w->calls; l = l->next) {
+    server_call *sc = LIST_ENTRY(l, server_call, node);
+    sc->tell_shutdown = true;
+    call_wake(&sc->base);
+  }
+}
+
+void server_calls_abort(worker *w) {
+  for (list *l = w->calls.next; l != &w->calls; l = l->next) {
+    server_call *sc = LIST_ENTRY(l, server_call, node);
+    server_abort(&sc->base, CAW_UNAVAILABLE, "the server is shutting down");
+  }
+}
+
+/* ---- Public ---- */
+
+void caw_call_on(caw_call *call, const caw_call_events *events, void *user) {
+  if (!call->cls->server) return;
+  server_call *sc = self_of(call);
+  sc->events = *events;
+  sc->events_user = user;
+  if (sc->worker->draining) sc->tell_shutdown = true;
+  if (sc->tell_cancel || sc->tell_shutdown) call_wake(call);
+}
+
+static int add_metadata(caw_call *call, rpc_metadata *to, caw_str key, caw_str value) {
+  int rc = rpc_metadata_check(key, value);
+  return rc ? rc : rpc_metadata_add(to, &call->arena, key, value);
+}
+
+int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
+  if (!call->cls->server || call->rpc.headers_sent || call_has(call, CALL_LOCAL_END))
+    return CAW_ESTATE;
+  return add_metadata(call, &self_of(call)->headers, key, value);
+}
+
+int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value) {
+  if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
+  return add_metadata(call, &self_of(call)->trailers, key, value);
+}
+
+int caw_call_fail(caw_call *call, int code, const char *format, ...) {
+  va_list args;
+  if (!call->cls->server) return code;
+  va_start(args, format);
+  self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
+  va_end(args);
+  return code;
+}

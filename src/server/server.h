@@ -1,0 +1,95 @@
+/*
+ * The inside of caw_server: the method table, a worker for each loop, and the
+ * steps of draining. Private to src/server.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "base/map.h"
+#include "conn/call.h"
+#include "conn/conn.h"
+#include "io/pool.h"
+#include "io/socket.h"
+
+#include <caw/blocking.h>
+#include <caw/server.h>
+#include <pthread.h>
+
+/* A method that is served. */
+typedef struct method_entry {
+  struct method_entry *next; /* all of the server's, to free them */
+  const caw_handler *handler;
+  const void *impl;
+  void *self;
+} method_entry;
+
+/* One loop of a server, with its connections and calls. Everything but `load`
+ * and the posts belongs to the loop's thread. */
+typedef struct worker {
+  caw_server *server;
+  caw_loop *loop;
+  pthread_t thread;
+  bool threaded;        /* `thread` runs it */
+  list conns;           /* of conn.node */
+  list calls;           /* of server_call.node, until on_done */
+  atomic_uint load;     /* connections, with those on their way */
+  bool draining, aborted;
+  bool told_drained;
+  bool drain_asked;     /* drain_post is on its way; under the server's lock */
+  int result;           /* 0, or CAW_ETIMEDOUT: handlers did not finish */
+  io_timer grace;       /* the end of the grace, then of the last second */
+  io_post drain_post;
+  io_post drained_post; /* to the accepting loop */
+} worker;
+
+struct caw_server {
+  caw_server_options options;
+  conn_config config;
+  map methods;
+  method_entry *entries;
+  void *blocking; /* blocking.c's list of handlers */
+  io_pool *pool;  /* made with the first blocking method */
+  worker *workers;
+  unsigned n_workers;
+  bool own_loops, started;
+
+  io_listener **listeners;
+  char (*addresses)[IO_ADDRESS_TEXT];
+  size_t n_listeners;
+  char error[512];
+
+  /* Draining: asked from any thread, done on the accepting loop. */
+  pthread_mutex_t lock; /* drain_at, on_drained, drain_user, drain_asked */
+  uint64_t drain_at;    /* when the grace is over */
+  bool drain_asked;     /* drain_post is on its way */
+  void (*on_drained)(void *user);
+  void *drain_user;
+  io_post drain_post;
+  bool draining;
+  unsigned left; /* workers that are not drained */
+};
+
+/* worker.c */
+int worker_init(worker *w, caw_server *server, caw_loop *loop);
+void worker_finish(worker *w);
+/* Takes over an accepted descriptor, on the worker's thread. */
+void worker_accept(worker *w, int fd);
+/* Ends connections and calls; the server is told by server_worker_drained. */
+void worker_drain(worker *w, uint64_t grace_at);
+/* Something ended: is the worker drained now? */
+void worker_check(worker *w);
+
+/* server.c: any worker's thread. */
+void server_worker_drained(worker *w, int rc);
+
+/* call.c */
+caw_call *server_call_new(worker *w, conn *c);
+/* Tells the handlers of a worker's calls that the server shuts down. */
+void server_calls_shutdown(worker *w);
+/* Ends all calls of a worker with UNAVAILABLE. */
+void server_calls_abort(worker *w);
+
+/* blocking.c */
+void server_blocking_free(caw_server *server);
+
+#endif
