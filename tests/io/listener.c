@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,59 @@ static void abstract_socket(void **state) {
   rig_stop(&r);
 }
 
+/* Servers that start at once over a stale file: one gets the address, and none
+ * removes the file of the one that did. */
+static pthread_barrier_t starters;
+
+static void drop_it(void *user, int fd) {
+  (void)user;
+  close(fd);
+}
+
+static void *start_one(void *arg) {
+  io_listener *l = NULL;
+  io_address a = address(unix_text);
+  caw_loop *loop = kit_loop();
+  pthread_barrier_wait(&starters);
+  int rc = io_listener_new(&l, loop, &a, drop_it, NULL);
+  pthread_barrier_wait(&starters);
+  if (!rc) {
+    int c = dial(&a);
+    *(int *)arg = c >= 0 ? 1 : 1000;
+    if (c >= 0) close(c);
+  } else {
+    *(int *)arg = rc == CAW_EADDRINUSE ? 0 : 1000;
+  }
+  pthread_barrier_wait(&starters);
+  io_listener_close(l);
+  caw_loop_free(loop);
+  return NULL;
+}
+
+static void one_of_many_starters(void **state) {
+  enum { N = 6 };
+  (void)state;
+  unix_path();
+  io_address a = address(unix_text);
+  pthread_barrier_init(&starters, NULL, N);
+  for (int round = 0; round < 20; round++) {
+    pthread_t threads[N];
+    int won[N], sum = 0;
+    int dead = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(dead, &a.u.any, a.len), 0);
+    close(dead);
+    for (int i = 0; i < N; i++)
+      assert_int_equal(pthread_create(&threads[i], NULL, start_one, &won[i]), 0);
+    for (int i = 0; i < N; i++) {
+      pthread_join(threads[i], NULL);
+      sum += won[i];
+    }
+    assert_int_equal(sum, 1);
+  }
+  pthread_barrier_destroy(&starters);
+  remove_directory();
+}
+
 /* Relative paths are looked up in the current directory. */
 static void relative_path(void **state) {
   rig r;
@@ -369,6 +423,7 @@ int main(void) {
       cmocka_unit_test(other_files_stay),
       cmocka_unit_test(anothers_file_stays),
       cmocka_unit_test(abstract_socket),
+      cmocka_unit_test(one_of_many_starters),
       cmocka_unit_test(relative_path),
       cmocka_unit_test(out_of_descriptors),
       cmocka_unit_test(out_of_memory),
