@@ -214,10 +214,22 @@ static void odd_addresses(void **state) {
   assert_int_equal(io_address_format(text, &a), 8);
 }
 
+static void ports(void **state) {
+  static const char *const targets_of[] = {"1.2.3.4:5", "[::1]:5", "unix:a"};
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    io_target t;
+    const char *why;
+    assert_int_equal(io_target_parse(&t, caw_str_from(targets_of[i]), true, &why), 0);
+    io_address_set_port(&t.addresses[0], 65535);
+    assert_int_equal(io_address_port(&t.addresses[0]), i < 2 ? 65535 : 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(targets),  cmocka_unit_test(refusals),      cmocka_unit_test(not_a_c_string),
-      cmocka_unit_test(prefixes), cmocka_unit_test(odd_addresses),
+      cmocka_unit_test(prefixes), cmocka_unit_test(odd_addresses), cmocka_unit_test(ports),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,30 @@ static void post_before_poll(void **state) {
   caw_loop_free(loop);
 }
 
+typedef struct relay {
+  caw_loop *loop;
+  bool came;
+} relay;
+
+static void post_mark(void *arg) {
+  relay *r = arg;
+  assert_int_equal(caw_loop_post(r->loop, mark, &r->came), 0);
+}
+
+/* The same of a post that was made inside a run, when the loop was awake. */
+static void post_inside_run(void **state) {
+  relay r = {.loop = kit_loop()};
+  struct pollfd p = {caw_loop_fd(r.loop), POLLIN, 0};
+  (void)state;
+  assert_int_equal(caw_loop_post(r.loop, post_mark, &r), 0);
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_false(r.came);
+  assert_int_equal(poll(&p, 1, 5000), 1);
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_true(r.came);
+  caw_loop_free(r.loop);
+}
+
 static int bytes;
 
 static void on_read(void *user, const uint8_t *data, size_t len) {
@@ -142,12 +166,14 @@ static void sockets_wake(void **state) {
     assert_int_equal(round_trip(loop), 1);
     assert_int_equal(bytes, 3 + 3 * i);
   }
-  io_socket_read(s, false); /* changed outside a run */
+  io_socket_read(s, false); /* changed outside a run: the kernel is told by the next */
+  assert_int_equal(caw_loop_timeout(loop), 0);
   while (caw_loop_timeout(loop) == 0) caw_loop_run(loop, CAW_LOOP_NOWAIT);
   assert_int_equal(write(fds[1], "abc", 3), 3);
   struct pollfd p = {caw_loop_fd(loop), POLLIN, 0};
   assert_int_equal(poll(&p, 1, 10), 0);
   io_socket_read(s, true);
+  assert_int_equal(caw_loop_timeout(loop), 0);
   for (int i = 0; i < 3 && bytes < 21; i++) round_trip(loop);
   assert_int_equal(bytes, 21);
   io_socket_close(s);
@@ -157,9 +183,13 @@ static void sockets_wake(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(idle_loop_waits_for_ever), cmocka_unit_test(timers_on_time),
-      cmocka_unit_test(post_wakes_new_loop),      cmocka_unit_test(post_wakes_used_loop),
-      cmocka_unit_test(post_before_poll),         cmocka_unit_test(sockets_wake),
+      cmocka_unit_test(idle_loop_waits_for_ever),
+      cmocka_unit_test(timers_on_time),
+      cmocka_unit_test(post_wakes_new_loop),
+      cmocka_unit_test(post_wakes_used_loop),
+      cmocka_unit_test(post_before_poll),
+      cmocka_unit_test(post_inside_run),
+      cmocka_unit_test(sockets_wake),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -420,10 +420,12 @@ static void belongs_to_who_runs_it(void **state) {
   void *ok;
   (void)state;
   assert_true(io_on_loop(loop));
+  assert_true(caw_loop_is_current(loop));
   assert_int_equal(pthread_create(&thread, NULL, ask_and_run, loop), 0);
   pthread_join(thread, &ok);
   assert_non_null(ok);
   assert_false(io_on_loop(loop));
+  assert_false(caw_loop_is_current(loop));
   caw_loop_run(loop, CAW_LOOP_NOWAIT);
   assert_true(io_on_loop(loop));
   caw_loop_free(loop);

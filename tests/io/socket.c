@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* What happened on a socket, and what it does about it. */
@@ -597,6 +598,41 @@ static void refusals(void **state) {
   refused(&a, CAW_ECONN);
 }
 
+/* A Unix socket whose queue is full refuses at once, with EAGAIN. */
+static void full_backlog(void **state) {
+  io_address a = local_address("unix-abstract:caw-test-full-backlog");
+  (void)state;
+  int l = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[4], n = 0;
+  assert_int_equal(bind(l, &a.u.any, a.len), 0);
+  assert_int_equal(listen(l, 0), 0);
+  for (; n < 4; n++) {
+    waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (connect(waiting[n], &a.u.any, a.len)) break;
+  }
+  assert_in_range(n, 0, 3);
+  refused(&a, CAW_ECONN);
+  for (; n >= 0; n--) close(waiting[n]);
+  close(l);
+}
+
+static void out_of_descriptors(void **state) {
+  struct rlimit old, tight;
+  io_address a;
+  end e = {0};
+  (void)state;
+  int l = listening(&a);
+  caw_loop *loop = kit_loop();
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+  tight = old;
+  tight.rlim_cur = 3;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  int rc = io_socket_connect(&e.s, loop, &a, &events, &e);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+  assert_int_equal(rc, CAW_ELIMIT);
+  close(l);
+  caw_loop_free(loop);
+}
+
 /* TCP lets a socket connect to itself when it got the port that it asks for. */
 static void not_to_itself(void **state) {
   io_address a;
@@ -707,6 +743,8 @@ int main(void) {
       cmocka_unit_test(descriptor_is_reused),
       cmocka_unit_test(connects),
       cmocka_unit_test(refusals),
+      cmocka_unit_test(full_backlog),
+      cmocka_unit_test(out_of_descriptors),
       cmocka_unit_test(not_to_itself),
       cmocka_unit_test(close_while_connecting),
       cmocka_unit_test(names_of_a_pair),
