@@ -51,7 +51,7 @@ typedef struct h2_config {
   uint32_t max_streams;    /* concurrent streams the peer may open; 0: 100 */
   uint32_t stream_window;  /* receive window of a stream, bytes; 0: 262,144 */
   uint32_t session_window; /* receive window of the connection; 0: 1 MiB */
-  uint32_t max_frame;      /* largest frame we accept; 0: 16,384 */
+  uint32_t max_frame;      /* largest frame we accept; 0: 16,384, the least */
   uint32_t soft_header_bytes;  /* decoded bytes (+32 a field); beyond, fields are dropped; 0: 16,384 */
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */

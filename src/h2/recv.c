@@ -25,6 +25,7 @@ static int open_stream(h2_session *s, const nghttp2_frame *frame) {
   st->user = s->events->on_stream(s->ctx, st);
   if (st->user) {
     s->last_id = st->id;
+    s->block_of = st;
     nghttp2_session_set_stream_user_data(s->ng, frame->hd.stream_id, st);
     return 0;
   }
@@ -43,7 +44,10 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
   (void)ng;
   s->block_bytes = s->block_fields = 0;
   s->block_dropped = s->block_informational = false;
-  return frame->headers.cat == NGHTTP2_HCAT_REQUEST ? open_stream(s, frame) : 0;
+  s->block_of = NULL;
+  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) return open_stream(s, frame);
+  s->block_of = stream_of(s, frame->hd.stream_id);
+  return 0;
 }
 
 /* Counts a field. Returns 0, 1 when it is to be dropped, or an nghttp2 error
@@ -67,12 +71,13 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
                      void *user) {
   h2_session *s = user;
   (void)ng;
+  (void)frame;
   (void)flags;
   int rc = count_field(s, name_len, value_len);
   if (rc) return rc < 0 ? rc : 0;
   if (name_len == 7 && value_len && value[0] == '1' && !memcmp(name, ":status", 7))
     s->block_informational = true;
-  h2_stream *st = stream_of(s, frame->hd.stream_id);
+  h2_stream *st = s->block_of;
   if (st && !st->ended)
     s->events->on_field(s->ctx, st->user, caw_str_of((const char *)name, name_len),
                         caw_str_of((const char *)value, value_len));

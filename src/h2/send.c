@@ -165,7 +165,7 @@ static int attach(h2_session *s, h2_stream *st) {
 /* Our side of a stream has ended on the wire. A server that has said all tells
  * a client that still sends to stop (RFC 9113 section 8.1). */
 static int on_local_end(h2_session *s, h2_stream *st) {
-  if (s->role != H2_SERVER || st->remote_ended || st->ended) return 0;
+  if (s->role != H2_SERVER || st->remote_ended) return 0;
   if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, (int32_t)st->id, H2_NO_ERROR))
     return (int)callback_failed(s);
   return 0;
@@ -181,7 +181,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   h2_stream *st = stream_of(s, frame->hd.stream_id);
-  if (!st) return 0;
+  if (!st || st->ended) return 0;
   if (!st->opened) {
     st->opened = true;
     if (s->role == H2_CLIENT && attach(s, st)) return (int)callback_failed(s);

@@ -20,6 +20,10 @@ nghttp2_option_set_glitch_rate_limit(nghttp2_option *option, uint64_t burst, uin
  * bound, which by default is 64 KiB. */
 #define MAX_SEND_BLOCK ((size_t)1 << 20)
 
+#define MAX_WINDOW ((uint32_t)INT32_MAX) /* RFC 9113 section 6.9.1 */
+#define MIN_FRAME  ((uint32_t)1 << 14)   /* RFC 9113 section 4.2 */
+#define MAX_FRAME  (((uint32_t)1 << 24) - 1)
+
 #define OR(value, otherwise) ((value) ? (value) : (otherwise))
 
 /* nghttp2 does not always say that memory ran out: a HPACK encoder that cannot
@@ -47,13 +51,17 @@ static void *mem_realloc(void *ptr, size_t size, void *user) {
   return noted(caw_realloc(ptr, size), user);
 }
 
+static uint32_t within(uint32_t value, uint32_t low, uint32_t high) {
+  return value < low ? low : value > high ? high : value;
+}
+
 static void set_config(h2_config *to, const h2_config *from) {
   static const h2_config none;
   if (!from) from = &none;
   to->max_streams = OR(from->max_streams, 100);
-  to->stream_window = OR(from->stream_window, 262144);
-  to->session_window = OR(from->session_window, 1u << 20);
-  to->max_frame = OR(from->max_frame, 16384);
+  to->stream_window = within(OR(from->stream_window, 262144), 1, MAX_WINDOW);
+  to->session_window = within(OR(from->session_window, 1u << 20), 1, MAX_WINDOW);
+  to->max_frame = within(from->max_frame, MIN_FRAME, MAX_FRAME);
   to->soft_header_bytes = OR(from->soft_header_bytes, 16384);
   to->soft_header_fields = OR(from->soft_header_fields, 128);
   to->hard_header_bytes = OR(from->hard_header_bytes, 65536);
@@ -104,7 +112,7 @@ static int submit_settings(h2_session *s) {
   e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->config.stream_window};
   e[n++] =
       (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, s->config.soft_header_bytes};
-  if (s->config.max_frame != 16384)
+  if (s->config.max_frame != MIN_FRAME)
     e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, s->config.max_frame};
   if (nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, e, n)) return CAW_ENOMEM;
   /* SETTINGS cannot raise the connection's window, WINDOW_UPDATE does. */
@@ -162,6 +170,7 @@ void stream_drop(h2_session *s, h2_stream *st) {
   if (st->queue != st->first) caw_free(st->queue);
   list_remove(&st->node);
   list_remove(&st->ending);
+  if (s->block_of == st) s->block_of = NULL;
   s->open--;
   caw_free(st);
 }

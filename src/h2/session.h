@@ -74,7 +74,8 @@ struct h2_session {
   uint64_t noise;
   size_t credit; /* DATA of this h2_recv, for the connection's window */
 
-  /* The header block that is being decoded. */
+  /* The header block that is being decoded, and its stream if we have it. */
+  h2_stream *block_of;
   size_t block_bytes, block_fields;
   bool block_dropped, block_informational;
 

@@ -219,6 +219,27 @@ static void test_static_payload(void **state) {
   rig_stop(&r);
 }
 
+/* Reading frames no DATA, although it may frame acks: nothing is told of being
+ * sent before h2_output is called. */
+static void test_reading_sends_no_data(void **state) {
+  (void)state;
+  rig_start(&r, NULL, NULL);
+  rig_pump(&r);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  rig_pump(&r);
+  rig_send(c, 5000);
+  buf b = {0};
+  frame(&b, F_PING, 0, 0, "12345678", 8);
+  assert_int_equal(rig_feed(&r.client, b.data, b.len, 0), 0);
+  assert_int_equal(c->sent, 0);
+  size_t from = r.client.wire.len;
+  rig_drain(&r.client);
+  assert_int_equal(c->sent, 5000);
+  rig_expect_frames(&r.client, from, "PING 0 ack\nDATA 1 5000\n");
+  buf_finish(&b);
+  rig_stop(&r);
+}
+
 /* Streams that all have much to send share the connection. */
 static void test_streams_share(void **state) {
   (void)state;
@@ -247,6 +268,7 @@ int main(void) {
       cmocka_unit_test(test_reset_with_bytes_on_their_way),
       cmocka_unit_test(test_contents),
       cmocka_unit_test(test_static_payload),
+      cmocka_unit_test(test_reading_sends_no_data),
       cmocka_unit_test(test_streams_share),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
