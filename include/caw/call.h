@@ -13,9 +13,10 @@
  * comes only when the handler has finished the call too.
  *
  * Sending. Messages are encoded at once, so they may live on the stack. A call
- * queues up to its send buffer (64 KiB unless set) and one message more; then
- * sending returns CAW_EAGAIN, nothing is taken, and on_drain comes when the
- * queue is half empty.
+ * queues messages until its send buffer (64 KiB unless set) is full; the last
+ * one may go beyond it, so an empty queue takes any message. While it is full,
+ * sending returns CAW_EAGAIN and takes nothing. Each time it was full, on_drain
+ * comes when it is half empty.
  */
 #ifndef CAW_CALL_H
 #define CAW_CALL_H
@@ -118,6 +119,11 @@ CAW_API int caw_call_send_payload(caw_call *call, caw_payload *payload);
  * thread. Since 0.1. */
 CAW_API size_t caw_call_queued(const caw_call *call);
 
+/* Is the queue full: would the next message be refused? Then on_drain will
+ * come. A handler that answers each message with one pauses the call here and
+ * resumes it in on_drain. Any thread. Since 0.1. */
+CAW_API bool caw_call_full(const caw_call *call);
+
 /*
  * Stops the delivery of messages, and starts it again. While paused no window
  * is given back, so the peer stops after a bounded number of bytes. Messages
@@ -156,7 +162,7 @@ typedef struct caw_call_events {
   /* The call was cancelled, expired, or lost its connection. Finish soon: the
    * call's memory waits for it. */
   void (*on_cancel)(caw_call *call, void *user);
-  /* After CAW_EAGAIN: there is room again. */
+  /* The queue was full and is half empty now. */
   void (*on_drain)(caw_call *call, void *user);
   /* The server shuts down: end the call by yourself if you can, before its
    * grace is over. */

@@ -69,7 +69,7 @@ typedef struct caw_client_events {
   void (*on_metadata)(caw_call *call, const caw_metadata *metadata, void *user);
   /* A reply, borrowed until the function returns. */
   void (*on_message)(caw_call *call, const void *message, void *user);
-  /* After CAW_EAGAIN: there is room again. */
+  /* The queue was full and is half empty now. */
   void (*on_drain)(caw_call *call, void *user);
   /* The end: exactly once, last. The call object goes afterwards unless
    * somebody holds a reference. */

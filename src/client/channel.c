@@ -159,6 +159,16 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   return rc;
 }
 
+/* The first thing that the loop does on its thread: from here on it is that
+ * thread's, and the program's threads are others. */
+static void mark_running(io_post *post) {
+  caw_channel *ch = LIST_ENTRY(post, caw_channel, run_post);
+  pthread_mutex_lock(&ch->lock);
+  ch->running = true;
+  pthread_cond_signal(&ch->started);
+  pthread_mutex_unlock(&ch->lock);
+}
+
 static void *run_loop(void *arg) {
   caw_channel *ch = arg;
   caw_loop_run(ch->loop, CAW_LOOP_DEFAULT);
@@ -171,7 +181,11 @@ static int start_thread(caw_channel *ch) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int err = pthread_create(&ch->thread, NULL, run_loop, ch);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return err ? CAW_ELIMIT : 0;
+  if (err) return CAW_ELIMIT;
+  pthread_mutex_lock(&ch->lock);
+  while (!ch->running) pthread_cond_wait(&ch->started, &ch->lock);
+  pthread_mutex_unlock(&ch->lock);
+  return 0;
 }
 
 static int set_up(caw_channel *ch) {
@@ -186,6 +200,7 @@ static int set_up(caw_channel *ch) {
   if (rc) goto no_connect;
   if (!ch->own_loop) return 0;
   io_loop_hold(ch->loop);
+  io_loop_post(ch->loop, &ch->run_post, mark_running);
   rc = start_thread(ch);
   if (!rc) return 0;
   connect_finish(ch);
@@ -204,6 +219,7 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   list_init(&ch->waiting);
   list_init(&ch->watches);
   pthread_mutex_init(&ch->lock, NULL);
+  pthread_cond_init(&ch->started, NULL);
   ch->wish = caw_calloc(1, sizeof(*ch->wish));
   int rc = ch->wish ? 0 : CAW_ENOMEM;
   if (!rc) ch->wish->channel = ch;
@@ -212,6 +228,7 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR ? reason : caw_strerror(rc);
+    pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
     caw_free(ch->wish);
     caw_free(ch);
@@ -248,6 +265,7 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
+  pthread_cond_destroy(&ch->started);
   pthread_mutex_destroy(&ch->lock);
   caw_free(ch);
 }

@@ -29,7 +29,7 @@ struct caw_channel {
   caw_loop *loop;
   bool own_loop;
   pthread_t thread;
-  io_post stop_post;
+  io_post stop_post, run_post;
   struct connect_wish *wish; /* channel.c */
 
   atomic_int state; /* caw_connectivity */
@@ -50,7 +50,9 @@ struct caw_channel {
   io_task kick;     /* gives waiting calls to the connection */
   uint64_t random;  /* for the jitter */
 
-  pthread_mutex_t lock; /* error */
+  pthread_mutex_t lock; /* error, running */
+  pthread_cond_t started;
+  bool running; /* the thread has begun to run the loop */
   char error[512];
 };
 

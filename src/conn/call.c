@@ -171,29 +171,28 @@ static int check_open(const caw_call *call) {
   return call_has(call, CALL_LOCAL_END) ? CAW_ESTATE : 0;
 }
 
-/* Takes `size` bytes into the account of the queue, or says CAW_EAGAIN. An
- * empty queue takes any message. */
+/* Takes `size` bytes into the account of the queue, or says CAW_EAGAIN. */
 static int take_room(caw_call *call, size_t size) {
   size_t queued = atomic_load(&call->queued);
-  for (;;) {
-    if (queued >= call->send_limit) {
-      call_set(call, CALL_WANT_DRAIN);
-      /* The loop may have drained the queue just before the flag was set; then
-       * nobody would tell of it. */
-      queued = atomic_load(&call->queued);
-      if (queued > call->send_limit / 2) return CAW_EAGAIN;
-    }
-    if (atomic_compare_exchange_weak(&call->queued, &queued, queued + size)) return 0;
-  }
+  do {
+    if (queued >= call->send_limit) return CAW_EAGAIN;
+  } while (!atomic_compare_exchange_weak(&call->queued, &queued, queued + size));
+  /* The flag is set before the message is handed on, so the message's own way
+   * out is still to come and will find it. */
+  if (queued + size >= call->send_limit) call_set(call, CALL_WANT_DRAIN);
+  return 0;
+}
+
+bool caw_call_full(const caw_call *call) {
+  return atomic_load(&call->queued) >= call->send_limit;
 }
 
 /* The checks for a message that is about to be encoded. */
-static int check_send(caw_call *call) {
+static int check_send(const caw_call *call) {
   int rc = check_open(call);
   if (rc) return rc;
   if (call_sends_one(call)) return call_has(call, CALL_SENT_ONE) ? CAW_ESTATE : 0;
-  if (atomic_load(&call->queued) < call->send_limit) return 0;
-  return take_room(call, 0);
+  return caw_call_full(call) ? CAW_EAGAIN : 0;
 }
 
 int caw_call_send_payload(caw_call *call, caw_payload *payload) {

@@ -19,7 +19,7 @@ enum {
   CALL_LOCAL_END = 1,  /* finish or half-close was asked: nothing more is taken */
   CALL_CANCELLED = 2,  /* cancelled, expired, or lost with its connection */
   CALL_OVER = 4,       /* on_done is being or has been called */
-  CALL_WANT_DRAIN = 8, /* a send was refused: on_drain is owed */
+  CALL_WANT_DRAIN = 8, /* the queue was full: on_drain is owed */
   CALL_SENT_ONE = 16,  /* the only message of this side was taken */
   CALL_ASKED_CANCEL = 32 /* caw_call_cancel came from another thread */
 };

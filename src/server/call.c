@@ -1,6 +1,8 @@
 /* The server's calls: routing, the handlers' turn, and the end. */
 #include "server/server.h"
 
+#include "io/sys.h"
+
 #include <caw/alloc.h>
 #include <stdarg.h>
 
@@ -17,7 +19,8 @@ typedef struct server_call {
   void *events_user;
   void *reply;       /* of kinds with one reply, made when needed */
   caw_str fail_text; /* of caw_call_fail, in the handler's arena */
-  uint64_t started;
+  uint64_t started; /* the deadline's begin, on the loop's clock */
+  uint64_t began;   /* the access log's, on the real clock */
   caw_status told; /* the outcome */
   bool routed;
   bool asked;        /* the handler's `message` (one) or `end` (many) was called */
@@ -119,7 +122,7 @@ static void report(server_call *sc) {
   const caw_server_options *o = &sc->worker->server->options;
   if (!o->on_call || !sc->base.rpc.path.data) return;
   caw_call_summary s = {sc->base.rpc.path, caw_call_peer(&sc->base),
-                        sc->told,          io_now(sc->base.loop) - sc->started,
+                        sc->told,          io_sys_clock() - sc->began,
                         sc->base.received, sc->base.sent};
   o->on_call(&s, o->user);
 }
@@ -379,6 +382,7 @@ caw_call *server_call_new(worker *w, conn *c) {
   server_call *sc = self_of(call);
   sc->worker = w;
   sc->started = io_now(w->loop);
+  if (o->on_call) sc->began = io_sys_clock();
   list_push_back(&w->calls, &sc->node);
   return call;
 }

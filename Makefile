@@ -1,0 +1,43 @@
+# The front door. The build itself is CMake's (CMakePresets.json).
+#
+#   make          builds the release; installs nothing
+#   make run      installs what is missing, builds, starts the greeter server
+#   make test     installs what is missing, builds and runs everything that must pass
+#   make format   formats the C code
+#   make coverage runs the tests with coverage and prints it by file
+#   make install  installs under PREFIX (/usr/local), with DESTDIR
+#   make clean    removes build/
+
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+ARGS ?= --listen 127.0.0.1:50051
+
+.PHONY: all run test format coverage install clean
+all: build/build.ninja
+	cmake --build build -j $(JOBS)
+
+# The tests' packages need not be there for a release.
+build/build.ninja: CMakeLists.txt CMakePresets.json
+	cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCAW_BUILD_TESTS=OFF
+
+run:
+	scripts/setup build
+	$(MAKE) --no-print-directory all
+	exec build/bin/greeter-server $(ARGS)
+
+test:
+	scripts/setup test
+	scripts/test
+
+format:
+	git ls-files '*.c' '*.h' | grep -v '/gen/' | xargs clang-format-14 -i
+
+coverage:
+	scripts/setup test
+	scripts/coverage
+
+install: all
+	DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build

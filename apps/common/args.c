@@ -1,0 +1,53 @@
+/* The helpers of args.h. */
+#include "args.h"
+
+#include <caw/version.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void complain(const char *program, const char *format, va_list args) {
+  fflush(stdout);
+  fprintf(stderr, "%s: ", program);
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+}
+
+void args_wrong(const char *program, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  complain(program, format, args);
+  va_end(args);
+  fprintf(stderr, "Try: %s --help\n", program);
+  exit(EXIT_USAGE);
+}
+
+void args_fail(const char *program, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  complain(program, format, args);
+  va_end(args);
+  exit(EXIT_FAILED);
+}
+
+long args_number(const char *program, const char *option, const char *text, long min, long max) {
+  char *end;
+  errno = 0;
+  long n = strtol(text, &end, 10);
+  if (!*text || *end || errno || n < min || n > max)
+    args_wrong(program, "%s: \"%s\" is not a whole number from %ld to %ld", option, text, min, max);
+  return n;
+}
+
+uint64_t args_seconds(const char *program, const char *option, const char *text) {
+  char *end;
+  double seconds = strtod(text, &end);
+  if (!*text || *end || !(seconds >= 0 && seconds <= 86400))
+    args_wrong(program, "%s: \"%s\" is not a number of seconds from 0 to 86400", option, text);
+  return (uint64_t)(seconds * 1000 + 0.5);
+}
+
+void args_version(const char *program) {
+  printf("%s %s\n", program, caw_version());
+}

@@ -1,0 +1,267 @@
+/* greeter-client: makes the calls of greeter.Greeter and ChatService, one after
+ * the other, with the blocking face. */
+#include "args.h"
+
+#include <caw/blocking.h>
+#include <chat_service.caw.h>
+#include <getopt.h>
+#include <greeter.caw.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PROGRAM "greeter-client"
+
+typedef struct settings {
+  const char *target, *call, *name, *text;
+  int age, count;
+  uint64_t timeout_ms;  /* UINT64_MAX: not given */
+  uint64_t connect_ms;
+} settings;
+
+static void print_help(void) {
+  puts("Usage: " PROGRAM " [OPTION]...\n"
+       "\n"
+       "Calls greeter.Greeter: all four kinds of call, one after the other.\n"
+       "\n"
+       "  --target TARGET    the server (default 127.0.0.1:50051): HOST:PORT, unix:PATH,\n"
+       "                     dns:///HOST:PORT, ipv4:A:P,..., ipv6:[A]:P,...\n"
+       "  --call CALL        only one: unary, server-stream, client-stream, bidi,\n"
+       "                     send (ChatService.SendMessage), receive (ReceiveMessage)\n"
+       "  --name TEXT        who is greeted, or who sends (default World)\n"
+       "  --age YEARS        age in the requests (default 30)\n"
+       "  --count N          requests of the client and the bidirectional stream (default 3)\n"
+       "  --text TEXT        what is sent with --call send (default Hello)\n"
+       "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
+       "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
+       "  --help, --version");
+}
+
+static void read_option(settings *s, int option, const char *value) {
+  switch (option) {
+  case 't': s->target = value; break;
+  case 'c': s->call = value; break;
+  case 'n': s->name = value; break;
+  case 'x': s->text = value; break;
+  case 'a': s->age = (int)args_number(PROGRAM, "--age", value, INT32_MIN, INT32_MAX); break;
+  case 'k': s->count = (int)args_number(PROGRAM, "--count", value, 0, 1000000); break;
+  case 'd': s->timeout_ms = args_seconds(PROGRAM, "--timeout", value); break;
+  case 'w': s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value); break;
+  case 'h': print_help(); exit(EXIT_SUCCESS);
+  case 'v': args_version(PROGRAM); exit(EXIT_SUCCESS);
+  default:
+    fprintf(stderr, "Try: " PROGRAM " --help\n");
+    exit(EXIT_USAGE);
+  }
+}
+
+static void read_args(settings *s, int argc, char **argv) {
+  static const struct option options[] = {
+      {"target", required_argument, NULL, 't'},  {"call", required_argument, NULL, 'c'},
+      {"name", required_argument, NULL, 'n'},    {"text", required_argument, NULL, 'x'},
+      {"age", required_argument, NULL, 'a'},     {"count", required_argument, NULL, 'k'},
+      {"timeout", required_argument, NULL, 'd'}, {"connect-timeout", required_argument, NULL, 'w'},
+      {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'v'},
+      {NULL, 0, NULL, 0},
+  };
+  int option;
+  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+    read_option(s, option, optarg);
+  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
+}
+
+/* ---- What the calls share ---- */
+
+/* One call: its options, and an arena for its replies. */
+typedef struct job {
+  const settings *s;
+  caw_channel *channel;
+  caw_call_options options;
+  caw_arena *arena;
+} job;
+
+/* Says how a call ended; returns whether it went well. */
+static bool report(const char *call, int rc, const caw_status *status) {
+  if (rc == 0) return true;
+  caw_str text = rc > 0 ? status->message : caw_str_from(caw_strerror(rc));
+  fflush(stdout);
+  fprintf(stderr, PROGRAM ": %s: %s%s%.*s\n", call, caw_code_name(rc), text.len ? ": " : "",
+          CAW_STR_ARG(text));
+  return false;
+}
+
+/* Ends a stream; `rc` is a local error that kept it from going on, or 0. */
+static bool end_stream(job *j, const char *call, caw_stream *stream, int rc) {
+  caw_status status = {0, {NULL, 0}};
+  if (rc) caw_call_cancel(caw_stream_call(stream));
+  int code = caw_stream_finish(stream, j->arena, &status);
+  return rc ? report(call, rc, &status) : report(call, code, &status);
+}
+
+static void print_reply(const greeter_hello_reply *reply) {
+  printf("%.*s (%.*s, %.*s)\n", CAW_STR_ARG(reply->message), CAW_STR_ARG(reply->server_id),
+         CAW_STR_ARG(reply->timestamp));
+  fflush(stdout);
+}
+
+/* Reads and prints replies until the stream has no more. 0 or a local error. */
+static int print_replies(job *j, caw_stream *stream) {
+  for (;;) {
+    greeter_hello_reply reply = {0};
+    caw_arena_reset(j->arena);
+    int rc = caw_stream_read(stream, &reply, j->arena);
+    if (rc) return rc == CAW_EEND ? 0 : rc;
+    print_reply(&reply);
+  }
+}
+
+/* The i-th request of a stream: names differ, so do ages. */
+static greeter_hello_request make_request(job *j, int i) {
+  greeter_hello_request request = {0};
+  request.name = i ? caw_arena_printf(j->arena, "%s %d", j->s->name, i + 1)
+                   : caw_str_from(j->s->name);
+  request.age = j->s->age + i;
+  return request;
+}
+
+/* ---- The calls ---- */
+
+static bool run_unary(job *j) {
+  caw_status status = {0, {NULL, 0}};
+  greeter_hello_reply reply = {0};
+  greeter_hello_request request = make_request(j, 0);
+  int rc = greeter_greeter_say_hello(j->channel, &request, &reply, j->arena, &j->options, &status);
+  if (rc == 0) print_reply(&reply);
+  return report("SayHello", rc, &status);
+}
+
+static bool run_server_stream(job *j) {
+  caw_stream *stream;
+  greeter_hello_request request = make_request(j, 0);
+  int rc = greeter_greeter_say_hello_stream(&stream, j->channel, &request, &j->options);
+  if (rc) return report("SayHelloStream", rc, NULL);
+  rc = print_replies(j, stream);
+  return end_stream(j, "SayHelloStream", stream, rc);
+}
+
+static bool run_client_stream(job *j) {
+  caw_stream *stream;
+  int rc = greeter_greeter_say_hello_to_many(&stream, j->channel, &j->options);
+  if (rc) return report("SayHelloToMany", rc, NULL);
+  for (int i = 0; i < j->s->count && !rc; i++) {
+    greeter_hello_request request = make_request(j, i);
+    rc = greeter_greeter_say_hello_to_many_write(stream, &request);
+  }
+  if (rc == CAW_ECLOSED) rc = 0; /* the status says why */
+  caw_stream_close_send(stream);
+  if (!rc) rc = print_replies(j, stream);
+  return end_stream(j, "SayHelloToMany", stream, rc);
+}
+
+static bool run_bidi(job *j) {
+  caw_stream *stream;
+  int rc = greeter_greeter_chat(&stream, j->channel, &j->options);
+  if (rc) return report("Chat", rc, NULL);
+  for (int i = 0; i < j->s->count && !rc; i++) {
+    greeter_hello_reply reply = {0};
+    caw_arena_reset(j->arena);
+    greeter_hello_request request = make_request(j, i);
+    rc = greeter_greeter_chat_write(stream, &request);
+    if (!rc) rc = greeter_greeter_chat_read(stream, &reply, j->arena);
+    if (!rc) print_reply(&reply);
+  }
+  if (rc == CAW_ECLOSED || rc == CAW_EEND) rc = 0; /* the status says why */
+  caw_stream_close_send(stream);
+  if (!rc) rc = print_replies(j, stream);
+  return end_stream(j, "Chat", stream, rc);
+}
+
+static void print_message(const room_message *m) {
+  printf("%.*s: %.*s\n", CAW_STR_ARG(m->user_name), CAW_STR_ARG(m->text));
+  fflush(stdout);
+}
+
+static bool run_send(job *j) {
+  caw_status status = {0, {NULL, 0}};
+  room_message reply = {0}, message = {0};
+  message.user_name = caw_str_from(j->s->name);
+  message.text = caw_str_from(j->s->text);
+  int rc = room_chat_service_send_message(j->channel, &message, &reply, j->arena, &j->options,
+                                          &status);
+  if (rc == 0) print_message(&reply);
+  return report("SendMessage", rc, &status);
+}
+
+static bool run_receive(job *j) {
+  caw_stream *stream;
+  room_empty empty = {0};
+  int rc = room_chat_service_receive_message(&stream, j->channel, &empty, &j->options);
+  while (!rc) {
+    room_message message = {0};
+    caw_arena_reset(j->arena);
+    rc = room_chat_service_receive_message_read(stream, &message, j->arena);
+    if (!rc) print_message(&message);
+  }
+  return end_stream(j, "ReceiveMessage", stream, rc == CAW_EEND ? 0 : rc);
+}
+
+static const struct {
+  const char *name;
+  bool (*run)(job *j);
+  bool by_default;
+  uint64_t timeout_ms; /* 0: none */
+} calls[] = {
+    {"unary", run_unary, true, 15000},
+    {"server-stream", run_server_stream, true, 15000},
+    {"client-stream", run_client_stream, true, 15000},
+    {"bidi", run_bidi, true, 15000},
+    {"send", run_send, false, 15000},
+    {"receive", run_receive, false, 0},
+};
+#define N_CALLS (sizeof(calls) / sizeof(calls[0]))
+
+static void check_call(const char *name) {
+  for (size_t i = 0; i < N_CALLS; i++)
+    if (!name || !strcmp(name, calls[i].name)) return;
+  args_wrong(PROGRAM, "--call: \"%s\" is none of unary, server-stream, client-stream, bidi, send, "
+                      "receive", name);
+}
+
+static bool run_call(const settings *s, caw_channel *channel, size_t i) {
+  uint64_t timeout = s->timeout_ms == UINT64_MAX ? calls[i].timeout_ms : s->timeout_ms;
+  job j = {s, channel, {.size = sizeof(j.options), .timeout_ms = timeout}, caw_arena_new(0)};
+  if (!j.arena) args_fail(PROGRAM, "out of memory");
+  bool ok = calls[i].run(&j);
+  caw_arena_free(j.arena);
+  return ok;
+}
+
+/* Waits for the server, or says why it cannot be reached. */
+static void wait_ready(caw_channel *channel, const settings *s) {
+  char why[512];
+  int rc = caw_channel_wait_ready(channel, s->connect_ms);
+  if (!rc) return;
+  size_t len = caw_channel_error(channel, why, sizeof(why));
+  args_fail(PROGRAM, "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
+                     "greeter-server --listen %s",
+            s->target, (double)s->connect_ms / 1000, len ? why : caw_strerror(rc), s->target);
+}
+
+int main(int argc, char **argv) {
+  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  read_args(&s, argc, argv);
+  check_call(s.call);
+
+  caw_channel *channel;
+  const char *why;
+  int rc = caw_channel_new(&channel, s.target, NULL, &why);
+  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
+  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  wait_ready(channel, &s);
+
+  bool ok = true;
+  for (size_t i = 0; i < N_CALLS && ok; i++)
+    if (s.call ? !strcmp(s.call, calls[i].name) : calls[i].by_default)
+      ok = run_call(&s, channel, i);
+  caw_channel_free(channel);
+  return ok ? EXIT_SUCCESS : EXIT_FAILED;
+}

@@ -1,0 +1,33 @@
+/* The services of the greeter server, each in a file of its own. */
+#ifndef APPS_GREETER_H
+#define APPS_GREETER_H
+
+#include <caw/server.h>
+
+/* greeter.c: the Greeter. Borrowed by the server. */
+typedef struct greeter {
+  const char *server_id;
+  uint64_t interval_ms; /* between the replies of SayHelloStream */
+} greeter;
+
+/* Adds the Greeter to the server. 0 or a CAW_E*. */
+int greeter_add(caw_server *server, greeter *self);
+
+/* room.c: the ChatService. */
+typedef struct chat_room chat_room;
+
+/* Makes a room; `list` ends ReceiveMessage after the messages that are kept.
+ * 0 or CAW_ENOMEM. */
+int room_new(chat_room **out, bool list);
+int room_add(caw_server *server, chat_room *self);
+/* After the server was freed. */
+void room_free(chat_room *self);
+
+/* log.c: one line per call on standard output, for caw_server_options.on_call. */
+void log_call(const caw_call_summary *call, void *user);
+
+/* Writes the local time as ISO 8601 with microseconds. Any thread. */
+#define TIMESTAMP_ROOM 32
+void timestamp_now(char out[TIMESTAMP_ROOM]);
+
+#endif

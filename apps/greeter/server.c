@@ -1,0 +1,152 @@
+/* greeter-server: the Greeter and the ChatService, the smallest real server. */
+#include "args.h"
+#include "greeter.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PROGRAM "greeter-server"
+#define MAX_LISTEN 32
+
+typedef struct settings {
+  const char *listen[MAX_LISTEN];
+  int n_listen;
+  uint64_t interval_ms, grace_ms;
+  char server_id[256];
+  bool list;
+  unsigned loops;
+} settings;
+
+static void print_help(void) {
+  puts("Usage: " PROGRAM " [OPTION]...\n"
+       "\n"
+       "Serves greeter.Greeter and ChatService over gRPC, in plain text.\n"
+       "\n"
+       "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
+       "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
+       "                     port 0 lets the system choose one\n"
+       "  --interval SECONDS between the replies of SayHelloStream (default 1)\n"
+       "  --server-id TEXT   server_id of the replies (default: the host name)\n"
+       "  --receive HOW      follow: ReceiveMessage goes on with new messages (default)\n"
+       "                     list: it ends after the messages that are kept\n"
+       "  --loops N          event loops, each with a thread (default 1)\n"
+       "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
+       "                     (default 5); a second signal ends at once\n"
+       "  --help, --version");
+}
+
+static void read_option(settings *s, int option, const char *value) {
+  switch (option) {
+  case 'l':
+    if (s->n_listen == MAX_LISTEN)
+      args_wrong(PROGRAM, "--listen: at most %d addresses", MAX_LISTEN);
+    s->listen[s->n_listen++] = value;
+    break;
+  case 'i':
+    s->interval_ms = args_seconds(PROGRAM, "--interval", value);
+    break;
+  case 'g':
+    s->grace_ms = args_seconds(PROGRAM, "--grace", value);
+    break;
+  case 's':
+    snprintf(s->server_id, sizeof(s->server_id), "%s", value);
+    break;
+  case 'r':
+    s->list = !strcmp(value, "list");
+    if (!s->list && strcmp(value, "follow"))
+      args_wrong(PROGRAM, "--receive: \"%s\" is neither follow nor list", value);
+    break;
+  case 'n':
+    s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
+    break;
+  case 'h':
+    print_help();
+    exit(EXIT_SUCCESS);
+  case 'v':
+    args_version(PROGRAM);
+    exit(EXIT_SUCCESS);
+  default:
+    fprintf(stderr, "Try: " PROGRAM " --help\n");
+    exit(EXIT_USAGE);
+  }
+}
+
+static void read_args(settings *s, int argc, char **argv) {
+  static const struct option options[] = {
+      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
+      {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'v'},
+      {NULL, 0, NULL, 0},
+  };
+  if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
+  s->interval_ms = 1000;
+  s->grace_ms = 5000;
+  s->loops = 1;
+  int option;
+  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+    read_option(s, option, optarg);
+  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
+  if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
+}
+
+/* ---- Signals ---- */
+
+typedef struct stopping {
+  caw_server *server;
+  uint64_t grace_ms;
+  int signals;
+} stopping;
+
+static void on_signal(int signum, void *user) {
+  stopping *s = user;
+  if (s->signals++) {
+    fflush(stdout);
+    _exit(128 + signum);
+  }
+  printf("shutting down; open calls have %.1f s\n", (double)s->grace_ms / 1000);
+  fflush(stdout);
+  caw_server_drain(s->server, s->grace_ms, NULL, NULL);
+}
+
+static void check(int rc, const char *what) {
+  if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
+}
+
+static void listen_on(caw_server *server, const settings *s) {
+  for (int i = 0; i < s->n_listen; i++)
+    if (caw_server_listen(server, s->listen[i]))
+      args_fail(PROGRAM, "%s", caw_server_error(server));
+  for (size_t i = 0; caw_server_address(server, i); i++)
+    printf("listening on %s\n", caw_server_address(server, i));
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  settings s = {0};
+  read_args(&s, argc, argv);
+
+  caw_server *server;
+  chat_room *chat;
+  greeter hello = {s.server_id, s.interval_ms};
+  caw_server_options options = {.size = sizeof(options), .loops = s.loops, .on_call = log_call};
+  check(caw_server_new(&server, &options), "cannot make a server");
+  check(room_new(&chat, s.list), "cannot make the chat room");
+  check(greeter_add(server, &hello), "cannot add the Greeter");
+  check(room_add(server, chat), "cannot add the ChatService");
+
+  stopping stop = {server, s.grace_ms, 0};
+  check(caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, &stop), "SIGTERM");
+  check(caw_loop_on_signal(caw_server_loop(server), SIGINT, on_signal, &stop), "SIGINT");
+  listen_on(server, &s);
+
+  int rc = caw_server_run(server);
+  if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
+  else check(rc, "cannot run");
+  caw_server_free(server);
+  room_free(chat);
+  return EXIT_SUCCESS;
+}
