@@ -153,7 +153,8 @@ int h2_respond(h2_session *s, h2_stream *stream, const h2_field *fields, size_t 
  * Queues payload, handed over: it is released when it was written or the
  * stream ends, also on error. Small slices are copied into the frame, large
  * ones are sent from where they are. Returns 0, CAW_ENOMEM, or CAW_ESTATE
- * after h2_finish or h2_reset and before h2_respond.
+ * before h2_respond, after h2_finish or h2_reset, and when the stream has ended
+ * and on_close is due.
  */
 int h2_send(h2_session *s, h2_stream *stream, slice data);
 

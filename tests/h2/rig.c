@@ -235,9 +235,9 @@ size_t rig_drain(rig_end *e) {
   return total;
 }
 
-static bool carry(rig *r, rig_end *from, rig_end *to) {
+bool rig_carry(rig *r, rig_end *from, rig_end *to, size_t at_most) {
   size_t start = from->wire.len;
-  size_t n = take_output(from, r->chunk ? 3000 : SIZE_MAX);
+  size_t n = take_output(from, at_most);
   if (!n) return false;
   rig_feed(to, from->wire.data + start, n, r->chunk);
   return true;
@@ -246,8 +246,9 @@ static bool carry(rig *r, rig_end *from, rig_end *to) {
 void rig_pump(rig *r) {
   bool more = true;
   while (more) {
-    more = carry(r, &r->client, &r->server);
-    more |= carry(r, &r->server, &r->client);
+    size_t at_most = r->chunk ? 3000 : SIZE_MAX;
+    more = rig_carry(r, &r->client, &r->server, at_most);
+    more |= rig_carry(r, &r->server, &r->client, at_most);
   }
 }
 

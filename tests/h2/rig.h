@@ -60,6 +60,9 @@ void rig_stop_end(rig_end *e);
 /* Moves bytes until both are silent. */
 void rig_pump(rig *r);
 
+/* Moves at most `at_most` bytes from one end to the other. */
+bool rig_carry(rig *r, rig_end *from, rig_end *to, size_t at_most);
+
 /* Takes all output of one end; returns the bytes moved into e->wire. */
 size_t rig_drain(rig_end *e);
 
