@@ -104,7 +104,8 @@ static void put_struct(buf *out, const model *m, const model_type *t) {
   text_comment(out, 0, model_comment(t->file, t->path));
   text_put(out, "struct %s {\n", t->c_name);
   if (!t->entry) text_put(out, "  caw_pb_unknown *caw_unknown;\n");
-  for (int align = 8; align; align = align == 8 ? 4 : align == 4 ? 1 : 0)
+  for (size_t i = 0; i < n && t->entry; i++) put_member(out, 2, &all[i]); /* key, value */
+  for (int align = 8; align && !t->entry; align = align == 8 ? 4 : align == 4 ? 1 : 0)
     put_members(out, all, n, align);
   text_put(out, "};\n");
 }

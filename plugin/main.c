@@ -13,6 +13,7 @@
 #include <caw/alloc.h>
 #include <caw/status.h>
 #include <caw/version.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,32 +87,36 @@ static void set_error(response *r, const char *error) {
   r->error = caw_str_from(error);
 }
 
-static void add_file(response *r, const char *base, const char *suffix, const buf *out) {
+/* Adds a file with the text in `out`, which is freed. */
+static void add_file(response *r, const char *base, const char *suffix, buf *out) {
   response_file *file = &r->file.items[r->file.len++];
   file->has_name = file->has_content = true;
   file->name = caw_str_from(text_format("%s%s", base, suffix));
-  file->content = caw_str_of((const char *)out->data, out->len);
+  file->content = caw_str_of(text_of(caw_str_of((const char *)out->data, out->len)), out->len);
+  buf_finish(out);
+}
+
+static void add_files(response *r, const model *m) {
+  r->file.items = text_alloc(2 * m->file_count + 1, sizeof(response_file));
+  for (size_t i = 0; i < m->file_count; i++) {
+    const model_file *f = &m->files[i];
+    buf header = {0}, source = {0};
+    if (!f->generate) continue;
+    generate_header(&header, m, f);
+    generate_source(&source, m, f);
+    add_file(r, f->base, ".caw.h", &header);
+    add_file(r, f->base, ".caw.c", &source);
+  }
 }
 
 static void generate(response *r, const request *req) {
   options o;
-  model m;
+  model m = {0};
   const char *error = read_options(&o, req->parameter);
   if (!error && !model_build(&m, req, &o)) error = m.error;
-  if (error) {
-    set_error(r, error);
-    return;
-  }
-  r->file.items = text_alloc(2 * m.file_count + 1, sizeof(response_file));
-  for (size_t i = 0; i < m.file_count; i++) {
-    const model_file *f = &m.files[i];
-    buf header = {0}, source = {0};
-    if (!f->generate) continue;
-    generate_header(&header, &m, f);
-    generate_source(&source, &m, f);
-    add_file(r, f->base, ".caw.h", &header);
-    add_file(r, f->base, ".caw.c", &source);
-  }
+  if (error) set_error(r, error);
+  else add_files(r, &m);
+  model_finish(&m);
 }
 
 /* -- input and output ---------------------------------------------------- */
@@ -130,15 +135,14 @@ static int fail(const char *what, const char *why) {
   return 1;
 }
 
-static int run(void) {
-  buf in = {0};
+/* Answers the request in `in`. Returns the exit status. */
+static int answer(const buf *in) {
   request req;
   response res = {0};
   caw_str out;
-  if (!read_all(&in)) return fail("cannot read the request", "input error");
   int rc =
       caw_pb_decode_bounded(&req, text_arena, &google_protobuf_compiler_code_generator_request_type,
-                            in.data, in.len, SIZE_MAX);
+                            in->data, in->len, SIZE_MAX);
   if (rc) return fail("the request is not a CodeGeneratorRequest", caw_strerror(rc));
   res.has_supported_features = true;
   res.supported_features = GOOGLE_PROTOBUF_COMPILER_CODE_GENERATOR_RESPONSE_FEATURE_PROTO3_OPTIONAL;
@@ -147,7 +151,7 @@ static int run(void) {
       caw_pb_encode(&out, text_arena, &google_protobuf_compiler_code_generator_response_type, &res);
   if (rc) return fail("cannot encode the response", caw_strerror(rc));
   if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout))
-    return fail("cannot write the response", "output error");
+    return fail("cannot write the response", strerror(errno));
   return 0;
 }
 
@@ -159,7 +163,11 @@ int main(int argc, char **argv) {
   else if (argc > 1)
     fprintf(stderr, "protoc-gen-caw: unknown argument \"%s\"; see --help\n", argv[1]);
   if (argc > 1) return help || version ? 0 : 2;
+  buf in = {0};
   text_arena = caw_arena_new(65536);
   if (!text_arena) text_out_of_memory();
-  return run();
+  int status = read_all(&in) ? answer(&in) : fail("cannot read the request", strerror(errno));
+  buf_finish(&in);
+  caw_arena_free(text_arena);
+  return status;
 }

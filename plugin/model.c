@@ -292,3 +292,10 @@ bool model_build(model *m, const request *req, const options *o) {
   claim_all(m);
   return !m->error;
 }
+
+void model_finish(model *m) {
+  for (size_t i = 0; i < m->file_count; i++) map_finish(&m->files[i].locations);
+  map_finish(&m->types);
+  map_finish(&m->idents);
+  map_finish(&m->tags);
+}

@@ -76,6 +76,10 @@ typedef struct model {
 /* Fills *m from a request. Returns false with m->error set. */
 bool model_build(model *m, const request *req, const options *o);
 
+/* Frees what is not in the arena; a zeroed model is fine. */
+void model_finish(model *m);
+
+/* Notes an error of the run; the first one is told. */
 void model_fail(model *m, const char *error);
 
 /* The type of a field of message or enum type. */

@@ -67,6 +67,7 @@ static void comment_line(buf *out, const char *line, size_t len) {
 }
 
 void text_comment(buf *out, int indent, caw_str comment) {
+  if (!comment.len) return;
   const char *p = comment.data, *end = p + comment.len;
   while (p < end && isspace((unsigned char)*p)) p++;
   while (end > p && isspace((unsigned char)end[-1])) end--;

@@ -38,10 +38,12 @@ static const uint8_t *fail(decoder *d, int err) {
  */
 static void *take(decoder *d, size_t n) {
   caw_arena *a = d->arena;
-  n = (n + 7) & ~(size_t)7;
   void *p = NULL;
+  n = (n + 7) & ~(size_t)7;
+  bool fits = n <= (size_t)(a->end - a->cur);
+  if (!fits) n = (n + 15) & ~(size_t)15; /* what the arena will count */
   if (n <= d->budget && n <= a->limit - a->used) {
-    if (n <= (size_t)(a->end - a->cur)) {
+    if (fits) {
       p = a->cur;
       a->cur += n;
       a->used += n;
@@ -497,7 +499,7 @@ static const uint8_t *decode_other(decoder *d, const caw_pb_message *t, const ca
 static const uint8_t *decode_message(decoder *d, const caw_pb_message *t, uint8_t *m,
                                      const uint8_t *p, const uint8_t *end, uint32_t group,
                                      int depth) {
-  const caw_pb_field *next = t->fields, *last = next + t->field_count;
+  const caw_pb_field *next = t->fields, *last = pb_fields_end(t);
   while (p < end) {
     const uint8_t *start = p;
     uint32_t tag;

@@ -10,6 +10,7 @@
 
 #include <caw/status.h>
 
+/* The first error stays: what comes after it is only its consequence. */
 typedef struct encoder {
   uint8_t *begin; /* of the buffer */
   uint8_t *p;     /* what is behind it is written */
@@ -18,10 +19,14 @@ typedef struct encoder {
 
 static void encode_message(encoder *e, const caw_pb_message *t, const uint8_t *m, int depth);
 
+static void fail(encoder *e, int err) {
+  if (!e->err) e->err = err;
+}
+
 /* Room for n bytes in front of what is written, or NULL. */
 static inline uint8_t *room(encoder *e, size_t n) {
   if (n > (size_t)(e->p - e->begin)) {
-    e->err = CAW_EINVAL;
+    fail(e, CAW_EINVAL);
     return NULL;
   }
   return e->p -= n;
@@ -74,7 +79,7 @@ static inline void encode_scalar(encoder *e, const caw_pb_field *f, const uint8_
 /* A message or group without its start tag; NULL is an empty one. */
 static void encode_sub(encoder *e, const caw_pb_field *f, const uint8_t *m, int depth) {
   if (!depth) {
-    e->err = CAW_EDEPTH;
+    fail(e, CAW_EDEPTH);
     return;
   }
   if (f->type == CAW_PB_GROUP) put_varint(e, (f->tag & ~7u) | WIRE_END);
@@ -109,7 +114,7 @@ static void encode_unknown(encoder *e, const uint8_t *m) {
   do {
     u = u->next;
     if (u->len > left - len) {
-      e->err = CAW_EINVAL;
+      fail(e, CAW_EINVAL);
       return;
     }
     len += u->len;
@@ -140,6 +145,6 @@ static void encode_message(encoder *e, const caw_pb_message *t, const uint8_t *m
 int pb_encode(const void *desc, const void *message, uint8_t *out, size_t len) {
   encoder e = {out, out + len, 0};
   encode_message(&e, desc, message, CAW_PB_DEPTH);
-  if (!e.err && e.p != out) e.err = CAW_EINVAL;
+  if (e.p != out) fail(&e, CAW_EINVAL);
   return e.err;
 }

@@ -106,7 +106,7 @@ static void measure_unknown(measurer *w, const uint8_t *m) {
 }
 
 static void measure_message(measurer *w, const caw_pb_message *t, const uint8_t *m, int depth) {
-  const caw_pb_field *f = t->fields, *last = f + t->field_count;
+  const caw_pb_field *f = t->fields, *last = pb_fields_end(t);
   for (; f < last && !w->err; f++) {
     if (f->flags & CAW_PB_REPEATED) {
       measure_repeated(w, f, m + f->offset, depth);

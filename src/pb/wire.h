@@ -107,6 +107,11 @@ static inline bool pb_is_message(unsigned type) {
   return type == CAW_PB_MESSAGE || type == CAW_PB_GROUP;
 }
 
+/* Behind the last field; NULL like `fields` when there are none. */
+static inline const caw_pb_field *pb_fields_end(const caw_pb_message *t) {
+  return t->field_count ? t->fields + t->field_count : t->fields;
+}
+
 /* The table of a message field. */
 static inline const caw_pb_message *pb_sub(const caw_pb_field *f) {
   return (const caw_pb_message *)((const caw_type *)f->sub)->desc;
