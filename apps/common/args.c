@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+CAW_PRINTF(2, 0)
 static void complain(const char *program, const char *format, va_list args) {
   fflush(stdout);
   fprintf(stderr, "%s: ", program);

@@ -163,8 +163,9 @@ void connect_start(caw_channel *ch) {
     take_addresses(ch, ch->target.addresses, ch->target.count);
     return;
   }
+  const char *server = ch->dns_server[0] ? ch->dns_server : ch->target.server;
   int rc = io_resolve(&ch->lookup, ch->loop, ch->target.host, ch->target.port,
-                      ch->dns_server[0] ? ch->dns_server : NULL, on_resolved, ch);
+                      server[0] ? server : NULL, on_resolved, ch);
   if (rc) {
     channel_set_error(ch, "cannot resolve %s: %s", ch->target.host, caw_strerror(rc));
     all_failed(ch);

@@ -46,9 +46,27 @@ void conn_close(conn *c, int rc, const char *why) {
   conn_unref(c);
 }
 
+/* Everything is said. A server closes its side only and waits for the client
+ * to close: a close with bytes unread would make TCP reset the connection, and
+ * destroy answers and the GOAWAY that are still on their way. */
+static void linger(conn *c) {
+  if (!c->max_live) {
+    conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+    return;
+  }
+  c->lingering = true;
+  rpc_session_finish(&c->rpc);
+  io_socket_shutdown(c->socket);
+  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+}
+
 /* Closes with the reason that the socket gives. */
 static void close_broken(conn *c, int rc) {
   char why[256];
+  if (c->lingering) {
+    conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+    return;
+  }
   int err = io_socket_errno(c->socket);
   snprintf(why, sizeof(why), "%s",
            rc == CAW_EEND ? "the peer closed the connection"
@@ -59,7 +77,7 @@ static void close_broken(conn *c, int rc) {
 
 /* The second step of a drain: every stream that was on its way is here. */
 static void drain_finally(conn *c) {
-  if (c->goaway_final || !c->socket) return;
+  if (c->goaway_final || c->lingering || !c->socket) return;
   c->goaway_final = true;
   caw_str none = {NULL, 0};
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, none)) c->failure = CAW_ENOMEM;
@@ -92,6 +110,7 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
 static void flush(io_task *task) {
   conn *c = LIST_ENTRY(task, conn, flush);
   struct iovec parts[PARTS];
+  if (c->lingering) return;
   if (c->drain_acked) drain_finally(c);
   if (c->blocked || !c->connected) return;
   for (;;) {
@@ -103,7 +122,7 @@ static void flush(io_task *task) {
     if (n == 0) break;
     if (!write_once(c, parts, n)) return;
   }
-  if (spent(c)) conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+  if (spent(c)) linger(c);
 }
 
 void conn_flush_later(conn *c) {
@@ -125,7 +144,7 @@ static void on_connect(void *user, int rc) {
 
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
-  if (c->failure) return;
+  if (c->failure || c->lingering) return;
   int rc = h2_recv(c->rpc.h2, data, len);
   if (rc) {
     /* The GOAWAY that says why goes out before the end, if the peer reads. */
@@ -197,7 +216,7 @@ static void expire(io_timer *timer) {
     drain_finally(c);
     return;
   }
-  if (c->failure) {
+  if (c->failure || c->lingering) {
     conn_close(c, c->failure, caw_strerror(c->failure));
     return;
   }
@@ -206,7 +225,7 @@ static void expire(io_timer *timer) {
 }
 
 void conn_drain(conn *c) {
-  if (c->draining || !c->socket) return;
+  if (c->draining || c->lingering || !c->socket) return;
   c->draining = true;
   conn_flush_later(c);
   caw_str none = {NULL, 0};

@@ -53,6 +53,7 @@ struct conn {
   bool blocked;      /* the kernel takes no more; on_writable comes */
   bool draining;     /* ends when the last call has */
   bool drain_acked;  /* the peer answered the PING of a drain */
+  bool lingering;    /* all is said; waits for the peer to close */
   bool goaway_final; /* the second GOAWAY of a drain was sent */
   int failure;       /* why it ends once its output is flushed, or 0 */
   char peer[IO_ADDRESS_TEXT]; /* the peer's address once the socket is closed */

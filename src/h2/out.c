@@ -11,6 +11,7 @@
  * malloc's thread cache; under load the later ones take many frames each. */
 #define FIRST_BLOCK ((size_t)1000)
 #define LATER_BLOCK ((size_t)16000)
+#define KEEP_PARTS  ((size_t)32)
 
 static out_part *part_at(const out *o, size_t i) {
   return &o->parts[(o->head + i) & (o->room - 1)];
@@ -124,11 +125,14 @@ void out_written(out *o, size_t len) {
     o->head = (o->head + 1) & (o->room - 1);
     o->len--;
   }
-  if (!o->len) {
-    /* Most connections are idle most of the time: they keep no block. */
-    caw_free(o->tail);
-    o->tail = NULL;
-  }
+  if (o->len) return;
+  /* Most connections are idle most of the time: they keep little. */
+  caw_free(o->tail);
+  o->tail = NULL;
+  if (o->room <= KEEP_PARTS) return;
+  caw_free(o->parts);
+  o->parts = NULL;
+  o->head = o->room = 0;
 }
 
 void out_finish(out *o) {

@@ -241,7 +241,7 @@ static int feed(h2_session *s, const uint8_t *data, size_t len) {
 }
 
 int h2_recv(h2_session *s, const uint8_t *data, size_t len) {
-  if (s->error) return s->error;
+  if (s->error || !len) return s->error;
   size_t queued = nghttp2_session_get_outbound_queue_size(s->ng);
   s->starved = false;
   feed(s, data, len);

@@ -325,7 +325,13 @@ int h2_send(h2_session *s, h2_stream *st, slice data) {
   }
   st->queue[(st->head + st->len++) % st->room] = data;
   st->bytes += data.len;
-  return attach_if_open(s, st);
+  rc = attach_if_open(s, st);
+  if (rc) { /* nothing was taken */
+    st->len--;
+    st->bytes -= data.len;
+    slice_release(&data);
+  }
+  return rc;
 }
 
 int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {

@@ -344,6 +344,11 @@ long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
   return took;
 }
 
+void io_socket_shutdown(io_socket *s) {
+  io_assert_on_loop(s->watch.loop);
+  shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
+}
+
 caw_str io_socket_peer(const io_socket *s) {
   return caw_str_of(s->text, s->peer_len);
 }

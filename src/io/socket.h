@@ -52,6 +52,9 @@ void io_socket_read(io_socket *s, bool on);
  */
 long io_socket_write(io_socket *s, const struct iovec *parts, int n);
 
+/* Says that we write no more (FIN); what was written still goes out. */
+void io_socket_shutdown(io_socket *s);
+
 /* Closes and frees, at once; no callback follows. NULL is fine. */
 void io_socket_close(io_socket *s);
 

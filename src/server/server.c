@@ -5,6 +5,7 @@
 #include "io/sys.h"
 
 #include <caw/alloc.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -147,6 +148,7 @@ int caw_server_add(caw_server *s, const caw_handler *handlers, size_t n, const v
 
 /* ---- Listening ---- */
 
+CAW_PRINTF(3, 4)
 static int fail(caw_server *s, int rc, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -213,11 +215,14 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
   int rc = grow_listeners(s);
   if (rc) return fail(s, rc, "cannot listen on %s: %s", wanted, caw_strerror(rc));
   io_listener *l;
+  errno = 0;
   rc = io_listener_new(&l, s->workers[0].loop, address, on_accept, s);
   if (rc) {
     char text[IO_ADDRESS_TEXT];
+    int err = errno;
     print_address(text, address);
-    return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text, caw_strerror(rc));
+    return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
+                err ? strerror(err) : caw_strerror(rc));
   }
   print_address(s->addresses[s->n_listeners], io_listener_address(l));
   s->listeners[s->n_listeners++] = l;
@@ -242,7 +247,7 @@ int caw_server_listen(caw_server *s, const char *address) {
   int rc = io_target_parse(&target, caw_str_from(address), true, &why);
   if (rc) return fail(s, rc, "cannot listen on %s: %s", address, why);
   if (target.host[0]) {
-    rc = io_resolve_now(target.host, target.port, target.addresses, 8, &why);
+    rc = io_resolve_now(target.host, target.port, target.addresses, IO_TARGET_MAX, &why);
     if (rc < 0) return fail(s, rc, "cannot listen on %s: %s", address, why);
     target.count = (unsigned)rc;
   }

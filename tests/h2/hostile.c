@@ -269,6 +269,25 @@ static void test_malformed_requests(void **state) {
   }
 }
 
+/* Before it knows the limit, a client may open too many: refused, no more. */
+static void test_too_many_before_settings(void **state) {
+  (void)state;
+  static const h2_config config = {.max_streams = 4};
+  static rig_end e;
+  buf b = {0}, block = {0};
+  rig_start_end(&e, H2_SERVER, &config);
+  preface(&b);
+  request_block(&block, "/s/m");
+  for (uint32_t id = 1; id < 12; id += 2) frame(&b, F_HEADERS, 5, id, block.data, block.len);
+  assert_int_equal(rig_feed(&e, b.data, b.len, 0), 0);
+  assert_int_equal(e.count, 4);
+  rig_expect_last(&e, "RST 9 REFUSED_STREAM\nRST 11 REFUSED_STREAM\n");
+  assert_int_equal(h2_last_id(e.s), 7);
+  rig_stop_end(&e);
+  buf_finish(&b);
+  buf_finish(&block);
+}
+
 /* A peer that writes more than a stream's window. */
 static void test_window_overrun(void **state) {
   (void)state;
@@ -445,6 +464,7 @@ int main(void) {
       cmocka_unit_test(test_endings),
       cmocka_unit_test(test_calls_after_the_end),
       cmocka_unit_test(test_malformed_requests),
+      cmocka_unit_test(test_too_many_before_settings),
       cmocka_unit_test(test_window_overrun),
       cmocka_unit_test(test_window_of_ignored_data),
       cmocka_unit_test(test_ping_flood),

@@ -104,8 +104,60 @@ static void test_every_allocation(void **state) {
   print_message("%zu allocations failed in turn\n", n - 1);
 }
 
+/* A call that failed took nothing and changed nothing: once there is memory
+ * again, the stream goes on as if it had not been made. */
+static void test_failed_calls_take_nothing(void **state) {
+  (void)state;
+  memset(&r, 0, sizeof(r));
+  rig_fail_allocation(0);
+  rig_start(&r, NULL, NULL);
+  rig_stream *c, *st;
+  rig_fail_allocation(1);
+  assert_int_equal(rig_try_request(&r.client, "/s/m", &c), CAW_ENOMEM);
+  rig_fail_allocation(0);
+  c = rig_request(&r.client, "/s/m");
+  assert_int_equal(c->id, 1);
+  rig_pump(&r);
+  st = &r.server.streams[0];
+  rig_fail_allocation(1);
+  assert_int_equal(rig_respond(st), CAW_ENOMEM);
+  rig_fail_allocation(0);
+  assert_int_equal(rig_respond(st), 0);
+  for (size_t n = 1; n <= 2; n++) {
+    rig_fail_allocation(1);
+    assert_int_equal(rig_send(st, 50), CAW_ENOMEM);
+    assert_int_equal(rig_slices_live, 0);
+    rig_fail_allocation(0);
+  }
+  assert_int_equal(rig_send(st, 7), 0);
+  for (size_t n = 0; n < 3; n++) { /* the queue outgrows the stream */
+    rig_fail_allocation(n == 1);
+    assert_int_equal(rig_send(st, 9), n == 1 ? CAW_ENOMEM : 0);
+    rig_fail_allocation(0);
+  }
+  rig_fail_allocation(1);
+  assert_int_equal(rig_finish(st, "0"), CAW_ENOMEM);
+  rig_fail_allocation(1);
+  assert_int_equal(h2_reset(r.server.s, st->h2, H2_CANCEL), CAW_ENOMEM);
+  rig_fail_allocation(1);
+  assert_int_equal(h2_ping(r.server.s, 1), CAW_ENOMEM);
+  rig_fail_allocation(1);
+  assert_int_equal(h2_goaway(r.server.s, 1, H2_NO_ERROR, caw_str_of(NULL, 0)), CAW_ENOMEM);
+  rig_fail_allocation(0);
+  assert_int_equal(rig_finish(st, "0"), 0);
+  rig_finish(c, NULL);
+  rig_pump(&r);
+  assert_int_equal(c->received, 7 + 9 + 9);
+  assert_int_equal(c->code, H2_NO_ERROR);
+  assert_int_equal(r.client.rc, 0);
+  assert_int_equal(r.server.rc, 0);
+  rig_stop(&r);
+  assert_int_equal(rig_allocations_live, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_failed_calls_take_nothing),
       cmocka_unit_test(test_every_allocation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
