@@ -227,6 +227,10 @@ static void check_types(model *m, const model_type *t) {
       model_fail(m, text_format("%s: \"%s.%s\" has a type that is not in the request",
                                 t->file->name, t->full, text_of(f->name)));
   }
+  const field_proto *f = t->message->field.items;
+  if (t->entry && (t->message->field.len != 2 || f[0].number != 1 || f[1].number != 2 ||
+                   f[0].type == CAW_PB_MESSAGE || f[0].type == CAW_PB_GROUP))
+    model_fail(m, text_format("%s: \"%s\" is not the entry of a map", t->file->name, t->full));
 }
 
 /* Marks the messages from which a map can be reached, until nothing changes. */
