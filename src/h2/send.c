@@ -176,7 +176,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
   (void)ng;
   if (frame->hd.type == NGHTTP2_GOAWAY) {
     if (s->own_goaways) s->own_goaways--;
-    else if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !s->error) s->error = CAW_EPROTO;
+    else if (!s->error) s->error = CAW_EPROTO; /* nghttp2's: the peer's fault */
     return 0;
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;

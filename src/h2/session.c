@@ -226,11 +226,19 @@ bool h2_can_open(const h2_session *s) {
   return session_check_open(s) == 0;
 }
 
+/* The first step of a graceful end; nghttp2 queues nothing when it comes too
+ * late. */
+static int announce_end(h2_session *s) {
+  size_t queued = h2_queued(s);
+  if (nghttp2_submit_shutdown_notice(s->ng)) return CAW_ENOMEM;
+  s->own_goaways += h2_queued(s) - queued;
+  return 0;
+}
+
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->error) return 0; /* the GOAWAY that says why is on its way */
-  if (last_id == UINT32_MAX && s->role == H2_SERVER)
-    return nghttp2_submit_shutdown_notice(s->ng) ? CAW_ENOMEM : 0;
+  if (last_id == UINT32_MAX && s->role == H2_SERVER) return announce_end(s);
   /* A server opens no streams towards a client. */
   int32_t last = s->role == H2_SERVER ? (int32_t)(last_id & INT32_MAX) : 0;
   size_t max_debug = 8192;

@@ -233,6 +233,31 @@ static void test_goaway_steps_at_the_client(void **state) {
   rig_stop(&r);
 }
 
+/* GOAWAYs of ours are no fault of the peer's, in whatever number they wait; and
+ * after them its faults are still noticed. */
+static void test_several_goaways(void **state) {
+  (void)state;
+  rig_start(&r, NULL, NULL);
+  rig_stream *a = rig_request(&r.client, "/s/m");
+  rig_pump(&r);
+  caw_str none = {NULL, 0};
+  for (int i = 0; i < 2; i++) h2_goaway(r.server.s, UINT32_MAX, H2_NO_ERROR, none);
+  for (int i = 0; i < 2; i++) h2_goaway(r.server.s, 1, H2_ENHANCE_YOUR_CALM, none);
+  h2_goaway(r.server.s, UINT32_MAX, H2_NO_ERROR, none); /* too late */
+  rig_pump(&r);
+  rig_finish(a, NULL);
+  h2_goaway(r.client.s, UINT32_MAX, H2_NO_ERROR, none);
+  rig_pump(&r);
+  assert_int_equal(r.server.streams[0].ends, 1);
+  assert_int_equal(r.server.rc, 0);
+  assert_int_equal(r.client.rc, 0);
+  buf b = {0};
+  frame(&b, F_PING, 0, 0, "short", 5);
+  assert_int_equal(rig_feed(&r.server, b.data, b.len, 0), CAW_EPROTO);
+  buf_finish(&b);
+  rig_stop(&r);
+}
+
 /* Streams above last_id were not processed; also one whose HEADERS had not left. */
 static void test_goaway_refuses(void **state) {
   (void)state;
@@ -370,6 +395,7 @@ int main(void) {
       cmocka_unit_test(test_reset_of_a_stuck_request),
       cmocka_unit_test(test_graceful_goaway),
       cmocka_unit_test(test_goaway_steps_at_the_client),
+      cmocka_unit_test(test_several_goaways),
       cmocka_unit_test(test_goaway_refuses),
       cmocka_unit_test(test_streams_around_our_goaway),
       cmocka_unit_test(test_ids_used_up),
