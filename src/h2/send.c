@@ -236,6 +236,7 @@ static void to_nv(nghttp2_nv *nv, const h2_field *f, uint8_t flags) {
 static int32_t submit_fields(h2_session *s, int32_t id, uint8_t flags, const h2_field *fields,
                              size_t n) {
   nghttp2_nv on_stack[STACK_FIELDS], *nv = on_stack;
+  on_stack[0] = (nghttp2_nv){0}; /* defined without any field, too */
   if (n > STACK_FIELDS) {
     nv = n > SIZE_MAX / sizeof(*nv) ? NULL : caw_malloc(n * sizeof(*nv));
     if (!nv) return NGHTTP2_ERR_NOMEM;
