@@ -47,6 +47,11 @@ static void converse(void) {
   note(&r.client, h2_ping(r.client.s, 1));
   exchange();
   if (r.client.rc || r.server.rc || r.server.count != 3) return;
+  rig_stream *refused;
+  r.server.refuse = true;
+  note(&r.client, rig_try_request(&r.client, "/s/m", &refused));
+  exchange();
+  if (r.client.rc || r.server.rc) return;
   answer(&r.server.streams[0]);
   if (!r.server.rc) answer(&r.server.streams[2]);
   if (!r.server.rc) note(&r.server, h2_consume(r.server.s, r.server.streams[1].h2, 200000));
@@ -61,8 +66,9 @@ static void converse(void) {
 }
 
 static bool start(void) {
-  int rc = rig_try_start_end(&r.client, H2_CLIENT, NULL);
-  if (!rc) rc = rig_try_start_end(&r.server, H2_SERVER, NULL);
+  static const h2_config small = {.session_window = 65535}; /* to be given back often */
+  int rc = rig_try_start_end(&r.client, H2_CLIENT, &small);
+  if (!rc) rc = rig_try_start_end(&r.server, H2_SERVER, &small);
   assert_int_equal(rc, rig_allocation_failed ? CAW_ENOMEM : 0);
   return rc == 0;
 }
@@ -145,7 +151,10 @@ static void test_failed_calls_take_nothing(void **state) {
   assert_int_equal(h2_goaway(r.server.s, 1, H2_NO_ERROR, caw_str_of(NULL, 0)), CAW_ENOMEM);
   rig_fail_allocation(0);
   assert_int_equal(rig_finish(st, "0"), 0);
-  rig_finish(c, NULL);
+  rig_fail_allocation(1);
+  assert_int_equal(rig_finish(c, NULL), CAW_ENOMEM);
+  rig_fail_allocation(0);
+  assert_int_equal(rig_finish(c, NULL), 0);
   rig_pump(&r);
   assert_int_equal(c->received, 7 + 9 + 9);
   assert_int_equal(c->code, H2_NO_ERROR);

@@ -197,8 +197,7 @@ void rig_stop(rig *r) {
 
 int rig_feed(rig_end *e, const void *data, size_t len, unsigned chunk) {
   const uint8_t *p = data;
-  static unsigned seed;
-  seed = chunk;
+  unsigned seed = chunk;
   while (len) {
     size_t n = chunk == 0 ? len : chunk == 1 ? 1 : 1 + (size_t)rand_r(&seed) % 40;
     if (n > len) n = len;
