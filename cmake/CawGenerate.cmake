@@ -14,7 +14,7 @@
 #   PREFIX       begins the C names of files without a package.
 #   OPTIONS      further options of the plugin: comments=off, expansion=N.
 #
-# The target has to link with Caw by itself. CAW_PROTOC and CAW_PROTOC_GEN_CAW
+# The target has to link with Caw by itself, and be made in the same directory. CAW_PROTOC and CAW_PROTOC_GEN_CAW
 # name the programs; inside Caw's own build the plugin is the one just built.
 
 # The plugin as a command, and what a rule that runs it depends on.

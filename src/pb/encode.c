@@ -32,15 +32,17 @@ static inline uint8_t *room(encoder *e, size_t n) {
   return e->p -= n;
 }
 
-static void put_varint(encoder *e, uint64_t v) {
-  if (v < 0x80 && e->p > e->begin) {
-    *--e->p = (uint8_t)v;
-    return;
-  }
+static void put_long_varint(encoder *e, uint64_t v) {
   uint8_t *p = room(e, pb_varint_size(v));
   if (!p) return;
   for (; v >= 0x80; v >>= 7) *p++ = (uint8_t)(v | 0x80);
   *p = (uint8_t)v;
+}
+
+/* Most varints are tags and lengths of one byte. */
+static inline void put_varint(encoder *e, uint64_t v) {
+  if (v < 0x80 && e->p > e->begin) *--e->p = (uint8_t)v;
+  else put_long_varint(e, v);
 }
 
 static void put_bytes(encoder *e, const void *data, size_t len) {

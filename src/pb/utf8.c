@@ -17,12 +17,21 @@ static size_t sequence(const uint8_t *s, size_t len) {
   return n;
 }
 
+/* Fewer than eight bytes: are they ASCII? Two loads that may overlap. */
+static bool short_ascii(const uint8_t *s, size_t len) {
+  if (len >= 4) return !((pb_load32(s) | pb_load32(s + len - 4)) & 0x80808080u);
+  return !len || !((s[0] | s[len / 2] | s[len - 1]) & 0x80);
+}
+
 bool pb_utf8_valid(const uint8_t *s, size_t len) {
+  const uint64_t high = 0x8080808080808080u;
   size_t i = 0;
+  if (len < 8 && short_ascii(s, len)) return true;
   while (i < len) {
-    /* Text is mostly ASCII: take eight bytes at a time while it is. */
-    while (len - i >= 8 && !(pb_load64(s + i) & 0x8080808080808080u)) i += 8;
-    if (i == len) break;
+    /* Text is mostly ASCII: take eight bytes at a time while it is, the last
+     * eight once more in place of the rest. */
+    while (len - i >= 8 && !(pb_load64(s + i) & high)) i += 8;
+    if (i == len || (i >= 8 && len - i < 8 && !(pb_load64(s + len - 8) & high))) break;
     if (s[i] < 0x80) {
       i++;
       continue;

@@ -81,6 +81,7 @@ static inline uint64_t pb_unzigzag(uint64_t v) {
 
 /* Bytes of a varint: one per 7 bits, at least one. */
 static inline size_t pb_varint_size(uint64_t v) {
+  if (v < 0x80) return 1;
   unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
   return (bits * 9 + 64) / 64;
 }
