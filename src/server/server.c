@@ -325,6 +325,7 @@ static void drain(io_post *post) {
     s->left = s->n_workers;
     close_listeners(s);
   }
+  if (s->left == 0) all_drained(s); /* asked again afterwards */
   for (unsigned i = 0; i < s->n_workers; i++) {
     worker *w = &s->workers[i];
     pthread_mutex_lock(&s->lock);

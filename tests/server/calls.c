@@ -1,80 +1,594 @@
-/* Calls between a server and a channel of ours, both on one loop of the
- * test's: every kind, every end. */
+/* The callback face of both sides: what handlers return and do, and what the
+ * other side hears of it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <caw/channel.h>
-#include <caw/server.h>
+#include "duo.h"
+
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-static const caw_method unary = {"/t.T/Unary", CAW_UNARY, &caw_type_bytes, &caw_type_bytes};
-static const caw_method bidi = {"/t.T/Bidi", CAW_BIDI, &caw_type_bytes, &caw_type_bytes};
+#define DUO(d)                                                                                     \
+  duo d = {0};                                                                                     \
+  duo_init(&d)
 
-static int on_unary(caw_call *call, const void *request, void *reply, const void *impl, void *self) {
-  (void)call; (void)impl; (void)self;
-  *(caw_str *)reply = *(const caw_str *)request;
-  return 0;
-}
-static int on_bidi(caw_call *call, const void *request, void *reply, const void *impl, void *self) {
-  (void)reply; (void)impl; (void)self;
-  return caw_call_send(call, request);
-}
-static int on_bidi_end(caw_call *call, void *reply, const void *impl, void *self) {
-  (void)call; (void)reply; (void)impl; (void)self;
-  return 0;
-}
-static const caw_handler handlers[] = {{&unary, on_unary, NULL, NULL}, {&bidi, on_bidi, NULL, on_bidi_end}};
+/* ---- The four kinds ---- */
 
-static caw_loop *loop;
-static int done_calls;
-static void done(caw_call *call, const caw_status *status, const void *reply, void *user) {
-  (void)call; (void)user;
-  caw_str r = {NULL, 0};
-  if (reply) r = *(const caw_str *)reply;
-  printf("done %d %.*s reply %.*s\n", status->code, CAW_STR_ARG(status->message), CAW_STR_ARG(r));
-  done_calls++;
-  caw_loop_stop(loop);
-}
-static void on_message(caw_call *call, const void *message, void *user) {
-  (void)call; (void)user;
-  printf("got %.*s\n", CAW_STR_ARG(*(const caw_str *)message));
-}
-static void on_done(caw_call *call, const caw_status *status, void *user) {
-  done(call, status, NULL, user);
-}
-static void drained(void *user) { (void)user; puts("drained"); caw_loop_stop(loop); }
-
-static void echo(void **state) {
+static void each_kind(void **state) {
   (void)state;
-  caw_server *server; caw_channel *channel;
-  assert_int_equal(caw_loop_new(&loop), 0);
-  caw_server_options so = {.size = sizeof(so), .loop = loop};
-  assert_int_equal(caw_server_new(&server, &so), 0);
-  assert_int_equal(caw_server_add(server, handlers, 2, NULL, NULL), 0);
-  assert_int_equal(caw_server_listen(server, "127.0.0.1:0"), 0);
-  caw_channel_options co = {.size = sizeof(co), .loop = loop};
-  const char *why;
-  assert_int_equal(caw_channel_new(&channel, caw_server_address(server, 0), &co, &why), 0);
-  caw_str hello = CAW_STR("hello");
-  assert_int_equal(caw_call_start_unary(NULL, channel, &unary, &hello, NULL, done, NULL, NULL), 0);
-  caw_loop_run(loop, CAW_LOOP_DEFAULT);
-  caw_client_events ev = {NULL, on_message, NULL, on_done, NULL};
-  caw_call *call;
-  assert_int_equal(caw_call_start(&call, channel, &bidi, NULL, &ev, NULL), 0);
-  for (int i = 0; i < 3; i++) assert_int_equal(caw_call_send(call, &hello), 0);
-  caw_call_close_send(call);
-  caw_loop_run(loop, CAW_LOOP_DEFAULT);
-  caw_server_drain(server, 1000, drained, NULL);
-  caw_loop_run(loop, CAW_LOOP_DEFAULT);
-  caw_channel_free(channel);
-  caw_server_free(server);
-  caw_loop_free(loop);
+  DUO(d);
+  heard h = {0};
+  duo_call(&d, &h, &duo_unary, "one", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(h.replies, "one");
+  duo_call(&d, &h, &duo_server_stream, "two", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(h.replies, "two");
+  duo_call(&d, &h, &duo_client_stream, NULL, NULL);
+  assert_int_equal(duo_send(&h, "a"), 0);
+  assert_int_equal(duo_send(&h, "b"), 0);
+  assert_int_equal(caw_call_close_send(h.call), 0);
+  assert_int_equal(caw_call_close_send(h.call), CAW_ESTATE);
+  assert_int_equal(duo_send(&h, "late"), CAW_ESTATE);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(h.replies, "sum");
+  duo_call(&d, &h, &duo_bidi, NULL, NULL);
+  assert_int_equal(duo_send(&h, "x"), 0);
+  duo_until(&d, &h.n_replies);
+  assert_int_equal(duo_send(&h, "y"), 0);
+  caw_call_close_send(h.call);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(h.replies, "x|y");
+  assert_string_equal(d.log, "message one;message two;open;message a;message b;end;"
+                             "open;message x;message y;end;");
+  assert_int_equal(d.summaries, 4);
+  duo_finish(&d);
+}
+
+static void an_empty_stream(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  duo_call(&d, &h, &duo_client_stream, NULL, NULL);
+  caw_call_close_send(h.call);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(d.log, "open;end;");
+  duo_finish(&d);
+}
+
+/* ---- What a handler returns ---- */
+
+static int return_extra(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)call;
+  (void)request;
+  (void)reply;
+  return *(int *)d->extra;
+}
+
+static int fail_with_text(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request;
+  (void)reply;
+  return caw_call_fail(call, *(int *)d->extra, "text %d", 7);
+}
+
+static void return_values(void **state) {
+  (void)state;
+  static const struct {
+    int returned, code;
+    const char *text; /* with caw_call_fail */
+  } cases[] = {
+      {CAW_CANCELLED, CAW_CANCELLED, "text 7"},
+      {CAW_NOT_FOUND, CAW_NOT_FOUND, "text 7"},
+      {CAW_UNAUTHENTICATED, CAW_UNAUTHENTICATED, "text 7"},
+      {CAW_ENOMEM, CAW_RESOURCE_EXHAUSTED, ""},
+      {CAW_EINVAL, CAW_INTERNAL, ""},
+      {17, CAW_INTERNAL, ""},
+      {-7, CAW_INTERNAL, ""},
+  };
+  static const caw_method *const methods[] = {&duo_unary, &duo_server_stream, &duo_client_stream,
+                                              &duo_bidi};
+  DUO(d);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (size_t m = 0; m < 4; m++)
+      for (int text = 0; text < 2; text++) {
+        heard h = {0};
+        int returned = cases[i].returned;
+        d.extra = &returned;
+        d.on_message = text ? fail_with_text : return_extra;
+        duo_call(&d, &h, methods[m], m < 2 ? "x" : NULL, NULL);
+        if (m >= 2) assert_int_equal(duo_send(&h, "x"), 0);
+        duo_done(&d, &h);
+        assert_int_equal(h.code, cases[i].code);
+        assert_string_equal(h.message, text ? cases[i].text : "");
+        assert_int_equal(d.last_code, cases[i].code);
+      }
+  duo_finish(&d);
+}
+
+/* ---- Later ---- */
+
+static int keep(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request;
+  (void)reply;
+  d->pending = call;
+  duo_listen(d, call);
+  return CAW_PENDING;
+}
+
+static void finished_later(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  caw_str text = CAW_STR("later");
+  d.on_message = keep;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(caw_call_reply(d.pending, &text), 0);
+  assert_int_equal(caw_call_finish(d.pending, 0, NULL), CAW_ESTATE);
+  assert_int_equal(caw_call_send(d.pending, &text), CAW_ESTATE);
+  assert_int_equal(d.n_done, 0); /* never inside the call that asked for it */
+  duo_done(&d, &h);
+  assert_string_equal(h.replies, "later");
+  duo_until(&d, &d.n_done);
+  assert_string_equal(d.log, "message x;done OK;");
+  duo_finish(&d);
+}
+
+static void *finish_from_thread(void *arg) {
+  duo *d = arg;
+  char text[16];
+  for (int i = 0; i < 100; i++) {
+    snprintf(text, sizeof(text), "%d", i);
+    caw_str s = caw_str_from(text);
+    assert_int_equal(caw_call_send(d->pending, &s), 0);
+  }
+  caw_call_add_trailer(d->pending, caw_str_from("x-thread"), caw_str_from("yes"));
+  assert_int_equal(caw_call_finish(d->pending, CAW_ABORTED, "from a thread"), 0);
+  return NULL;
+}
+
+static void finished_from_another_thread(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  pthread_t thread;
+  d.on_message = keep;
+  duo_call(&d, &h, &duo_server_stream, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(pthread_create(&thread, NULL, finish_from_thread, &d), 0);
+  duo_done(&d, &h);
+  pthread_join(thread, NULL);
+  assert_int_equal(h.n_replies, 100);
+  assert_true(!strncmp(h.replies, "0|1|2|3|4|5|6|7|8|9|10|11|", 26));
+  assert_int_equal(h.code, CAW_ABORTED);
+  assert_string_equal(h.message, "from a thread");
+  assert_string_equal(h.trailers, "x-thread=yes;");
+  duo_finish(&d);
+}
+
+/* ---- Cancellation and deadlines ---- */
+
+static void cancelled_by_the_client(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  caw_str text = CAW_STR("x");
+  d.on_message = keep;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  caw_call_cancel(h.call);
+  assert_int_equal(h.n_done, 0);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_CANCELLED);
+  assert_string_equal(h.message, "cancelled by the caller");
+  duo_until(&d, &d.n_cancel);
+  duo_turns(&d, 5);
+  assert_int_equal(d.n_done, 0); /* the handler has not finished */
+  assert_int_equal(caw_call_send(d.pending, &text), CAW_ECLOSED);
+  assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
+  duo_until(&d, &d.n_done);
+  assert_string_equal(d.log, "message x;cancel;done CANCELLED;");
+  duo_finish(&d);
+}
+
+static void cancelled_before_it_begins(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  caw_call_cancel(h.call);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_CANCELLED);
+  assert_string_equal(d.log, "");
+  duo_finish(&d);
+}
+
+static int listen_only(duo *d, caw_call *call) {
+  duo_listen(d, call);
+  return 0;
+}
+
+static void a_stream_cancelled_between_messages(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  d.on_open = listen_only;
+  duo_call(&d, &h, &duo_bidi, NULL, NULL);
+  duo_send(&h, "x");
+  duo_until(&d, &h.n_replies);
+  caw_call_cancel(h.call);
+  duo_done(&d, &h);
+  duo_until(&d, &d.n_done); /* nobody promised to finish: it ends by itself */
+  assert_string_equal(d.log, "open;message x;cancel;done CANCELLED;");
+  duo_finish(&d);
+}
+
+static int note_time_left(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  uint64_t left = caw_call_time_left(call);
+  assert_true(left > 0 && left <= 200 * UINT64_C(1000000));
+  return keep(d, call, request, reply);
+}
+
+static void the_deadline_passes(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  caw_call_options o = {.size = sizeof(o), .timeout_ms = 200};
+  d.on_message = note_time_left;
+  duo_call(&d, &h, &duo_unary, "x", &o);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
+  duo_until(&d, &d.n_cancel);
+  assert_int_equal(caw_call_time_left(d.pending), 0);
+  assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
+  duo_until(&d, &d.n_done);
+  duo_finish(&d);
+}
+
+static int no_deadline(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d;
+  assert_true(caw_call_deadline(call) == UINT64_MAX);
+  assert_true(caw_call_time_left(call) == UINT64_MAX);
+  *reply = *request;
+  return 0;
+}
+
+static void without_a_deadline(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  d.on_message = no_deadline;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  duo_finish(&d);
+}
+
+/* A server's call makes a client's call: its cancellation and deadline pass on. */
+typedef struct relay {
+  heard h;
+  bool started;
+} relay;
+
+static int relay_once(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  relay *r = d->extra;
+  if (r->started) return keep(d, call, request, reply);
+  r->started = true;
+  caw_call_options o = {.size = sizeof(o), .parent = call};
+  duo_listen(d, call);
+  caw_call_set_data(call, caw_call_ref(call));
+  duo_call(d, &r->h, &duo_unary, "inner", &o);
+  assert_true(caw_call_deadline(r->h.call) == caw_call_deadline(call));
+  d->pending = NULL;
+  return CAW_PENDING;
+}
+
+static void passed_on(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  relay r = {0};
+  caw_call_options o = {.size = sizeof(o), .timeout_ms = 60000};
+  d.extra = &r;
+  d.on_message = relay_once;
+  duo_call(&d, &h, &duo_unary, "outer", &o);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_true(caw_call_time_left(d.pending) < 60000 * UINT64_C(1000000));
+  caw_call *inner = d.pending;
+  caw_call_cancel(h.call);
+  duo_done(&d, &h);
+  duo_until(&d, &r.h.n_done);
+  assert_int_equal(r.h.code, CAW_CANCELLED);
+  while (d.n_cancel < 2) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(caw_call_finish(inner, 0, NULL), 0);
+  duo_until(&d, &d.n_done);
+  duo_finish(&d);
+}
+
+/* ---- Back-pressure ---- */
+
+static int fill(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  static char big[1024];
+  caw_str s = {big, sizeof(big)};
+  (void)request;
+  (void)reply;
+  int sent = 0, rc;
+  while ((rc = caw_call_send(call, &s)) == 0) sent++;
+  assert_int_equal(rc, CAW_EAGAIN);
+  assert_true(caw_call_full(call));
+  *(int *)d->extra = sent;
+  return keep(d, call, request, reply);
+}
+
+static void a_full_queue_drains(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  int sent = 0;
+  d.extra = &sent;
+  d.on_message = fill;
+  duo_call(&d, &h, &duo_server_stream, "x", NULL);
+  duo_until(&d, &d.n_drain);
+  assert_int_equal(sent, 64); /* 64 KiB: 63 x 1,029 is less, 64 x 1,029 is not */
+  assert_false(caw_call_full(d.pending));
+  assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
+  duo_done(&d, &h);
+  assert_int_equal(h.n_replies, sent);
+  duo_finish(&d);
+}
+
+static int stream_on(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  static char big[16 * 1024];
+  caw_str s = {big, sizeof(big)};
+  (void)request;
+  (void)reply;
+  if (!d->pending) keep(d, call, &s, NULL);
+  return CAW_PENDING;
+}
+
+/* A client that pauses stops the server after a bounded number of bytes, and
+ * what was on its way is delivered after it resumes. */
+static void a_paused_client_stops_the_server(void **state) {
+  (void)state;
+  static char big[16 * 1024];
+  caw_str s = {big, sizeof(big)};
+  DUO(d);
+  heard h = {0};
+  h.pause = true;
+  d.on_message = stream_on;
+  duo_call(&d, &h, &duo_server_stream, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  int taken = 0;
+  for (int quiet = 0; quiet < 50;) { /* until nothing moves any more */
+    if (caw_call_send(d.pending, &s) == 0) {
+      taken++;
+      quiet = 0;
+    } else {
+      quiet++;
+    }
+    duo_turns(&d, 1);
+    assert_true(taken < 100);
+  }
+  /* The stream's window is 256 KiB, the send buffer 64 KiB and one message. */
+  assert_in_range(taken, 16, 22);
+  assert_int_equal(h.n_replies, 1);
+  caw_call_finish(d.pending, 0, NULL);
+  duo_turns(&d, 20);
+  assert_int_equal(h.n_done, 0); /* not before the messages */
+  caw_call_resume(h.call);
+  duo_done(&d, &h);
+  assert_int_equal(h.n_replies, taken);
+  duo_finish(&d);
+}
+
+/* ---- Metadata ---- */
+
+static int answer_metadata(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request;
+  const caw_metadata *m = caw_call_metadata(call);
+  duo_note(d, "x=%.*s;", CAW_STR_ARG(caw_metadata_get(m, "x")));
+  assert_true(caw_str_eq(caw_metadata_get(m, "x-bin"), caw_str_of("\0\xff", 2)));
+  assert_int_equal(caw_call_add_header(call, caw_str_from("x-head"), caw_str_from("h")), 0);
+  assert_int_equal(caw_call_add_trailer(call, caw_str_from("x-tail"), caw_str_from("t")), 0);
+  assert_int_equal(caw_call_add_header(call, caw_str_from("grpc-x"), caw_str_from("h")), CAW_EINVAL);
+  assert_int_equal(caw_call_add_header(call, caw_str_from("X"), caw_str_from("h")), CAW_EINVAL);
+  assert_int_equal(caw_call_add_trailer(call, caw_str_from("x"), caw_str_from("a\nb")), CAW_EINVAL);
+  assert_int_equal(caw_call_add_trailer(call, caw_str_from(""), caw_str_from("a")), CAW_EINVAL);
+  assert_true(caw_call_peer(call).len > strlen("ipv4:127.0.0.1:"));
+  assert_true(caw_call_authority(call).len > 0);
+  assert_ptr_equal(caw_call_method(call), &duo_unary);
+  assert_int_equal(caw_call_send_headers(call), 0);
+  assert_int_equal(caw_call_send_headers(call), CAW_ESTATE);
+  assert_int_equal(caw_call_add_header(call, caw_str_from("x"), caw_str_from("h")), CAW_ESTATE);
+  *reply = caw_str_from("r");
+  return 0;
+}
+
+static void metadata_both_ways(void **state) {
+  (void)state;
+  static const caw_metadata_entry entries[] = {{CAW_STR("x"), CAW_STR("1")},
+                                               {CAW_STR("x-bin"), CAW_STR("\0\xff")}};
+  static const caw_metadata_entry bad[] = {{CAW_STR("te"), CAW_STR("gzip")}};
+  DUO(d);
+  heard h = {0};
+  caw_call_options o = {.size = sizeof(o), .metadata = entries, .metadata_len = 2};
+  d.on_message = answer_metadata;
+  duo_call(&d, &h, &duo_unary, "q", &o);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_int_equal(h.n_metadata, 1);
+  assert_string_equal(h.metadata, "x-head=h;");
+  assert_string_equal(h.trailers, "x-tail=t;");
+  assert_string_equal(d.log, "message q;x=1;");
+  caw_client_events events = {NULL, NULL, NULL, NULL, NULL};
+  o.metadata = bad;
+  o.metadata_len = 1;
+  assert_int_equal(caw_call_start(NULL, d.channel, &duo_unary, &o, &events, NULL), CAW_EINVAL);
+  duo_finish(&d);
+}
+
+/* ---- Limits ---- */
+
+static void messages_larger_than_the_limit(void **state) {
+  (void)state;
+  duo d = {0};
+  d.server_options.max_receive = 100;
+  d.channel_options.max_receive = 50;
+  duo_init(&d);
+  char text[102];
+  static const struct {
+    size_t len;
+    int code;
+    const char *message;
+  } cases[] = {
+      {50, 0, ""},
+      {51, CAW_RESOURCE_EXHAUSTED, "a message is larger than the receiver's limit"},
+      {101, CAW_RESOURCE_EXHAUSTED, "a message is larger than the receiver's limit"},
+  };
+  static const caw_method *const methods[] = {&duo_unary, &duo_server_stream};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (int m = 0; m < 2; m++) {
+      heard h = {0};
+      memset(text, 'x', sizeof(text));
+      text[cases[i].len] = '\0';
+      duo_call(&d, &h, methods[m], text, NULL);
+      duo_done(&d, &h);
+      assert_int_equal(h.code, cases[i].code);
+      assert_string_equal(h.message, cases[i].message);
+    }
+  duo_finish(&d);
+}
+
+/* More calls than the server takes at once: the rest waits, none fails. */
+static void more_calls_than_streams(void **state) {
+  (void)state;
+  enum { CALLS = 50 };
+  duo d = {0};
+  d.server_options.max_streams = 7;
+  duo_init(&d);
+  static heard h[CALLS];
+  for (int i = 0; i < CALLS; i++) {
+    memset(&h[i], 0, sizeof(h[i]));
+    duo_call(&d, &h[i], &duo_unary, "x", NULL);
+  }
+  for (int i = 0; i < CALLS; i++) {
+    duo_until(&d, &h[i].n_done);
+    assert_int_equal(h[i].code, 0);
+  }
+  duo_finish(&d);
+}
+
+static void an_unknown_method(void **state) {
+  (void)state;
+  static const caw_method unknown = {"/test.Duo/Nothing", CAW_UNARY, &caw_type_bytes,
+                                     &caw_type_bytes};
+  DUO(d);
+  heard h = {0};
+  duo_call(&d, &h, &unknown, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_UNIMPLEMENTED);
+  assert_string_equal(h.message, "unknown method /test.Duo/Nothing");
+  assert_int_equal(d.summaries, 1);
+  duo_finish(&d);
+}
+
+/* The same path, but the client thinks of it as another kind. */
+static void wrong_cardinality(void **state) {
+  (void)state;
+  static const caw_method many_in = {"/test.Duo/Unary", CAW_BIDI, &caw_type_bytes, &caw_type_bytes};
+  static const caw_method one_out = {"/test.Duo/Bidi", CAW_CLIENT_STREAM, &caw_type_bytes,
+                                     &caw_type_bytes};
+  static const struct {
+    const caw_method *method;
+    int requests;
+    const char *message;
+  } cases[] = {
+      {&many_in, 0, "the method takes one request, none came"},
+      {&many_in, 2, "the method takes one request, more came"},
+      {&one_out, 0, "the server answered OK without a reply"},
+      {&one_out, 2, "the server sent more than one reply"},
+  };
+  DUO(d);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    heard h = {0};
+    duo_call(&d, &h, cases[i].method, NULL, NULL);
+    for (int n = 0; n < cases[i].requests; n++) duo_send(&h, "x");
+    caw_call_close_send(h.call);
+    duo_done(&d, &h);
+    assert_int_equal(h.code, CAW_UNIMPLEMENTED);
+    assert_string_equal(h.message, cases[i].message);
+  }
+  duo_finish(&d);
+}
+
+/* ---- Draining ---- */
+
+static void a_drain_lets_calls_end(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  caw_str text = CAW_STR("done");
+  d.on_message = keep;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  caw_server_drain(d.server, 60000, NULL, NULL);
+  duo_until(&d, &d.n_shutdown);
+  assert_int_equal(caw_server_listen(d.server, "127.0.0.1:0"), CAW_ESTATE);
+  assert_int_equal(caw_call_reply(d.pending, &text), 0);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(d.log, "message x;shutdown;done OK;");
+  duo_finish(&d);
+}
+
+static void a_drain_ends_the_rest(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  d.on_message = keep;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  caw_server_drain(d.server, 10, NULL, NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_UNAVAILABLE);
+  assert_string_equal(h.message, "the server is shutting down");
+  duo_until(&d, &d.n_cancel);
+  assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
+  duo_finish(&d);
+  assert_string_equal(d.log, "message x;shutdown;cancel;done UNAVAILABLE;");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(echo)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(each_kind),
+      cmocka_unit_test(an_empty_stream),
+      cmocka_unit_test(return_values),
+      cmocka_unit_test(finished_later),
+      cmocka_unit_test(finished_from_another_thread),
+      cmocka_unit_test(cancelled_by_the_client),
+      cmocka_unit_test(cancelled_before_it_begins),
+      cmocka_unit_test(a_stream_cancelled_between_messages),
+      cmocka_unit_test(the_deadline_passes),
+      cmocka_unit_test(without_a_deadline),
+      cmocka_unit_test(passed_on),
+      cmocka_unit_test(a_full_queue_drains),
+      cmocka_unit_test(a_paused_client_stops_the_server),
+      cmocka_unit_test(metadata_both_ways),
+      cmocka_unit_test(messages_larger_than_the_limit),
+      cmocka_unit_test(more_calls_than_streams),
+      cmocka_unit_test(an_unknown_method),
+      cmocka_unit_test(wrong_cardinality),
+      cmocka_unit_test(a_drain_lets_calls_end),
+      cmocka_unit_test(a_drain_ends_the_rest),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
