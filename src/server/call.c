@@ -395,6 +395,16 @@ void server_calls_shutdown(worker *w) {
   }
 }
 
+void server_calls_last_turn(worker *w) {
+  list calls;
+  list_take(&calls, &w->calls);
+  while (!list_empty(&calls)) {
+    list *l = list_pop(&calls);
+    list_push_back(&w->calls, l);
+    server_dispatch(&LIST_ENTRY(l, server_call, node)->base);
+  }
+}
+
 void server_calls_abort(worker *w) {
   for (list *l = w->calls.next; l != &w->calls; l = l->next) {
     server_call *sc = LIST_ENTRY(l, server_call, node);

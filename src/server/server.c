@@ -84,20 +84,34 @@ static bool orphans(const caw_server *s) {
   return false;
 }
 
+static void free_struct(caw_server *s) {
+  pthread_mutex_destroy(&s->lock);
+  caw_free(s->workers);
+  caw_free(s);
+}
+
+/* Ends what is left: connections are closed, calls get their last turn, with
+ * on_cancel and on_done. */
+static void end_workers(caw_server *s) {
+  for (unsigned i = 0; i < s->n_workers; i++) {
+    worker *w = &s->workers[i];
+    /* The loop of another thread, which is joined by now, becomes this one's. */
+    if (s->own_loops) caw_loop_run(w->loop, CAW_LOOP_NOWAIT);
+    worker_finish(w);
+    server_calls_last_turn(w);
+  }
+}
+
 void caw_server_free(caw_server *s) {
   if (!s) return;
   close_listeners(s);
   io_pool_free(s->pool);
-  /* The loops of other threads, joined by now, become this thread's. */
-  for (unsigned i = 0; i < s->n_workers; i++)
-    if (s->own_loops) caw_loop_run(s->workers[i].loop, CAW_LOOP_NOWAIT);
-  for (unsigned i = 0; i < s->n_workers; i++) worker_finish(&s->workers[i]);
-  for (unsigned i = 0; i < s->n_workers; i++) {
-    /* The calls' last turn: on_cancel, on_done. */
-    if (s->own_loops || !list_empty(&s->workers[i].calls))
-      caw_loop_run(s->workers[i].loop, CAW_LOOP_NOWAIT);
-  }
+  end_workers(s);
   if (orphans(s)) return;
+  s->freed = true;
+  pthread_mutex_lock(&s->lock);
+  bool asked = s->drain_asked;
+  pthread_mutex_unlock(&s->lock);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
   server_blocking_free(s);
@@ -106,11 +120,10 @@ void caw_server_free(caw_server *s) {
     caw_free(e);
   }
   map_finish(&s->methods);
-  caw_free(s->workers);
   caw_free(s->listeners);
   caw_free(s->addresses);
-  pthread_mutex_destroy(&s->lock);
-  caw_free(s);
+  /* A drain that is still on its way to the program's loop frees the rest. */
+  if (s->own_loops || !asked) free_struct(s);
 }
 
 /* ---- Methods ---- */
@@ -312,7 +325,7 @@ static void drain_worker(io_post *post) {
   pthread_mutex_lock(&w->server->lock);
   w->drain_asked = false;
   pthread_mutex_unlock(&w->server->lock);
-  worker_drain(w, drain_time(w->server));
+  if (!w->server->freed) worker_drain(w, drain_time(w->server));
 }
 
 static void drain(io_post *post) {
@@ -320,12 +333,23 @@ static void drain(io_post *post) {
   pthread_mutex_lock(&s->lock);
   s->drain_asked = false;
   pthread_mutex_unlock(&s->lock);
+  if (s->freed) {
+    if (!s->own_loops) free_struct(s);
+    return;
+  }
   if (!s->draining) {
     s->draining = true;
     s->left = s->n_workers;
     close_listeners(s);
   }
-  if (s->left == 0) all_drained(s); /* asked again afterwards */
+  if (s->left == 0) { /* asked again afterwards */
+    all_drained(s);
+    return;
+  }
+  if (s->n_workers == 1) {
+    worker_drain(&s->workers[0], drain_time(s));
+    return;
+  }
   for (unsigned i = 0; i < s->n_workers; i++) {
     worker *w = &s->workers[i];
     pthread_mutex_lock(&s->lock);

@@ -52,6 +52,7 @@ struct caw_server {
   worker *workers;
   unsigned n_workers;
   bool own_loops, started;
+  bool freed; /* only posts that are on their way may still see it */
 
   io_listener **listeners;
   char (*addresses)[IO_ADDRESS_TEXT];
@@ -86,6 +87,8 @@ void server_worker_drained(worker *w, int rc);
 caw_call *server_call_new(worker *w, conn *c);
 /* Tells the handlers of a worker's calls that the server shuts down. */
 void server_calls_shutdown(worker *w);
+/* Has the calls of a worker whose connections are closed dispatched now. */
+void server_calls_last_turn(worker *w);
 /* Ends all calls of a worker with UNAVAILABLE. */
 void server_calls_abort(worker *w);
 
