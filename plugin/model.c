@@ -154,7 +154,7 @@ static void claim_all(model *m) {
 /* -- types --------------------------------------------------------------- */
 
 const char *model_value_name(const char *scope, caw_str value) {
-  return text_format("%s%s%s", names_upper(scope), *scope ? "_" : "", text_of(value));
+  return names_usable(text_format("%s%s%s", names_upper(scope), *scope ? "_" : "", text_of(value)));
 }
 
 static size_t count_types(const message_proto *m) {

@@ -10,9 +10,10 @@
 /* A method and the names of what is written for it. */
 typedef struct method {
   const method_proto *proto;
-  const char *c;       /* "pkg_service_method", before everything global */
-  const char *member;  /* in the tables */
-  const char *request; /* C types */
+  const char *c;        /* "pkg_service_method", before everything global */
+  const char *function; /* the same as a name of its own */
+  const char *member;   /* in the tables */
+  const char *request;  /* C types */
   const char *reply;
   const model_type *request_type, *reply_type;
   bool requests, replies; /* many of them */
@@ -52,6 +53,7 @@ static bool fill(service *s, const model *m, const model_file *f, size_t index) 
     const char *snake = names_snake(p->method.items[i].name);
     e->proto = &p->method.items[i];
     e->c = text_format("%s_%s", s->c, snake);
+    e->function = names_usable(e->c);
     e->member = names_usable(snake);
     e->request_type = type_named(m, e->proto->input_type);
     e->reply_type = type_named(m, e->proto->output_type);
@@ -74,8 +76,7 @@ static void claim_method(model *m, const service *s, const method *e, map *membe
   const struct {
     bool there;
     const char *suffix;
-  } names[] = {{true, ""},
-               {true, "_method"},
+  } names[] = {{true, "_method"},
                {true, "_async"},
                {!e->replies, "_reply"},
                {e->replies, "_send_reply"},
@@ -87,6 +88,7 @@ static void claim_method(model *m, const service *s, const method *e, map *membe
                {e->requests || e->replies, "_events"}};
   const char *what = text_format("%s.%s", s->full, text_of(e->proto->name));
   model_claim(m, members, e->member, what, s->file, e->path);
+  model_claim(m, &m->idents, e->function, what, s->file, e->path);
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     if (names[i].there)
       model_claim(m, &m->idents, text_format("%s%s", e->c, names[i].suffix), what, s->file,
@@ -191,7 +193,7 @@ static void put_client_blocking(buf *out, const method *e) {
                text_format("%s(caw_channel *channel, const %s *request, %s *reply,\n"
                            "    caw_arena *arena, const caw_call_options *options, "
                            "caw_status *status)",
-                           e->c, e->request, e->reply),
+                           e->function, e->request, e->reply),
                text_format("caw_call_unary(channel, &%s_method, request, reply, arena, options, "
                            "status)",
                            e->c));
@@ -201,7 +203,7 @@ static void put_client_blocking(buf *out, const method *e) {
     put_inline(out,
                text_format("%s(caw_stream **out, caw_channel *channel,\n"
                            "    const caw_call_options *options)",
-                           e->c),
+                           e->function),
                text_format("caw_stream_open(out, channel, &%s_method, options)", e->c));
     put_inline(out,
                text_format("%s_write(caw_stream *stream, const %s *request)", e->c, e->request),
@@ -210,7 +212,7 @@ static void put_client_blocking(buf *out, const method *e) {
     put_inline(out,
                text_format("%s(caw_stream **out, caw_channel *channel, const %s *request,\n"
                            "    const caw_call_options *options)",
-                           e->c, e->request),
+                           e->function, e->request),
                text_format("caw_stream_open_with(out, channel, &%s_method, request, options)",
                            e->c));
   }

@@ -128,6 +128,19 @@ class Output(Case):
         for text in ("struct My_m {", "MY_M_A = 0", "MY_B = 0", "caw_type My_m_type;"):
             self.assertIn(text, header)
 
+    def test_reserved_words(self):
+        self.write("r.proto", 'syntax = "proto3"; enum E { NULL = 0; EOF = 1; } message Int {}\n'
+                   "service Not { rpc Eq(Int) returns (Int); rpc Delete(Int) returns (Int); }")
+        out = self.generate("out", ["r.proto"], dirs=[self.work])
+        header = read(out + "/r.caw.h").decode()
+        for text in ("  NULL_ = 0,\n  EOF_ = 1\n", "struct int_ {", "caw_type int__type;",
+                     " int not_eq_(caw_channel *channel,", "int (*delete_)(", "} not_service;"):
+            self.assertIn(text, header)
+        for compiler in (["gcc", "-x", "c", "-std=c11"], ["g++", "-x", "c++", "-std=c++17"]):
+            run = subprocess.run([*compiler, "-fsyntax-only", *WARNINGS, "-I" + SOURCE + "/include",
+                                  "-I" + out, out + "/r.caw.c"], stderr=subprocess.PIPE, text=True)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+
     def test_expansion(self):
         self.write("x.proto", 'syntax = "proto3"; message M {}')
         out = self.generate("out", ["x.proto"], ["expansion=99"], dirs=[self.work])
