@@ -1,7 +1,7 @@
 /* Random messages. */
 #include "messages.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +9,13 @@ typedef struct array {
   void *items;
   size_t len;
 } array;
+
+/* assert, also in release builds. */
+static void must(bool condition, const char *what) {
+  if (condition) return;
+  fprintf(stderr, "messages.c: %s\n", what);
+  abort();
+}
 
 uint64_t rng_next(rng *r) {
   uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
@@ -43,7 +50,7 @@ static caw_str text(rng *r, caw_arena *arena, bool utf8) {
       "a", "Z", " ", "\"", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\x01", "\xef\xbf\xbd"};
   size_t n = rng_below(r, rng_below(r, 16) ? 12 : 300);
   char *out = caw_arena_alloc(arena, 4 * n + 1), *p = out;
-  assert(out);
+  must(out, "out of memory");
   for (size_t i = 0; i < n; i++) {
     const char *letter = letters[rng_below(r, 3) ? 0 : rng_below(r, 9)];
     if (!utf8) *p++ = (char)rng_next(r);
@@ -54,7 +61,7 @@ static caw_str text(rng *r, caw_arena *arena, bool utf8) {
 
 static void *arena_zeroed(caw_arena *arena, size_t n, size_t size) {
   void *p = caw_arena_calloc(arena, n, size);
-  assert(p);
+  must(p, "out of memory");
   return p;
 }
 
@@ -113,7 +120,7 @@ static void sort_entries(const caw_pb_field *f, array *a) {
   size_t size = size_of(f);
   const caw_pb_field *key = sub_of(f)->fields;
   uint8_t *items = a->items, swap[64];
-  assert(size <= sizeof(swap));
+  must(size <= sizeof(swap), "an entry is too large");
   for (size_t i = 1; i < a->len; i++)
     for (size_t k = i; k && by_key(key, items + k * size, items + (k - 1) * size) < 0; k--) {
       memcpy(swap, items + k * size, size);
@@ -176,7 +183,7 @@ static void normalize_repeated(const caw_pb_field *f, uint8_t *at) {
   if (f->flags & CAW_PB_MAP) {
     size_t len = a.len;
     sort_entries(f, &a);
-    assert(a.len == len); /* decoding leaves each key once */
+    must(a.len == len, "decoding left a key twice");
   }
 }
 
