@@ -47,6 +47,7 @@ struct caw_channel {
   io_timer backoff;
   uint64_t delay;   /* the present back-off, nanoseconds */
   uint64_t retry_at; /* the earliest next attempt */
+  unsigned quick_losses; /* connections in a row that ended before retry_at */
   io_task kick;     /* gives waiting calls to the connection */
   uint64_t random;  /* for the jitter */
 

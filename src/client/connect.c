@@ -59,20 +59,31 @@ static void on_backoff(io_timer *timer) {
 
 /* ---- Events of connections ---- */
 
-/* The channel's connection takes no more calls: the next one opens another. */
+/*
+ * The channel's connection takes no more calls: the next call opens another.
+ * One that ends before the back-off of its own attempt is over is followed by
+ * another only then, so that a server which hangs up at once is not stormed;
+ * the second time in a row that counts as a failure to connect.
+ */
 static void lose(caw_channel *ch) {
   ch->conn = NULL;
   if (ch->shut) return;
-  channel_set_state(ch, CAW_CHANNEL_IDLE);
-  connect_kick(ch);
+  if (io_now(ch->loop) >= ch->retry_at) {
+    ch->quick_losses = 0;
+    ch->delay = ch->options.backoff_initial_ms * MILLI;
+    channel_set_state(ch, CAW_CHANNEL_IDLE);
+    connect_kick(ch);
+  } else if (++ch->quick_losses == 1) {
+    channel_set_state(ch, CAW_CHANNEL_CONNECTING);
+    io_timer_start(&ch->backoff, ch->retry_at);
+  } else {
+    all_failed(ch);
+  }
 }
 
 static void on_ready(void *owner, conn *c) {
   caw_channel *ch = owner;
   if (ch->conn != c) return;
-  ch->delay = ch->options.backoff_initial_ms * MILLI;
-  ch->retry_at = 0;
-  channel_set_error(ch, "%s", "");
   channel_set_state(ch, CAW_CHANNEL_READY);
   connect_kick(ch);
 }
@@ -81,13 +92,13 @@ static void on_goaway(void *owner, conn *c) {
   caw_channel *ch = owner;
   if (ch->conn != c) return;
   list_push_back(&ch->draining, &c->node);
+  channel_set_error(ch, "%.*s ended the connection (GOAWAY)", CAW_STR_ARG(conn_peer(c)));
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
     lose(ch);
     return;
   }
   /* It went away before it was ready. */
   ch->conn = NULL;
-  channel_set_error(ch, "%s: the server closes the connection at once (GOAWAY)", ch->authority);
   try_next(ch);
 }
 
@@ -149,15 +160,8 @@ static void on_resolved(void *user, int rc, const io_address *addresses, unsigne
 
 void connect_start(caw_channel *ch) {
   if (ch->shut || atomic_load(&ch->state) != CAW_CHANNEL_IDLE) return;
-  uint64_t now = io_now(ch->loop);
-  if (ch->retry_at > now) {
-    /* The last connection was lost before its back-off was over. */
-    channel_set_state(ch, CAW_CHANNEL_TRANSIENT_FAILURE);
-    io_timer_start(&ch->backoff, ch->retry_at);
-    return;
-  }
   channel_set_state(ch, CAW_CHANNEL_CONNECTING);
-  ch->retry_at = now + (uint64_t)((double)ch->delay * (0.8 + 0.4 * random_part(ch)));
+  ch->retry_at = io_now(ch->loop) + (uint64_t)((double)ch->delay * (0.8 + 0.4 * random_part(ch)));
   grow_delay(ch);
   if (!ch->target.host[0]) {
     take_addresses(ch, ch->target.addresses, ch->target.count);
