@@ -233,6 +233,17 @@ static void check_types(model *m, const model_type *t) {
     model_fail(m, text_format("%s: \"%s\" is not the entry of a map", t->file->name, t->full));
 }
 
+/* The tables count in 16 bits, and hold two names per field. */
+static void check_size(model *m, const model_type *t) {
+  size_t n = t->message ? t->message->field.len : t->enumeration->value.len;
+  size_t most = t->message ? UINT16_MAX / 2 : UINT16_MAX;
+  if (n > most)
+    model_fail(m, text_format("%s: \"%s\" has more than %zu %s", t->file->name, t->full, most,
+                              t->message ? "fields" : "values"));
+  if (t->enumeration && !n)
+    model_fail(m, text_format("%s: \"%s\" has no values", t->file->name, t->full));
+}
+
 /* Marks the messages from which a map can be reached, until nothing changes. */
 static void find_maps(model *m) {
   for (bool again = true; again;) {
@@ -289,8 +300,10 @@ bool model_build(model *m, const request *req, const options *o) {
   check_requested(m, req);
   for (size_t i = 0; i < m->file_count; i++) add_types(m, &m->files[i]);
   for (size_t i = 0; i < m->file_count; i++)
-    for (size_t k = 0; k < m->files[i].type_count; k++)
+    for (size_t k = 0; k < m->files[i].type_count; k++) {
+      check_size(m, &m->files[i].types[k]);
       if (m->files[i].types[k].message) check_types(m, &m->files[i].types[k]);
+    }
   if (m->error) return false;
   find_maps(m);
   claim_all(m);

@@ -144,6 +144,43 @@ static void test_changed(void **state) {
   }
 }
 
+/* The same with unknown fields, which are written first and in one go. */
+static void test_changed_unknown(void **state) {
+  (void)state;
+  static const char in[] = "\xc0\x0c\x01\x28\x01\xc0\x0c\x02";
+  const caw_type *type = &caw_test_narrow_type;
+  caw_arena *arena = caw_arena_new(0);
+  caw_test_narrow m;
+  assert_int_equal(caw_pb_decode(&m, arena, type, in, 8), 0);
+  for (size_t n = 0; n < 8; n++) {
+    uint8_t *room = malloc(n ? n : 1);
+    assert_int_equal(type->codec->encode(type->desc, &m, room, n), CAW_EINVAL);
+    free(room);
+  }
+  expect(type, &m, "2801c00c01c00c02");
+  m.caw_unknown = NULL;
+  expect(type, &m, "2801");
+  caw_arena_free(arena);
+}
+
+/* Another codec's type has no table, but is decoded by its codec. */
+static int other_decode(const void *desc, void *message, const uint8_t *data, size_t len,
+                        caw_arena *arena) {
+  (void)arena;
+  *(size_t *)message = len;
+  return desc && data ? CAW_EMALFORMED : 0;
+}
+
+static void test_other_codec(void **state) {
+  (void)state;
+  const caw_codec codec = {sizeof(codec), "other", NULL, NULL, other_decode};
+  const caw_type type = {&codec, NULL, sizeof(size_t)};
+  size_t message = 0;
+  assert_int_equal(caw_pb_decode_bounded(&message, NULL, &type, "abc", 3, 1), CAW_EINVAL);
+  assert_int_equal(caw_pb_decode(&message, NULL, &type, "abc", 3), 0);
+  assert_int_equal(message, 3);
+}
+
 /* Random messages come back the same, bit for bit. */
 static void test_round_trips(void **state) {
   (void)state;
@@ -170,7 +207,8 @@ int main(void) {
       cmocka_unit_test(test_presence),    cmocka_unit_test(test_lengths),
       cmocka_unit_test(test_errors),      cmocka_unit_test(test_too_big),
       cmocka_unit_test(test_depth),       cmocka_unit_test(test_changed),
-      cmocka_unit_test(test_round_trips),
+      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_changed_unknown),
+      cmocka_unit_test(test_other_codec),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -334,6 +334,19 @@ class Requests(Case):
         message.field[0].type_name = ".M.FEntry"
         self.expect(request, 'a.proto: "M.FEntry" is not the entry of a map')
 
+    def test_too_many(self):
+        request = self.request()
+        message = request.proto_file[0].message_type[0]
+        for number in range(2, 32769):
+            message.field.add(name="f%d" % number, number=number, type=5, label=1)
+        self.expect(request, 'a.proto: "M" has more than 32767 fields')
+        request = self.request()
+        enum = request.proto_file[0].enum_type.add(name="E")
+        self.expect(request, 'a.proto: "E" has no values')
+        for number in range(65536):
+            enum.value.add(name="V%d" % number, number=number)
+        self.expect(request, 'a.proto: "E" has more than 65535 values')
+
     def test_bad_service(self):
         request = self.request()
         request.proto_file[0].service.add(name="S").method.add(name="X", input_type=".M",
