@@ -9,7 +9,7 @@
 
 /* Exit codes: a failure of the work, a wrong command line. */
 #define EXIT_FAILED 1
-#define EXIT_USAGE 2
+#define EXIT_USAGE  2
 
 /* Prints "PROGRAM: ..." and where help is to be had, and exits with 2. */
 _Noreturn void args_wrong(const char *program, const char *format, ...) CAW_PRINTF(2, 3);

@@ -14,7 +14,7 @@
 typedef struct settings {
   const char *target, *call, *name, *text;
   int age, count;
-  uint64_t timeout_ms;  /* UINT64_MAX: not given */
+  uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
 } settings;
 
@@ -38,16 +38,36 @@ static void print_help(void) {
 
 static void read_option(settings *s, int option, const char *value) {
   switch (option) {
-  case 't': s->target = value; break;
-  case 'c': s->call = value; break;
-  case 'n': s->name = value; break;
-  case 'x': s->text = value; break;
-  case 'a': s->age = (int)args_number(PROGRAM, "--age", value, INT32_MIN, INT32_MAX); break;
-  case 'k': s->count = (int)args_number(PROGRAM, "--count", value, 0, 1000000); break;
-  case 'd': s->timeout_ms = args_seconds(PROGRAM, "--timeout", value); break;
-  case 'w': s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value); break;
-  case 'h': print_help(); exit(EXIT_SUCCESS);
-  case 'v': args_version(PROGRAM); exit(EXIT_SUCCESS);
+  case 't':
+    s->target = value;
+    break;
+  case 'c':
+    s->call = value;
+    break;
+  case 'n':
+    s->name = value;
+    break;
+  case 'x':
+    s->text = value;
+    break;
+  case 'a':
+    s->age = (int)args_number(PROGRAM, "--age", value, INT32_MIN, INT32_MAX);
+    break;
+  case 'k':
+    s->count = (int)args_number(PROGRAM, "--count", value, 0, 1000000);
+    break;
+  case 'd':
+    s->timeout_ms = args_seconds(PROGRAM, "--timeout", value);
+    break;
+  case 'w':
+    s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
+    break;
+  case 'h':
+    print_help();
+    exit(EXIT_SUCCESS);
+  case 'v':
+    args_version(PROGRAM);
+    exit(EXIT_SUCCESS);
   default:
     fprintf(stderr, "Try: " PROGRAM " --help\n");
     exit(EXIT_USAGE);
@@ -56,11 +76,16 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"target", required_argument, NULL, 't'},  {"call", required_argument, NULL, 'c'},
-      {"name", required_argument, NULL, 'n'},    {"text", required_argument, NULL, 'x'},
-      {"age", required_argument, NULL, 'a'},     {"count", required_argument, NULL, 'k'},
-      {"timeout", required_argument, NULL, 'd'}, {"connect-timeout", required_argument, NULL, 'w'},
-      {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'v'},
+      {"target", required_argument, NULL, 't'},
+      {"call", required_argument, NULL, 'c'},
+      {"name", required_argument, NULL, 'n'},
+      {"text", required_argument, NULL, 'x'},
+      {"age", required_argument, NULL, 'a'},
+      {"count", required_argument, NULL, 'k'},
+      {"timeout", required_argument, NULL, 'd'},
+      {"connect-timeout", required_argument, NULL, 'w'},
+      {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'v'},
       {NULL, 0, NULL, 0},
   };
   int option;
@@ -117,8 +142,8 @@ static int print_replies(job *j, caw_stream *stream) {
 /* The i-th request of a stream: names differ, so do ages. */
 static greeter_hello_request make_request(job *j, int i) {
   greeter_hello_request request = {0};
-  request.name = i ? caw_arena_printf(j->arena, "%s %d", j->s->name, i + 1)
-                   : caw_str_from(j->s->name);
+  request.name =
+      i ? caw_arena_printf(j->arena, "%s %d", j->s->name, i + 1) : caw_str_from(j->s->name);
   request.age = j->s->age + i;
   return request;
 }
@@ -185,8 +210,8 @@ static bool run_send(job *j) {
   room_message reply = {0}, message = {0};
   message.user_name = caw_str_from(j->s->name);
   message.text = caw_str_from(j->s->text);
-  int rc = room_chat_service_send_message(j->channel, &message, &reply, j->arena, &j->options,
-                                          &status);
+  int rc =
+      room_chat_service_send_message(j->channel, &message, &reply, j->arena, &j->options, &status);
   if (rc == 0) print_message(&reply);
   return report("SendMessage", rc, &status);
 }
@@ -222,8 +247,10 @@ static const struct {
 static void check_call(const char *name) {
   for (size_t i = 0; i < N_CALLS; i++)
     if (!name || !strcmp(name, calls[i].name)) return;
-  args_wrong(PROGRAM, "--call: \"%s\" is none of unary, server-stream, client-stream, bidi, send, "
-                      "receive", name);
+  args_wrong(PROGRAM,
+             "--call: \"%s\" is none of unary, server-stream, client-stream, bidi, send, "
+             "receive",
+             name);
 }
 
 static bool run_call(const settings *s, caw_channel *channel, size_t i) {
@@ -241,8 +268,9 @@ static void wait_ready(caw_channel *channel, const settings *s) {
   int rc = caw_channel_wait_ready(channel, s->connect_ms);
   if (!rc) return;
   size_t len = caw_channel_error(channel, why, sizeof(why));
-  args_fail(PROGRAM, "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
-                     "greeter-server --listen %s",
+  args_fail(PROGRAM,
+            "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
+            "greeter-server --listen %s",
             s->target, (double)s->connect_ms / 1000, len ? why : caw_strerror(rc), s->target);
 }
 

@@ -46,10 +46,8 @@ static void tick(void *user) {
   int rc = stamp(t->self, &reply, t->arena);
   if (!rc) rc = greeter_greeter_say_hello_stream_send_reply(t->call, &reply);
   if (rc == CAW_EAGAIN) return; /* on_drain calls again */
-  if (rc || ++t->sent == STREAM_REPLIES)
-    caw_call_finish(t->call, rc, NULL);
-  else
-    caw_timer_start(t->timer, t->self->interval_ms);
+  if (rc || ++t->sent == STREAM_REPLIES) caw_call_finish(t->call, rc, NULL);
+  else caw_timer_start(t->timer, t->self->interval_ms);
 }
 
 static void ticking_drain(caw_call *call, void *user) {

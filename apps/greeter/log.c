@@ -18,10 +18,8 @@ void timestamp_now(char out[TIMESTAMP_ROOM]) {
 static void print_clean(FILE *out, caw_str text) {
   for (size_t i = 0; i < text.len; i++) {
     unsigned char c = (unsigned char)text.data[i];
-    if (c < 0x20 || c == 0x7f)
-      fprintf(out, "\\x%02x", c);
-    else
-      putc_unlocked(c, out);
+    if (c < 0x20 || c == 0x7f) fprintf(out, "\\x%02x", c);
+    else putc_unlocked(c, out);
   }
 }
 

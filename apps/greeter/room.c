@@ -12,8 +12,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define KEPT 10000       /* messages in the ring */
-#define SENT_AT_ONCE 256 /* to one reader, before the loop does other things */
+#define KEPT         10000 /* messages in the ring */
+#define SENT_AT_ONCE 256   /* to one reader, before the loop does other things */
 
 typedef struct reader {
   struct reader *next, *prev; /* in the room's ring of readers, under its lock */
@@ -79,10 +79,8 @@ static void pump(reader *r) {
     int rc = caw_call_send_payload(r->call, p);
     caw_payload_unref(p);
     if (rc == CAW_EAGAIN) return; /* on_drain goes on */
-    if (rc)
-      finish(r, rc, NULL);
-    else
-      r->at++;
+    if (rc) finish(r, rc, NULL);
+    else r->at++;
   }
 }
 

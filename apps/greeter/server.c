@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PROGRAM "greeter-server"
+#define PROGRAM    "greeter-server"
 #define MAX_LISTEN 32
 
 typedef struct settings {
@@ -76,10 +76,14 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
-      {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'v'},
+      {"listen", required_argument, NULL, 'l'},
+      {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},
+      {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'},
+      {"loops", required_argument, NULL, 'n'},
+      {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'v'},
       {NULL, 0, NULL, 0},
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
@@ -118,8 +122,7 @@ static void check(int rc, const char *what) {
 
 static void listen_on(caw_server *server, const settings *s) {
   for (int i = 0; i < s->n_listen; i++)
-    if (caw_server_listen(server, s->listen[i]))
-      args_fail(PROGRAM, "%s", caw_server_error(server));
+    if (caw_server_listen(server, s->listen[i])) args_fail(PROGRAM, "%s", caw_server_error(server));
   for (size_t i = 0; caw_server_address(server, i); i++)
     printf("listening on %s\n", caw_server_address(server, i));
   fflush(stdout);

@@ -28,8 +28,8 @@ CAW_API caw_arena *caw_arena_new(size_t block);
 CAW_API void caw_arena_free(caw_arena *arena);
 
 /*
- * Forgets all that came from the arena and keeps its newest block for reuse.
- * The limit stays. Since 0.1.
+ * Forgets all that came from the arena. Its newest block is kept for reuse,
+ * unless it is larger than 64 KiB. The limit stays. Since 0.1.
  */
 CAW_API void caw_arena_reset(caw_arena *arena);
 

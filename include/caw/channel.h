@@ -115,8 +115,8 @@ CAW_API int caw_channel_watch(caw_channel *channel, caw_connectivity last, uint6
 
 /*
  * Why the channel last failed to connect or lost its connection, a sentence for
- * people that names the address and the reason; empty when neither happened. Copies at most `room` bytes
- * with a NUL into `out` and returns the whole length. Any thread. Since 0.1.
+ * people that names the address and the reason; empty when neither happened. Copies at most `room`
+ * bytes with a NUL into `out` and returns the whole length. Any thread. Since 0.1.
  */
 CAW_API size_t caw_channel_error(caw_channel *channel, char *out, size_t room);
 

@@ -35,8 +35,7 @@ typedef struct caw_codec {
    * allocated in `arena` or borrowed from `data`, so both must outlive it.
    * Returns 0, or CAW_EMALFORMED, CAW_EUTF8, CAW_EDEPTH or CAW_ENOMEM.
    */
-  int (*decode)(const void *desc, void *message, const uint8_t *data, size_t len,
-                caw_arena *arena);
+  int (*decode)(const void *desc, void *message, const uint8_t *data, size_t len, caw_arena *arena);
 } caw_codec;
 
 /* A message type: a codec, what the codec wants to know, and the size of the C

@@ -6,9 +6,9 @@
 #define CAW_EXPORT_H
 
 #if defined(__GNUC__) || defined(__clang__)
-#define CAW_API __attribute__((visibility("default")))
+#define CAW_API                __attribute__((visibility("default")))
 #define CAW_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define CAW_MUST_USE __attribute__((warn_unused_result))
+#define CAW_MUST_USE           __attribute__((warn_unused_result))
 #else
 #define CAW_API
 #define CAW_PRINTF(fmt, first)
@@ -17,7 +17,7 @@
 
 #ifdef __cplusplus
 #define CAW_BEGIN_DECLS extern "C" {
-#define CAW_END_DECLS }
+#define CAW_END_DECLS   }
 #else
 #define CAW_BEGIN_DECLS
 #define CAW_END_DECLS

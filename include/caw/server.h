@@ -20,12 +20,12 @@ typedef struct caw_server caw_server;
 
 /* A call that ended, for an access log. Borrowed for the callback. */
 typedef struct caw_call_summary {
-  caw_str path;          /* ":path" as the peer sent it */
-  caw_str peer;          /* as caw_call_peer */
-  caw_status status;     /* the outcome */
-  uint64_t duration_ns;  /* from the request's headers to the end */
-  uint64_t received;     /* messages */
-  uint64_t sent;         /* messages */
+  caw_str path;         /* ":path" as the peer sent it */
+  caw_str peer;         /* as caw_call_peer */
+  caw_status status;    /* the outcome */
+  uint64_t duration_ns; /* from the request's headers to the end */
+  uint64_t received;    /* messages */
+  uint64_t sent;        /* messages */
 } caw_call_summary;
 
 /* The zero value of each member is the default. Copied. */
@@ -130,8 +130,8 @@ CAW_API int caw_server_run(caw_server *server);
  * NULL, is called once on the accepting loop's thread. A later call can only
  * shorten the grace. Any thread. Since 0.1.
  */
-CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms,
-                              void (*on_drained)(void *user), void *user);
+CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_drained)(void *user),
+                              void *user);
 
 CAW_END_DECLS
 

@@ -21,7 +21,8 @@ typedef struct caw_str {
 } caw_str;
 
 /* The caw_str of a string literal, usable in an initialiser. */
-#define CAW_STR(literal) {"" literal, sizeof(literal) - 1}
+#define CAW_STR(literal)                                                                           \
+  { "" literal, sizeof(literal) - 1 }
 
 /* For printf: printf("%.*s", CAW_STR_ARG(s)). */
 #define CAW_STR_ARG(s) (int)(s).len, (s).data ? (s).data : ""

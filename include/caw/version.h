@@ -13,7 +13,7 @@ CAW_BEGIN_DECLS
 #define CAW_VERSION_MAJOR 0
 #define CAW_VERSION_MINOR 1
 #define CAW_VERSION_PATCH 0
-#define CAW_VERSION "0.1.0"
+#define CAW_VERSION       "0.1.0"
 
 /*
  * Returns the version of the library as "MAJOR.MINOR.PATCH", a static string.

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ALIGN alignof(max_align_t)
+#define ALIGN         alignof(max_align_t)
 #define DEFAULT_BLOCK 1024
-#define MAX_BLOCK ((size_t)64 * 1024)
+#define MAX_BLOCK     ((size_t)64 * 1024)
 
 /* The payload of a block starts aligned because the header is padded to it. */
 #define HEADER ((sizeof(arena_block) + ALIGN - 1) / ALIGN * ALIGN)
@@ -50,10 +50,16 @@ void caw_arena_free(caw_arena *a) {
 
 void caw_arena_reset(caw_arena *a) {
   arena_block *keep = a->blocks;
+  if (keep && keep->size > MAX_BLOCK) {
+    /* A single large piece is no reason to hold that much for ever. */
+    free_blocks(keep);
+    a->blocks = keep = NULL;
+  }
   if (a->limit != SIZE_MAX) a->limit -= a->used;
   a->used = 0;
   if (!keep) {
     a->cur = a->first;
+    a->end = a->first ? a->first + a->first_size : NULL;
     return;
   }
   free_blocks(keep->prev);

@@ -69,8 +69,6 @@ void heap_remove(heap *h, heap_node *n) {
   heap_node *last = h->nodes[--h->len];
   n->index = HEAP_NONE;
   if (last == n) return;
-  if (i > 0 && before(last, h->nodes[(i - 1) / 2]))
-    sift_up(h, i, last);
-  else
-    sift_down(h, i, last);
+  if (i > 0 && before(last, h->nodes[(i - 1) / 2])) sift_up(h, i, last);
+  else sift_down(h, i, last);
 }

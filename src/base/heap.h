@@ -16,7 +16,7 @@
 typedef struct heap_node {
   uint64_t key;
   uint64_t turn; /* the order of insertion, among equal keys */
-  size_t index; /* HEAP_NONE when in no heap */
+  size_t index;  /* HEAP_NONE when in no heap */
 } heap_node;
 
 typedef struct heap {

@@ -44,10 +44,8 @@ static int start_call(start *st) {
   s->call = caw_call_ref(call);
   if (!st->payload) return 0;
   rc = caw_call_send_payload(call, st->payload);
-  if (rc)
-    caw_call_cancel(call);
-  else
-    caw_call_close_send(call);
+  if (rc) caw_call_cancel(call);
+  else caw_call_close_send(call);
   return 0; /* what failed now is told by on_done */
 }
 
@@ -146,9 +144,8 @@ int caw_stream_finish(caw_stream *s, caw_arena *arena, caw_status *status) {
 
 /* ---- One request, one reply ---- */
 
-int caw_call_unary(caw_channel *channel, const caw_method *method, const void *request,
-                   void *reply, caw_arena *arena, const caw_call_options *options,
-                   caw_status *status) {
+int caw_call_unary(caw_channel *channel, const caw_method *method, const void *request, void *reply,
+                   caw_arena *arena, const caw_call_options *options, caw_status *status) {
   caw_stream *s;
   caw_status own;
   if (!status) status = &own;
@@ -159,8 +156,8 @@ int caw_call_unary(caw_channel *channel, const caw_method *method, const void *r
   int code = caw_stream_finish(s, arena, status);
   if (code || !read) return code;
   status->code = read == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
-  status->message = caw_str_from(read == CAW_ENOMEM ? "out of memory for the reply"
-                                                    : "the reply is malformed");
+  status->message =
+      caw_str_from(read == CAW_ENOMEM ? "out of memory for the reply" : "the reply is malformed");
   return status->code;
 }
 
@@ -250,10 +247,8 @@ int caw_channel_wait_ready(caw_channel *channel, uint64_t timeout_ms) {
   r->channel = channel;
   r->refs = 2;
   int rc = caw_loop_post(caw_channel_loop(channel), run_ready, r);
-  if (rc)
-    release(r);
-  else
-    rc = wait_over(r, timeout_ms);
+  if (rc) release(r);
+  else rc = wait_over(r, timeout_ms);
   release(r);
   return rc;
 }

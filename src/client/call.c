@@ -161,10 +161,8 @@ static void tell_done(client_call *cc) {
   if (cc->told) return;
   cc->told = true;
   call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
-  if (cc->unary)
-    cc->unary(&cc->base, &cc->status, cc->status.code ? NULL : cc->reply, cc->user);
-  else
-    cc->events.on_done(&cc->base, &cc->status, cc->user);
+  if (cc->unary) cc->unary(&cc->base, &cc->status, cc->status.code ? NULL : cc->reply, cc->user);
+  else cc->events.on_done(&cc->base, &cc->status, cc->user);
 }
 
 static void give(client_call *cc, const rpc_message *bytes) {
@@ -173,10 +171,8 @@ static void give(client_call *cc, const rpc_message *bytes) {
   int code = call_decode(&cc->base, &cc->base.scratch, bytes, &message, &why);
   rpc_call_take(&cc->base.rpc);
   cc->base.received++;
-  if (code)
-    client_abort(&cc->base, code, why);
-  else if (cc->events.on_message)
-    cc->events.on_message(&cc->base, message, cc->user);
+  if (code) client_abort(&cc->base, code, why);
+  else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
   caw_arena_reset(&cc->base.scratch);
 }
 
@@ -184,10 +180,8 @@ static void give(client_call *cc, const rpc_message *bytes) {
  * with an error of its own. */
 static void take_error(client_call *cc, const rpc_message *bytes) {
   rpc_call *rpc = &cc->base.rpc;
-  if (rpc->status_final && rpc->status.code)
-    take_status(cc);
-  else
-    client_abort(&cc->base, bytes->code, bytes->why);
+  if (rpc->status_final && rpc->status.code) take_status(cc);
+  else client_abort(&cc->base, bytes->code, bytes->why);
 }
 
 static void deliver_many(client_call *cc) {
@@ -199,14 +193,10 @@ static void deliver_many(client_call *cc) {
       call_wake(&cc->base);
       return;
     }
-    if (next == RPC_NEXT_MESSAGE)
-      give(cc, &bytes);
-    else if (next == RPC_NEXT_ERROR)
-      take_error(cc, &bytes);
-    else if (rpc->status_final)
-      take_status(cc);
-    else
-      return;
+    if (next == RPC_NEXT_MESSAGE) give(cc, &bytes);
+    else if (next == RPC_NEXT_ERROR) take_error(cc, &bytes);
+    else if (rpc->status_final) take_status(cc);
+    else return;
   }
 }
 
@@ -219,8 +209,7 @@ static void accept_one(client_call *cc, const rpc_message *bytes) {
     client_abort(&cc->base, code, why);
     return;
   }
-  if (!cc->unary && cc->events.on_message)
-    cc->events.on_message(&cc->base, cc->reply, cc->user);
+  if (!cc->unary && cc->events.on_message) cc->events.on_message(&cc->base, cc->reply, cc->user);
   take_status(cc);
 }
 
@@ -247,10 +236,8 @@ static void deliver_one(client_call *cc) {
   next = rpc_call_peek(rpc, &more);
   if (next == RPC_NEXT_MESSAGE)
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
-  else if (next == RPC_NEXT_ERROR)
-    client_abort(&cc->base, more.code, more.why);
-  else
-    accept_one(cc, &bytes);
+  else if (next == RPC_NEXT_ERROR) client_abort(&cc->base, more.code, more.why);
+  else accept_one(cc, &bytes);
 }
 
 static void tell_metadata(client_call *cc) {
@@ -285,10 +272,8 @@ static void client_dispatch(caw_call *call) {
   }
   if (!cc->decided) tell_metadata(cc);
   if (!cc->decided && (attached(cc) || call->rpc.state == RPC_DONE)) {
-    if (call_receives_one(call))
-      deliver_one(cc);
-    else
-      deliver_many(cc);
+    if (call_receives_one(call)) deliver_one(cc);
+    else deliver_many(cc);
     if (!cc->decided || !call_receives_one(call)) rpc_call_consumed(&call->rpc);
   }
   if (drain && !cc->decided && cc->events.on_drain) cc->events.on_drain(call, cc->user);
@@ -335,8 +320,8 @@ static void client_destroy(caw_call *call) {
 }
 
 static const call_class client_class = {
-    sizeof(client_call), false, client_dispatch, client_send, client_end, NULL, expire,
-    client_destroy,
+    sizeof(client_call), false, client_dispatch, client_send,
+    client_end,          NULL,  expire,          client_destroy,
 };
 
 static int send_replay(client_call *cc) {
@@ -459,8 +444,7 @@ static void launch(client_call *cc) {
   caw_channel *ch = cc->channel;
   if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
     client_calls_fail(ch);
-  else
-    connect_kick(ch);
+  else connect_kick(ch);
 }
 
 int caw_call_start(caw_call **out, caw_channel *ch, const caw_method *method,

@@ -81,10 +81,8 @@ typedef struct connect_wish {
 static void run_wish(io_post *post) {
   connect_wish *w = (connect_wish *)(void *)post;
   atomic_store(&w->posted, false);
-  if (w->channel)
-    connect_start(w->channel);
-  else
-    caw_free(w);
+  if (w->channel) connect_start(w->channel);
+  else caw_free(w);
 }
 
 static void drop_wish(caw_channel *ch) {
@@ -95,8 +93,7 @@ static void drop_wish(caw_channel *ch) {
 caw_connectivity caw_channel_state(caw_channel *ch, bool connect) {
   caw_connectivity now = (caw_connectivity)atomic_load(&ch->state);
   if (!connect || now != CAW_CHANNEL_IDLE) return now;
-  if (io_on_loop(ch->loop))
-    connect_start(ch);
+  if (io_on_loop(ch->loop)) connect_start(ch);
   else if (!atomic_exchange(&ch->wish->posted, true))
     io_loop_post(ch->loop, &ch->wish->post, run_wish);
   return now;
@@ -191,10 +188,8 @@ static int start_thread(caw_channel *ch) {
 static int set_up(caw_channel *ch) {
   int rc = 0;
   ch->own_loop = !ch->options.loop;
-  if (ch->own_loop)
-    rc = caw_loop_new(&ch->loop);
-  else
-    ch->loop = ch->options.loop;
+  if (ch->own_loop) rc = caw_loop_new(&ch->loop);
+  else ch->loop = ch->options.loop;
   if (rc) return rc;
   rc = connect_init(ch);
   if (rc) goto no_connect;

@@ -36,20 +36,20 @@ struct caw_channel {
   list calls;       /* client_call.node: all, until their streams are gone */
   list waiting;     /* client_call.wait: without a stream */
   list watches;
-  list draining;    /* conn.node of those that take no more calls */
-  conn *conn;       /* takes calls when the state is READY, else being opened */
-  bool shut;        /* being freed */
+  list draining; /* conn.node of those that take no more calls */
+  conn *conn;    /* takes calls when the state is READY, else being opened */
+  bool shut;     /* being freed */
 
   /* connect.c */
   io_lookup *lookup;
   io_address addresses[MAX_ADDRESSES];
   unsigned count, next; /* addresses, and the one to try next */
   io_timer backoff;
-  uint64_t delay;   /* the present back-off, nanoseconds */
-  uint64_t retry_at; /* the earliest next attempt */
+  uint64_t delay;        /* the present back-off, nanoseconds */
+  uint64_t retry_at;     /* the earliest next attempt */
   unsigned quick_losses; /* connections in a row that ended before retry_at */
-  io_task kick;     /* gives waiting calls to the connection */
-  uint64_t random;  /* for the jitter */
+  io_task kick;          /* gives waiting calls to the connection */
+  uint64_t random;       /* for the jitter */
 
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;

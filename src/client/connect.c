@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define SECOND UINT64_C(1000000000)
-#define MILLI UINT64_C(1000000)
+#define MILLI  UINT64_C(1000000)
 
 static void try_next(caw_channel *ch);
 

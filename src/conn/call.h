@@ -16,11 +16,11 @@
 
 /* Atomic flags of a call. */
 enum {
-  CALL_LOCAL_END = 1,  /* finish or half-close was asked: nothing more is taken */
-  CALL_CANCELLED = 2,  /* cancelled, expired, or lost with its connection */
-  CALL_OVER = 4,       /* on_done is being or has been called */
-  CALL_WANT_DRAIN = 8, /* the queue was full: on_drain is owed */
-  CALL_SENT_ONE = 16,  /* the only message of this side was taken */
+  CALL_LOCAL_END = 1,    /* finish or half-close was asked: nothing more is taken */
+  CALL_CANCELLED = 2,    /* cancelled, expired, or lost with its connection */
+  CALL_OVER = 4,         /* on_done is being or has been called */
+  CALL_WANT_DRAIN = 8,   /* the queue was full: on_drain is owed */
+  CALL_SENT_ONE = 16,    /* the only message of this side was taken */
   CALL_ASKED_CANCEL = 32 /* caw_call_cancel came from another thread */
 };
 
@@ -48,20 +48,21 @@ typedef struct call_class {
 /* The first blocks of a call's two arenas are inside it: that of the protocol's
  * strings, sized for a call with ordinary metadata, and the handler's. */
 #define CALL_PROTOCOL_BLOCK 768
-#define CALL_USER_BLOCK 256
+#define CALL_USER_BLOCK     256
 
 struct caw_call {
   rpc_call rpc;
   const call_class *cls;
   caw_loop *loop;
-  conn *conn; /* NULL when it has none */
+  conn *conn;   /* NULL when it has none */
+  bool counted; /* in conn->live */
   const caw_method *method;
   void *data;
   io_task task; /* dispatch */
   io_timer timer;
-  bool timed;        /* the timer is in use */
-  uint64_t deadline; /* on the loop's clock, UINT64_MAX: none */
-  size_t send_limit; /* bytes queued before CAW_EAGAIN */
+  bool timed;              /* the timer is in use */
+  uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
+  size_t send_limit;       /* bytes queued before CAW_EAGAIN */
   uint64_t received, sent; /* messages */
   size_t framed;           /* bytes that left the queue on this stream */
 

@@ -11,7 +11,7 @@
 /* How long a drain waits for the answer to its PING before it names the last
  * stream all the same; and how long an ended connection may take to flush. */
 #define DRAIN_PING_TIME SECOND
-#define FLUSH_TIME (2 * SECOND)
+#define FLUSH_TIME      (2 * SECOND)
 
 /* Parts gathered for one write: enough for a turn's worth of small frames. */
 #define PARTS 64
@@ -168,20 +168,32 @@ static const io_socket_events socket_events = {on_connect, on_read, on_end, on_w
 
 /* ---- Events of the session ---- */
 
+static void uncount(caw_call *call) {
+  if (call->counted) call->conn->live--;
+  call->counted = false;
+}
+
 static rpc_call *on_open(void *ctx) {
   conn *c = ctx;
-  if (c->live >= c->max_live || c->failure) return NULL;
-  caw_call *call = c->events->on_open(c->owner, c);
-  if (!call) return NULL;
+  caw_call *call = NULL;
+  if (c->live < c->max_live && !c->failure) call = c->events->on_open(c->owner, c);
+  if (!call) {
+    c->refused++;
+    return NULL;
+  }
   conn_join(c, call);
   return &call->rpc;
 }
 
 static void on_event(void *ctx, rpc_call *rpc) {
   conn *c = ctx;
-  call_wake(call_of(rpc));
-  if ((rpc->news & RPC_NEWS_CLOSED) && c->events->on_capacity)
-    c->events->on_capacity(c->owner, c);
+  caw_call *call = call_of(rpc);
+  call_wake(call);
+  if (!(rpc->news & RPC_NEWS_CLOSED)) return;
+  /* A call that was finished stops counting as soon as its stream is closed:
+   * the peer may open the next one before on_done has had its turn. */
+  if (call_has(call, CALL_LOCAL_END)) uncount(call);
+  if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 
 static void on_ready(void *ctx) {
@@ -298,14 +310,15 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, ui
 void conn_join(conn *c, caw_call *call) {
   conn_ref(c);
   c->live++;
+  call->counted = true;
   call->conn = c;
 }
 
 void conn_leave(caw_call *call) {
   conn *c = call->conn;
   if (!c) return;
+  uncount(call);
   call->conn = NULL;
-  c->live--;
   conn_flush_later(c);
   conn_unref(c);
 }

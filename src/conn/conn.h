@@ -43,19 +43,20 @@ struct conn {
   rpc_session rpc;
   const conn_events *events;
   void *owner;
-  list node;         /* the owner's */
-  io_task flush;     /* writes what the session has */
-  io_timer deadline; /* ready_timeout; later the steps of draining */
-  unsigned refs;     /* loop's thread: the owner's until on_closed, one per call */
-  unsigned live;     /* calls whose on_done has not been called */
-  unsigned max_live; /* server: beyond, streams are refused */
-  bool connected;    /* TCP is there */
-  bool blocked;      /* the kernel takes no more; on_writable comes */
-  bool draining;     /* ends when the last call has */
-  bool drain_acked;  /* the peer answered the PING of a drain */
-  bool lingering;    /* all is said; waits for the peer to close */
-  bool goaway_final; /* the second GOAWAY of a drain was sent */
-  int failure;       /* why it ends once its output is flushed, or 0 */
+  list node;                  /* the owner's */
+  io_task flush;              /* writes what the session has */
+  io_timer deadline;          /* ready_timeout; later the steps of draining */
+  unsigned refs;              /* loop's thread: the owner's until on_closed, one per call */
+  unsigned live;              /* calls that are not finished on both sides */
+  unsigned max_live;          /* server: beyond, streams are refused */
+  uint64_t refused;           /* streams, so far */
+  bool connected;             /* TCP is there */
+  bool blocked;               /* the kernel takes no more; on_writable comes */
+  bool draining;              /* ends when the last call has */
+  bool drain_acked;           /* the peer answered the PING of a drain */
+  bool lingering;             /* all is said; waits for the peer to close */
+  bool goaway_final;          /* the second GOAWAY of a drain was sent */
+  int failure;                /* why it ends once its output is flushed, or 0 */
   char peer[IO_ADDRESS_TEXT]; /* the peer's address once the socket is closed */
   char why[128];              /* why it was closed */
 };

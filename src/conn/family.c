@@ -8,7 +8,8 @@
 #include <pthread.h>
 
 #define LOCKS 16
-#define LOCK {PTHREAD_MUTEX_INITIALIZER}
+#define LOCK                                                                                       \
+  { PTHREAD_MUTEX_INITIALIZER }
 static struct {
   pthread_mutex_t mutex;
 } locks[LOCKS] = {LOCK, LOCK, LOCK, LOCK, LOCK, LOCK, LOCK, LOCK,

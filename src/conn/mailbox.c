@@ -129,8 +129,7 @@ static void resume_if_room(caw_stream *s) {
   caw_call *call = caw_call_ref(s->call);
   if (caw_loop_post(caw_call_loop(call), resume, call))
     caw_call_unref(call); /* without memory: tried again at the next read */
-  else
-    s->paused = false;
+  else s->paused = false;
 }
 
 /* With the lock held: takes the next letter, waiting for it. */

@@ -10,8 +10,8 @@
 #define BIT(state) (1u << (state))
 static const unsigned legal[] = {
     [RPC_IDLE] = BIT(RPC_OPEN) | BIT(RPC_DONE),
-    [RPC_OPEN] = BIT(RPC_HALF_CLOSED_LOCAL) | BIT(RPC_HALF_CLOSED_REMOTE) | BIT(RPC_CLOSING) |
-                 BIT(RPC_DONE),
+    [RPC_OPEN] =
+        BIT(RPC_HALF_CLOSED_LOCAL) | BIT(RPC_HALF_CLOSED_REMOTE) | BIT(RPC_CLOSING) | BIT(RPC_DONE),
     [RPC_HALF_CLOSED_LOCAL] = BIT(RPC_CLOSING) | BIT(RPC_DONE),
     [RPC_HALF_CLOSED_REMOTE] = BIT(RPC_CLOSING) | BIT(RPC_DONE),
     [RPC_CLOSING] = BIT(RPC_DONE),
@@ -19,7 +19,9 @@ static const unsigned legal[] = {
 };
 
 void call_set_state(rpc_call *c, rpc_state state) {
-  assert(legal[c->state] & BIT(state));
+  bool ok = legal[c->state] & BIT(state);
+  assert(ok);
+  (void)ok;
   c->state = state;
 }
 
@@ -29,18 +31,14 @@ void call_note(rpc_call *c, unsigned news) {
 }
 
 void call_local_end(rpc_call *c) {
-  if (c->state == RPC_OPEN)
-    call_set_state(c, RPC_HALF_CLOSED_LOCAL);
-  else if (c->state == RPC_HALF_CLOSED_REMOTE)
-    call_set_state(c, RPC_CLOSING);
+  if (c->state == RPC_OPEN) call_set_state(c, RPC_HALF_CLOSED_LOCAL);
+  else if (c->state == RPC_HALF_CLOSED_REMOTE) call_set_state(c, RPC_CLOSING);
 }
 
 void call_remote_end(rpc_call *c) {
   c->remote_ended = true;
-  if (c->state == RPC_OPEN)
-    call_set_state(c, RPC_HALF_CLOSED_REMOTE);
-  else if (c->state == RPC_HALF_CLOSED_LOCAL)
-    call_set_state(c, RPC_CLOSING);
+  if (c->state == RPC_OPEN) call_set_state(c, RPC_HALF_CLOSED_REMOTE);
+  else if (c->state == RPC_HALF_CLOSED_LOCAL) call_set_state(c, RPC_CLOSING);
 }
 
 void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {

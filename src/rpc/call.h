@@ -34,10 +34,10 @@ typedef enum rpc_state {
 
 /* News, as bits. */
 enum {
-  RPC_NEWS_HEADERS = 1,  /* leading metadata complete (server: the request) */
-  RPC_NEWS_DATA = 2,     /* message bytes came, or the peer ended */
-  RPC_NEWS_SENT = 4,     /* payload left the queue: see rpc_call.sent_bytes */
-  RPC_NEWS_CLOSED = 8    /* the stream is gone */
+  RPC_NEWS_HEADERS = 1, /* leading metadata complete (server: the request) */
+  RPC_NEWS_DATA = 2,    /* message bytes came, or the peer ended */
+  RPC_NEWS_SENT = 4,    /* payload left the queue: see rpc_call.sent_bytes */
+  RPC_NEWS_CLOSED = 8   /* the stream is gone */
 };
 
 struct rpc_call {
@@ -63,7 +63,7 @@ struct rpc_call {
   size_t held;           /* received bytes whose window is kept back */
   size_t sent_bytes;     /* payload framed since rpc_call_take_news */
 
-  caw_arena *arena;      /* the owner's; metadata and status texts go there */
+  caw_arena *arena; /* the owner's; metadata and status texts go there */
   rpc_deframer in;
   rpc_metadata headers, trailers; /* received */
   caw_status status;              /* client: the outcome */

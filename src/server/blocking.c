@@ -45,7 +45,8 @@ static int run_handler(blocking_call *b, void *reply) {
                                            b->request.len, arena)
                      : CAW_ENOMEM;
     if (rc == CAW_ENOMEM) return rc;
-    if (rc) return caw_call_fail(call, CAW_INTERNAL, "the request is malformed: %s", caw_strerror(rc));
+    if (rc)
+      return caw_call_fail(call, CAW_INTERNAL, "the request is malformed: %s", caw_strerror(rc));
   }
   return m->blocking->run(b->stream, request, reply, m->impl, m->self);
 }
@@ -117,8 +118,7 @@ static int on_open(caw_call *call, const void *impl, void *self) {
   return submit(call, impl, (caw_str){NULL, 0});
 }
 
-static int on_only(caw_call *call, const void *request, void *reply, const void *impl,
-                   void *self) {
+static int on_only(caw_call *call, const void *request, void *reply, const void *impl, void *self) {
   (void)reply;
   (void)self;
   int rc = submit(call, impl, *(const caw_str *)request);

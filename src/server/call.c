@@ -13,15 +13,15 @@ typedef struct server_call {
   caw_call base;
   worker *worker; /* NULL once the server does not know the call any more */
   list node;
-  const method_entry *entry; /* NULL until routed, or when refused */
+  const method_entry *entry;      /* NULL until routed, or when refused */
   rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
   caw_call_events events;
   void *events_user;
   void *reply;       /* of kinds with one reply, made when needed */
   caw_str fail_text; /* of caw_call_fail, in the handler's arena */
-  uint64_t started; /* the deadline's begin, on the loop's clock */
-  uint64_t began;   /* the access log's, on the real clock */
-  caw_status told; /* the outcome */
+  uint64_t started;  /* the deadline's begin, on the loop's clock */
+  uint64_t began;    /* the access log's, on the real clock */
+  caw_status told;   /* the outcome */
   bool routed;
   bool asked;        /* the handler's `message` (one) or `end` (many) was called */
   bool pending;      /* it returned CAW_PENDING */
@@ -101,10 +101,8 @@ static void server_abort(caw_call *call, int code, const char *text) {
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  if (call->rpc.stream)
-    send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
-  else
-    tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  if (call->rpc.stream) send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
+  else tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   caw_free(text);
   call_wake(call);
 }
@@ -121,9 +119,8 @@ static void finish_now(server_call *sc, int code) {
 static void report(server_call *sc) {
   const caw_server_options *o = &sc->worker->server->options;
   if (!o->on_call || !sc->base.rpc.path.data) return;
-  caw_call_summary s = {sc->base.rpc.path, caw_call_peer(&sc->base),
-                        sc->told,          io_sys_clock() - sc->began,
-                        sc->base.received, sc->base.sent};
+  caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), sc->told,
+                        io_sys_clock() - sc->began, sc->base.received,        sc->base.sent};
   o->on_call(&s, o->user);
 }
 
@@ -224,10 +221,8 @@ static void ask(server_call *sc, const void *request) {
   const caw_handler *h = sc->entry->handler;
   int rc;
   sc->asked = true;
-  if (many_requests(sc))
-    rc = h->end(&sc->base, sc->reply, sc->entry->impl, sc->entry->self);
-  else
-    rc = h->message(&sc->base, request, sc->reply, sc->entry->impl, sc->entry->self);
+  if (many_requests(sc)) rc = h->end(&sc->base, sc->reply, sc->entry->impl, sc->entry->self);
+  else rc = h->message(&sc->base, request, sc->reply, sc->entry->impl, sc->entry->self);
   take_outcome(sc, rc);
 }
 
@@ -300,10 +295,8 @@ static void deliver_one(server_call *sc) {
     return;
   }
   int code = call_decode(&sc->base, &sc->base.arena, &bytes, &message, &why);
-  if (code)
-    cut(sc, code, caw_str_from(why));
-  else
-    ask(sc, message);
+  if (code) cut(sc, code, caw_str_from(why));
+  else ask(sc, message);
 }
 
 static void deliver(server_call *sc) {
@@ -370,8 +363,8 @@ static int server_send_headers(caw_call *call) {
 }
 
 static const call_class server_class = {
-    sizeof(server_call), true,         server_dispatch, server_send,
-    server_end,          server_send_headers, server_abort,    NULL,
+    sizeof(server_call), true, server_dispatch, server_send, server_end, server_send_headers,
+    server_abort,        NULL,
 };
 
 caw_call *server_call_new(worker *w, conn *c) {

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define MAX_LOOPS 64
-#define MAX_POOL 1024
+#define MAX_LOOPS     64
+#define MAX_POOL      1024
 #define READY_TIMEOUT (10 * UINT64_C(1000000000)) /* until the client's SETTINGS */
 
 /* ---- Making and freeing ---- */

@@ -29,15 +29,16 @@ typedef struct worker {
   caw_server *server;
   caw_loop *loop;
   pthread_t thread;
-  bool threaded;        /* `thread` runs it */
-  list conns;           /* of conn.node */
-  list calls;           /* of server_call.node, until on_done */
-  atomic_uint load;     /* connections, with those on their way */
+  bool threaded;    /* `thread` runs it */
+  list conns;       /* of conn.node */
+  list calls;       /* of server_call.node, until on_done */
+  atomic_uint load; /* connections, with those on their way */
+  uint64_t refused; /* streams, on connections that are over */
   bool draining, aborted;
   bool told_drained;
-  bool drain_asked;     /* drain_post is on its way; under the server's lock */
-  int result;           /* 0, or CAW_ETIMEDOUT: handlers did not finish */
-  io_timer grace;       /* the end of the grace, then of the last second */
+  bool drain_asked; /* drain_post is on its way; under the server's lock */
+  int result;       /* 0, or CAW_ETIMEDOUT: handlers did not finish */
+  io_timer grace;   /* the end of the grace, then of the last second */
   io_post drain_post;
   io_post drained_post; /* to the accepting loop */
 } worker;

@@ -20,6 +20,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   (void)why;
   list_remove(&c->node);
   io_loop_release(w->loop);
+  w->refused += c->refused;
   atomic_fetch_sub(&w->load, 1);
   worker_check(w);
 }

@@ -166,7 +166,7 @@ static void the_second_address_answers(void **state) {
   f.on_request = answer;
   fake_init(&f, loop);
   dead_address(dead);
-  snprintf(target, sizeof(target), "ipv4:%s,%s", dead, f.address + 5);
+  snprintf(target, sizeof(target), "ipv4:%.60s,%.100s", dead, f.address + 5);
   r.d.loop = loop;
   caw_channel_options o = {.size = sizeof(o), .loop = loop};
   assert_int_equal(caw_channel_new(&r.d.channel, target, &o, NULL), 0);
@@ -285,10 +285,8 @@ static void watch_expires(void **state) {
 
 static void refuse_first(fake *f, fake_conn *c, int number) {
   (void)f;
-  if (number == 0)
-    h2_reset(c->h2, c->stream, H2_REFUSED_STREAM);
-  else
-    fake_answer(c, "second");
+  if (number == 0) h2_reset(c->h2, c->stream, H2_REFUSED_STREAM);
+  else fake_answer(c, "second");
 }
 
 static void refused_once(void **state) {
@@ -327,10 +325,8 @@ static void refused_twice(void **state) {
 
 static void leave_first(fake *f, fake_conn *c, int number) {
   (void)f;
-  if (number == 0)
-    h2_goaway(c->h2, 0, H2_NO_ERROR, caw_str_from("elsewhere"));
-  else
-    fake_answer(c, "elsewhere");
+  if (number == 0) h2_goaway(c->h2, 0, H2_NO_ERROR, caw_str_from("elsewhere"));
+  else fake_answer(c, "elsewhere");
 }
 
 /* GOAWAY with the stream unprocessed: once more, on a new connection. */

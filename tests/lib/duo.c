@@ -219,9 +219,9 @@ void duo_call(duo *d, heard *h, const caw_method *method, const char *request,
   bool pause = h->pause;
   memset(h, 0, sizeof(*h));
   h->pause = pause;
-  int rc = request ? caw_call_start_with(&h->call, d->channel, method, &text, options,
-                                         &heard_events, h)
-                   : caw_call_start(&h->call, d->channel, method, options, &heard_events, h);
+  int rc = request
+               ? caw_call_start_with(&h->call, d->channel, method, &text, options, &heard_events, h)
+               : caw_call_start(&h->call, d->channel, method, options, &heard_events, h);
   assert_int_equal(rc, 0);
 }
 

@@ -16,7 +16,7 @@ typedef struct heard {
   caw_call *call; /* valid until done */
   int code;
   char message[256];
-  char replies[1024]; /* joined with '|' */
+  char replies[1024];                /* joined with '|' */
   char metadata[256], trailers[256]; /* "key=value;" of keys that begin with x */
   int n_metadata, n_replies, n_drains, n_done;
   bool pause; /* pause at the first reply */

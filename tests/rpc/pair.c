@@ -103,8 +103,9 @@ static void bare_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debu
   ((pair *)ctx)->code = code;
 }
 
-static const h2_events bare_events = {bare_stream, bare_field, bare_headers,  bare_data,   bare_end,
-                                      bare_sent,   bare_close, bare_settings, bare_goaway, on_ping_ack};
+static const h2_events bare_events = {bare_stream, bare_field, bare_headers, bare_data,
+                                      bare_end,    bare_sent,  bare_close,   bare_settings,
+                                      bare_goaway, on_ping_ack};
 
 /* ---- Both ---- */
 
@@ -117,8 +118,8 @@ void pair_init(pair *p, bool server, size_t chunk) {
   assert_non_null(p->arena);
   assert_int_equal(
       rpc_session_init(&p->tested, server ? H2_SERVER : H2_CLIENT, NULL, &tested_events, p), 0);
-  assert_int_equal(
-      h2_session_new(&p->bare, server ? H2_CLIENT : H2_SERVER, NULL, &bare_events, p), 0);
+  assert_int_equal(h2_session_new(&p->bare, server ? H2_CLIENT : H2_SERVER, NULL, &bare_events, p),
+                   0);
   pair_run(p);
   assert_true(p->ready);
 }
@@ -219,8 +220,9 @@ void pair_open(pair *p, uint64_t timeout, const caw_metadata *metadata) {
   static const caw_metadata none;
   rpc_call_init(&p->call, false, p->arena, p->limit);
   p->opened = true;
-  rpc_request request = {CAW_STR("http"),        CAW_STR("example.com"), CAW_STR("/a.B/C"),
-                         CAW_STR("grpc-test/1"), timeout,                metadata ? metadata : &none};
+  rpc_request request = {CAW_STR("http"),   CAW_STR("example.com"),
+                         CAW_STR("/a.B/C"), CAW_STR("grpc-test/1"),
+                         timeout,           metadata ? metadata : &none};
   assert_int_equal(rpc_call_open(&p->call, &p->tested, &request), 0);
   pair_run(p);
 }

@@ -23,10 +23,10 @@ typedef struct pair {
   caw_arena *arena; /* of `call` */
   rpc_call call;    /* the one call */
   bool opened;
-  unsigned news;    /* all bits so far */
-  size_t sent;      /* RPC_NEWS_SENT in sum */
+  unsigned news; /* all bits so far */
+  size_t sent;   /* RPC_NEWS_SENT in sum */
   bool ready, goaway;
-  size_t limit;     /* largest message; set before the call is made */
+  size_t limit; /* largest message; set before the call is made */
 
   /* What the bare end saw of the call, and its stream. */
   h2_stream *stream;

@@ -10,14 +10,15 @@
 
 #include <stdio.h>
 
-#define F(name, value) {CAW_STR(name), CAW_STR(value), false}
-#define METHOD F(":method", "POST")
-#define SCHEME F(":scheme", "http")
-#define PATH F(":path", "/a.B/C")
+#define F(name, value)                                                                             \
+  { CAW_STR(name), CAW_STR(value), false }
+#define METHOD    F(":method", "POST")
+#define SCHEME    F(":scheme", "http")
+#define PATH      F(":path", "/a.B/C")
 #define AUTHORITY F(":authority", "example.com")
-#define TE F("te", "trailers")
-#define TYPE F("content-type", "application/grpc")
-#define MAX 12
+#define TE        F("te", "trailers")
+#define TYPE      F("content-type", "application/grpc")
+#define MAX       12
 
 static const size_t chunks[] = {1, 7, 0};
 #define EACH_CHUNK(c) for (size_t c = 0; c < sizeof(chunks) / sizeof(chunks[0]); c++)
@@ -34,24 +35,88 @@ typedef struct request_case {
 
 static const request_case request_cases[] = {
     {"plain", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE}, 200, 0, ""},
-    {"subtype", {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc+proto")}, 200, 0, ""},
-    {"parameter", {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc;v=1")}, 200, 0, ""},
+    {"subtype",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc+proto")},
+     200,
+     0,
+     ""},
+    {"parameter",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc;v=1")},
+     200,
+     0,
+     ""},
     {"no te", {METHOD, SCHEME, PATH, AUTHORITY, TYPE}, 200, 0, ""},
     {"path without package", {METHOD, SCHEME, F(":path", "/B/C"), AUTHORITY, TE, TYPE}, 200, 0, ""},
-    {"identity", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-encoding", "identity")}, 200, 0, ""},
-    {"GET", {F(":method", "GET"), SCHEME, PATH, AUTHORITY, TE, TYPE}, 405, CAW_INTERNAL, "gRPC requests use the method POST"},
-    {"no content-type", {METHOD, SCHEME, PATH, AUTHORITY, TE}, 415, CAW_INTERNAL, "the content-type does not begin with application/grpc"},
-    {"json", {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/json")}, 415, CAW_INTERNAL, "the content-type does not begin with application/grpc"},
-    {"grpc-web", {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc-web")}, 415, CAW_INTERNAL, "the content-type does not begin with application/grpc"},
-    {"gzip", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-encoding", "gzip")}, 200, CAW_UNIMPLEMENTED, "the request's grpc-encoding is not supported; use identity"},
-    {"timeout without unit", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "10")}, 200, CAW_INTERNAL, "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
-    {"timeout of nine digits", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "123456789n")}, 200, CAW_INTERNAL, "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
-    {"empty timeout", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "")}, 200, CAW_INTERNAL, "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
-    {"bad base64", {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("x-bin", "a*b")}, 200, CAW_INTERNAL, "a binary metadata value is not base64"},
-    {"path of one part", {METHOD, SCHEME, F(":path", "/aB"), AUTHORITY, TE, TYPE}, 200, CAW_UNIMPLEMENTED, "malformed method name: it must be /Service/Method"},
-    {"path of three parts", {METHOD, SCHEME, F(":path", "/a/b/c"), AUTHORITY, TE, TYPE}, 200, CAW_UNIMPLEMENTED, "malformed method name: it must be /Service/Method"},
-    {"path without method", {METHOD, SCHEME, F(":path", "/a.B/"), AUTHORITY, TE, TYPE}, 200, CAW_UNIMPLEMENTED, "malformed method name: it must be /Service/Method"},
-    {"path without service", {METHOD, SCHEME, F(":path", "//b"), AUTHORITY, TE, TYPE}, 200, CAW_UNIMPLEMENTED, "malformed method name: it must be /Service/Method"},
+    {"identity",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-encoding", "identity")},
+     200,
+     0,
+     ""},
+    {"GET",
+     {F(":method", "GET"), SCHEME, PATH, AUTHORITY, TE, TYPE},
+     405,
+     CAW_INTERNAL,
+     "gRPC requests use the method POST"},
+    {"no content-type",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE},
+     415,
+     CAW_INTERNAL,
+     "the content-type does not begin with application/grpc"},
+    {"json",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/json")},
+     415,
+     CAW_INTERNAL,
+     "the content-type does not begin with application/grpc"},
+    {"grpc-web",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, F("content-type", "application/grpc-web")},
+     415,
+     CAW_INTERNAL,
+     "the content-type does not begin with application/grpc"},
+    {"gzip",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-encoding", "gzip")},
+     200,
+     CAW_UNIMPLEMENTED,
+     "the request's grpc-encoding is not supported; use identity"},
+    {"timeout without unit",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "10")},
+     200,
+     CAW_INTERNAL,
+     "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
+    {"timeout of nine digits",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "123456789n")},
+     200,
+     CAW_INTERNAL,
+     "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
+    {"empty timeout",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("grpc-timeout", "")},
+     200,
+     CAW_INTERNAL,
+     "malformed grpc-timeout: 1 to 8 digits and one of H M S m u n"},
+    {"bad base64",
+     {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, F("x-bin", "a*b")},
+     200,
+     CAW_INTERNAL,
+     "a binary metadata value is not base64"},
+    {"path of one part",
+     {METHOD, SCHEME, F(":path", "/aB"), AUTHORITY, TE, TYPE},
+     200,
+     CAW_UNIMPLEMENTED,
+     "malformed method name: it must be /Service/Method"},
+    {"path of three parts",
+     {METHOD, SCHEME, F(":path", "/a/b/c"), AUTHORITY, TE, TYPE},
+     200,
+     CAW_UNIMPLEMENTED,
+     "malformed method name: it must be /Service/Method"},
+    {"path without method",
+     {METHOD, SCHEME, F(":path", "/a.B/"), AUTHORITY, TE, TYPE},
+     200,
+     CAW_UNIMPLEMENTED,
+     "malformed method name: it must be /Service/Method"},
+    {"path without service",
+     {METHOD, SCHEME, F(":path", "//b"), AUTHORITY, TE, TYPE},
+     200,
+     CAW_UNIMPLEMENTED,
+     "malformed method name: it must be /Service/Method"},
 };
 
 static void header_sets(void **state) {
@@ -67,8 +132,10 @@ static void header_sets(void **state) {
     assert_true(p.opened);
     assert_true(p.news & RPC_NEWS_HEADERS);
     int code = rpc_call_check_request(&p.call, &why, &http);
-    snprintf(got, sizeof(got), "%s: %u %s %.*s", rc->name, http, caw_code_name(code), CAW_STR_ARG(why));
-    snprintf(want, sizeof(want), "%s: %u %s %s", rc->name, rc->http, caw_code_name(rc->code), rc->why);
+    snprintf(got, sizeof(got), "%s: %u %s %.*s", rc->name, http, caw_code_name(code),
+             CAW_STR_ARG(why));
+    snprintf(want, sizeof(want), "%s: %u %s %s", rc->name, rc->http, caw_code_name(rc->code),
+             rc->why);
     assert_string_equal(got, want);
     pair_finish(&p);
   }
@@ -76,10 +143,20 @@ static void header_sets(void **state) {
 
 static void values_are_kept(void **state) {
   (void)state;
-  static const h2_field fields[] = {
-      METHOD, SCHEME, PATH, AUTHORITY, F("grpc-timeout", "1500m"), TE,
-      F("content-type", "application/grpc+proto"), F("user-agent", "me/1"), F("grpc-unknown", "x"),
-      F("key", "one"), F("blob-bin", "AAE=,/w"), F("key", "two"), F("bad", "tab\there"), {{0}, {0}, 0}};
+  static const h2_field fields[] = {METHOD,
+                                    SCHEME,
+                                    PATH,
+                                    AUTHORITY,
+                                    F("grpc-timeout", "1500m"),
+                                    TE,
+                                    F("content-type", "application/grpc+proto"),
+                                    F("user-agent", "me/1"),
+                                    F("grpc-unknown", "x"),
+                                    F("key", "one"),
+                                    F("blob-bin", "AAE=,/w"),
+                                    F("key", "two"),
+                                    F("bad", "tab\there"),
+                                    {{0}, {0}, 0}};
   pair p;
   caw_str why, value;
   unsigned http;
@@ -121,12 +198,14 @@ static void trailers_only(void **state) {
   EACH_CHUNK(c) {
     pair p;
     open_plain(&p, chunks[c]);
-    assert_int_equal(rpc_call_end(&p.call, CAW_NOT_FOUND, caw_str_from("no \xc3\xa9 %\n"), NULL, NULL), 0);
+    assert_int_equal(
+        rpc_call_end(&p.call, CAW_NOT_FOUND, caw_str_from("no \xc3\xa9 %\n"), NULL, NULL), 0);
     pair_run(&p);
     assert_string_equal(p.headers, ":status: 200\ncontent-type: application/grpc\ngrpc-status: 5\n"
                                    "grpc-message: no %C3%A9 %25%0A\n");
     assert_true(p.ended);
-    assert_int_equal(rpc_call_end(&p.call, 0, caw_str_from(""), NULL, NULL), p.call.stream ? CAW_ESTATE : CAW_ECLOSED);
+    assert_int_equal(rpc_call_end(&p.call, 0, caw_str_from(""), NULL, NULL),
+                     p.call.stream ? CAW_ESTATE : CAW_ECLOSED);
     pair_finish(&p);
   }
 }
@@ -208,11 +287,14 @@ static void broken_messages(void **state) {
     bool end;
     const char *want;
   } cases[] = {
-      {"\1\0\0\0\1x", 6, false, "(error INTERNAL a message is marked compressed, but no encoding was declared)"},
+      {"\1\0\0\0\1x", 6, false,
+       "(error INTERNAL a message is marked compressed, but no encoding was declared)"},
       {"\2", 1, false, "(error INTERNAL a message begins with an unknown flag)"},
       {"\0\0\0\3\350", 5, false, "(nothing)"}, /* 1,000: the limit itself */
-      {"\0\0\0\3\351", 5, false, "(error RESOURCE_EXHAUSTED a message is larger than the receiver's limit)"},
-      {"\0\377\377\377\377", 5, false, "(error RESOURCE_EXHAUSTED a message is larger than the receiver's limit)"},
+      {"\0\0\0\3\351", 5, false,
+       "(error RESOURCE_EXHAUSTED a message is larger than the receiver's limit)"},
+      {"\0\377\377\377\377", 5, false,
+       "(error RESOURCE_EXHAUSTED a message is larger than the receiver's limit)"},
       {"\0\0\0\0\2x", 6, true, "(error INTERNAL the stream ended inside a message)"},
       {"\0\0", 2, true, "(error INTERNAL the stream ended inside a message)"},
   };
@@ -294,16 +376,11 @@ static void too_many_fields(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(header_sets),
-      cmocka_unit_test(values_are_kept),
-      cmocka_unit_test(trailers_only),
-      cmocka_unit_test(refusal),
-      cmocka_unit_test(full_answer),
-      cmocka_unit_test(messages),
-      cmocka_unit_test(broken_messages),
-      cmocka_unit_test(a_paused_call_holds_its_window),
-      cmocka_unit_test(a_reset_is_the_end),
-      cmocka_unit_test(the_end_of_the_session_ends_the_call),
+      cmocka_unit_test(header_sets),        cmocka_unit_test(values_are_kept),
+      cmocka_unit_test(trailers_only),      cmocka_unit_test(refusal),
+      cmocka_unit_test(full_answer),        cmocka_unit_test(messages),
+      cmocka_unit_test(broken_messages),    cmocka_unit_test(a_paused_call_holds_its_window),
+      cmocka_unit_test(a_reset_is_the_end), cmocka_unit_test(the_end_of_the_session_ends_the_call),
       cmocka_unit_test(too_many_fields),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

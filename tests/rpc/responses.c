@@ -10,10 +10,12 @@
 
 #include <stdio.h>
 
-#define F(name, value) {CAW_STR(name), CAW_STR(value), false}
-#define OK F(":status", "200")
+#define F(name, value)                                                                             \
+  { CAW_STR(name), CAW_STR(value), false }
+#define OK   F(":status", "200")
 #define TYPE F("content-type", "application/grpc")
-#define END {{0}, {0}, 0}
+#define END                                                                                        \
+  { {0}, {0}, 0 }
 #define MAX 8
 
 static const size_t chunks[] = {1, 7, 0};
@@ -30,35 +32,146 @@ typedef struct response_case {
   const char *want;
 } response_case;
 
-#define NONE {END}
+#define NONE                                                                                       \
+  { END }
 static const response_case response_cases[] = {
     {"ok", {OK, TYPE}, "x", {F("grpc-status", "0")}, NO_RESET, "OK "},
-    {"trailers only", NONE, NULL, {OK, TYPE, F("grpc-status", "5"), F("grpc-message", "a%20b%C3%A9%zz")}, NO_RESET, "NOT_FOUND a b\xc3\xa9%zz"},
-    {"error after messages", {OK, TYPE}, "x", {F("grpc-status", "16"), F("grpc-message", "who")}, NO_RESET, "UNAUTHENTICATED who"},
+    {"trailers only",
+     NONE,
+     NULL,
+     {OK, TYPE, F("grpc-status", "5"), F("grpc-message", "a%20b%C3%A9%zz")},
+     NO_RESET,
+     "NOT_FOUND a b\xc3\xa9%zz"},
+    {"error after messages",
+     {OK, TYPE},
+     "x",
+     {F("grpc-status", "16"), F("grpc-message", "who")},
+     NO_RESET,
+     "UNAUTHENTICATED who"},
     {"unknown code", {OK, TYPE}, NULL, {F("grpc-status", "17")}, NO_RESET, "UNKNOWN "},
-    {"huge code", {OK, TYPE}, NULL, {F("grpc-status", "99999999999999999999")}, NO_RESET, "UNKNOWN "},
+    {"huge code",
+     {OK, TYPE},
+     NULL,
+     {F("grpc-status", "99999999999999999999")},
+     NO_RESET,
+     "UNKNOWN "},
     {"code that is no number", {OK, TYPE}, NULL, {F("grpc-status", "-1")}, NO_RESET, "UNKNOWN "},
     {"empty code", {OK, TYPE}, NULL, {F("grpc-status", "")}, NO_RESET, "UNKNOWN "},
-    {"no status", {OK, TYPE}, "x", NONE, NO_RESET, "UNKNOWN the server ended the call without a status"},
-    {"400", NONE, NULL, {F(":status", "400")}, NO_RESET, "INTERNAL the server answered with HTTP status 400"},
-    {"401", NONE, NULL, {F(":status", "401")}, NO_RESET, "UNAUTHENTICATED the server answered with HTTP status 401"},
-    {"403", NONE, NULL, {F(":status", "403")}, NO_RESET, "PERMISSION_DENIED the server answered with HTTP status 403"},
-    {"404", NONE, NULL, {F(":status", "404")}, NO_RESET, "UNIMPLEMENTED the server answered with HTTP status 404"},
-    {"429", NONE, NULL, {F(":status", "429")}, NO_RESET, "UNAVAILABLE the server answered with HTTP status 429"},
-    {"502 with a body", {F(":status", "502"), F("content-type", "text/html")}, "<html>", NONE, NO_RESET, "UNAVAILABLE the server answered with HTTP status 502"},
-    {"503", NONE, NULL, {F(":status", "503")}, NO_RESET, "UNAVAILABLE the server answered with HTTP status 503"},
-    {"504", NONE, NULL, {F(":status", "504")}, NO_RESET, "UNAVAILABLE the server answered with HTTP status 504"},
-    {"500", NONE, NULL, {F(":status", "500")}, NO_RESET, "UNKNOWN the server answered with HTTP status 500"},
-    {"503 that knows gRPC", NONE, NULL, {F(":status", "503"), TYPE, F("grpc-status", "8")}, NO_RESET, "RESOURCE_EXHAUSTED "},
-    {"html with 200", {OK, F("content-type", "text/html")}, "<html>", NONE, NO_RESET, "UNKNOWN the answer's content-type does not begin with application/grpc"},
-    {"bad base64", {OK, TYPE, F("x-bin", "*")}, NULL, {F("grpc-status", "0")}, NO_RESET, "INTERNAL a binary metadata value is not base64"},
-    {"bad base64 of an error", {OK, TYPE, F("x-bin", "*")}, NULL, {F("grpc-status", "9")}, NO_RESET, "FAILED_PRECONDITION "},
-    {"reset NO_ERROR", {OK, TYPE}, NULL, NONE, H2_NO_ERROR, "INTERNAL the stream was reset: NO_ERROR"},
-    {"reset REFUSED_STREAM", {OK, TYPE}, NULL, NONE, H2_REFUSED_STREAM, "UNAVAILABLE the stream was reset: REFUSED_STREAM"},
+    {"no status",
+     {OK, TYPE},
+     "x",
+     NONE,
+     NO_RESET,
+     "UNKNOWN the server ended the call without a status"},
+    {"400",
+     NONE,
+     NULL,
+     {F(":status", "400")},
+     NO_RESET,
+     "INTERNAL the server answered with HTTP status 400"},
+    {"401",
+     NONE,
+     NULL,
+     {F(":status", "401")},
+     NO_RESET,
+     "UNAUTHENTICATED the server answered with HTTP status 401"},
+    {"403",
+     NONE,
+     NULL,
+     {F(":status", "403")},
+     NO_RESET,
+     "PERMISSION_DENIED the server answered with HTTP status 403"},
+    {"404",
+     NONE,
+     NULL,
+     {F(":status", "404")},
+     NO_RESET,
+     "UNIMPLEMENTED the server answered with HTTP status 404"},
+    {"429",
+     NONE,
+     NULL,
+     {F(":status", "429")},
+     NO_RESET,
+     "UNAVAILABLE the server answered with HTTP status 429"},
+    {"502 with a body",
+     {F(":status", "502"), F("content-type", "text/html")},
+     "<html>",
+     NONE,
+     NO_RESET,
+     "UNAVAILABLE the server answered with HTTP status 502"},
+    {"503",
+     NONE,
+     NULL,
+     {F(":status", "503")},
+     NO_RESET,
+     "UNAVAILABLE the server answered with HTTP status 503"},
+    {"504",
+     NONE,
+     NULL,
+     {F(":status", "504")},
+     NO_RESET,
+     "UNAVAILABLE the server answered with HTTP status 504"},
+    {"500",
+     NONE,
+     NULL,
+     {F(":status", "500")},
+     NO_RESET,
+     "UNKNOWN the server answered with HTTP status 500"},
+    {"503 that knows gRPC",
+     NONE,
+     NULL,
+     {F(":status", "503"), TYPE, F("grpc-status", "8")},
+     NO_RESET,
+     "RESOURCE_EXHAUSTED "},
+    {"html with 200",
+     {OK, F("content-type", "text/html")},
+     "<html>",
+     NONE,
+     NO_RESET,
+     "UNKNOWN the answer's content-type does not begin with application/grpc"},
+    {"bad base64",
+     {OK, TYPE, F("x-bin", "*")},
+     NULL,
+     {F("grpc-status", "0")},
+     NO_RESET,
+     "INTERNAL a binary metadata value is not base64"},
+    {"bad base64 of an error",
+     {OK, TYPE, F("x-bin", "*")},
+     NULL,
+     {F("grpc-status", "9")},
+     NO_RESET,
+     "FAILED_PRECONDITION "},
+    {"reset NO_ERROR",
+     {OK, TYPE},
+     NULL,
+     NONE,
+     H2_NO_ERROR,
+     "INTERNAL the stream was reset: NO_ERROR"},
+    {"reset REFUSED_STREAM",
+     {OK, TYPE},
+     NULL,
+     NONE,
+     H2_REFUSED_STREAM,
+     "UNAVAILABLE the stream was reset: REFUSED_STREAM"},
     {"reset CANCEL", {OK, TYPE}, NULL, NONE, H2_CANCEL, "CANCELLED the stream was reset: CANCEL"},
-    {"reset ENHANCE_YOUR_CALM", {OK, TYPE}, NULL, NONE, H2_ENHANCE_YOUR_CALM, "RESOURCE_EXHAUSTED the stream was reset: ENHANCE_YOUR_CALM"},
-    {"reset INADEQUATE_SECURITY", {OK, TYPE}, NULL, NONE, H2_INADEQUATE_SECURITY, "PERMISSION_DENIED the stream was reset: INADEQUATE_SECURITY"},
-    {"reset PROTOCOL_ERROR", {OK, TYPE}, NULL, NONE, H2_PROTOCOL_ERROR, "INTERNAL the stream was reset: PROTOCOL_ERROR"},
+    {"reset ENHANCE_YOUR_CALM",
+     {OK, TYPE},
+     NULL,
+     NONE,
+     H2_ENHANCE_YOUR_CALM,
+     "RESOURCE_EXHAUSTED the stream was reset: ENHANCE_YOUR_CALM"},
+    {"reset INADEQUATE_SECURITY",
+     {OK, TYPE},
+     NULL,
+     NONE,
+     H2_INADEQUATE_SECURITY,
+     "PERMISSION_DENIED the stream was reset: INADEQUATE_SECURITY"},
+    {"reset PROTOCOL_ERROR",
+     {OK, TYPE},
+     NULL,
+     NONE,
+     H2_PROTOCOL_ERROR,
+     "INTERNAL the stream was reset: PROTOCOL_ERROR"},
 };
 
 static void statuses(void **state) {
@@ -73,13 +186,12 @@ static void statuses(void **state) {
     pair_run(&p);
     if (rc->headers[0].name.len) pair_respond(&p, rc->headers);
     if (rc->message) pair_message(&p, rc->message);
-    if (rc->reset == NO_RESET)
-      pair_end(&p, rc->trailers);
-    else
-      assert_int_equal(h2_reset(p.bare, p.stream, rc->reset), 0);
+    if (rc->reset == NO_RESET) pair_end(&p, rc->trailers);
+    else assert_int_equal(h2_reset(p.bare, p.stream, rc->reset), 0);
     pair_run(&p);
     assert_true(p.call.status_final);
-    snprintf(got, sizeof(got), "%s: %s %.*s", rc->name, caw_code_name(p.call.status.code), CAW_STR_ARG(p.call.status.message));
+    snprintf(got, sizeof(got), "%s: %s %.*s", rc->name, caw_code_name(p.call.status.code),
+             CAW_STR_ARG(p.call.status.message));
     snprintf(want, sizeof(want), "%s: %s", rc->name, rc->want);
     assert_string_equal(got, want);
     pair_finish(&p);
@@ -88,16 +200,19 @@ static void statuses(void **state) {
 
 static void the_request_on_the_wire(void **state) {
   (void)state;
-  static const caw_metadata_entry entries[] = {{CAW_STR("key"), CAW_STR("value")}, {CAW_STR("blob-bin"), CAW_STR("\1\2\3\4")}, {CAW_STR("authorization"), CAW_STR("Bearer x")}};
+  static const caw_metadata_entry entries[] = {{CAW_STR("key"), CAW_STR("value")},
+                                               {CAW_STR("blob-bin"), CAW_STR("\1\2\3\4")},
+                                               {CAW_STR("authorization"), CAW_STR("Bearer x")}};
   static const caw_metadata metadata = {entries, 3};
   EACH_CHUNK(c) {
     pair p;
     pair_init(&p, false, chunks[c]);
     pair_open(&p, 2 * UINT64_C(1000000000), &metadata);
-    assert_string_equal(p.headers, ":method: POST\n:scheme: http\n:path: /a.B/C\n:authority: example.com\n"
-                                   "grpc-timeout: 2000000u\nte: trailers\ncontent-type: application/grpc\n"
-                                   "user-agent: grpc-test/1\nkey: value\nblob-bin: AQIDBA\n"
-                                   "authorization: Bearer x\n");
+    assert_string_equal(p.headers,
+                        ":method: POST\n:scheme: http\n:path: /a.B/C\n:authority: example.com\n"
+                        "grpc-timeout: 2000000u\nte: trailers\ncontent-type: application/grpc\n"
+                        "user-agent: grpc-test/1\nkey: value\nblob-bin: AQIDBA\n"
+                        "authorization: Bearer x\n");
     assert_int_equal(p.call.state, RPC_OPEN);
     pair_finish(&p);
   }
@@ -121,7 +236,8 @@ static void metadata_of_the_response(void **state) {
     assert_string_equal(pair_next(&p), "hello");
     assert_string_equal(pair_next(&p), "(end)");
     assert_int_equal(p.call.trailers.list.len, 1);
-    assert_true(caw_str_eq(caw_metadata_get(&p.call.trailers.list, "t-bin"), caw_str_of("\xff", 1)));
+    assert_true(
+        caw_str_eq(caw_metadata_get(&p.call.trailers.list, "t-bin"), caw_str_of("\xff", 1)));
     assert_int_equal(p.call.state, RPC_DONE);
     pair_finish(&p);
   }

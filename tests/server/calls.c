@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "server/server.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -399,7 +400,8 @@ static int answer_metadata(duo *d, caw_call *call, const caw_str *request, caw_s
   assert_true(caw_str_eq(caw_metadata_get(m, "x-bin"), caw_str_of("\0\xff", 2)));
   assert_int_equal(caw_call_add_header(call, caw_str_from("x-head"), caw_str_from("h")), 0);
   assert_int_equal(caw_call_add_trailer(call, caw_str_from("x-tail"), caw_str_from("t")), 0);
-  assert_int_equal(caw_call_add_header(call, caw_str_from("grpc-x"), caw_str_from("h")), CAW_EINVAL);
+  assert_int_equal(caw_call_add_header(call, caw_str_from("grpc-x"), caw_str_from("h")),
+                   CAW_EINVAL);
   assert_int_equal(caw_call_add_header(call, caw_str_from("X"), caw_str_from("h")), CAW_EINVAL);
   assert_int_equal(caw_call_add_trailer(call, caw_str_from("x"), caw_str_from("a\nb")), CAW_EINVAL);
   assert_int_equal(caw_call_add_trailer(call, caw_str_from(""), caw_str_from("a")), CAW_EINVAL);
@@ -484,6 +486,72 @@ static void more_calls_than_streams(void **state) {
     duo_until(&d, &h[i].n_done);
     assert_int_equal(h[i].code, 0);
   }
+  duo_finish(&d);
+}
+
+/* Clients that keep as many calls open as they are told they may are never
+ * refused: the next call is opened as soon as one has ended. */
+enum { CHANNELS = 20, AT_ONCE = 100, IN_ALL = 40000 };
+
+typedef struct crowd {
+  int started, ended, all_ended;
+} crowd;
+
+static void crowd_done(caw_call *call, const caw_status *status, const void *reply, void *user);
+
+static void crowd_start(crowd *c, caw_channel *channel) {
+  caw_str text = CAW_STR("x");
+  caw_call *call;
+  c->started++;
+  assert_int_equal(
+      caw_call_start_unary(&call, channel, &duo_unary, &text, NULL, crowd_done, NULL, channel), 0);
+  caw_call_set_data(call, c);
+}
+
+static void crowd_done(caw_call *call, const caw_status *status, const void *reply, void *user) {
+  crowd *c = caw_call_data(call);
+  assert_int_equal(status->code, 0);
+  assert_non_null(reply);
+  c->ended++;
+  if (c->started < IN_ALL) crowd_start(c, user);
+  if (c->ended == IN_ALL) c->all_ended = 1;
+}
+
+static int echo_unary(caw_call *call, const void *request, void *reply, const void *impl,
+                      void *self) {
+  (void)call, (void)impl, (void)self;
+  *(caw_str *)reply = *(const caw_str *)request;
+  return 0;
+}
+
+static void *run_server(void *server) {
+  assert_int_equal(caw_server_run(server), 0);
+  return NULL;
+}
+
+static void honest_clients_are_never_refused(void **state) {
+  (void)state;
+  static const caw_handler handler = {&duo_unary, echo_unary, NULL, NULL};
+  DUO(d);
+  crowd c = {0};
+  caw_channel *channels[CHANNELS];
+  caw_server *server; /* on a thread of its own, so that input comes at any time */
+  pthread_t thread;
+  assert_int_equal(caw_server_new(&server, NULL), 0);
+  assert_int_equal(caw_server_add(server, &handler, 1, NULL, NULL), 0);
+  assert_int_equal(caw_server_listen(server, "127.0.0.1:0"), 0);
+  assert_int_equal(pthread_create(&thread, NULL, run_server, server), 0);
+  for (int i = 0; i < CHANNELS; i++) {
+    const char *target = caw_server_address(server, 0);
+    assert_int_equal(caw_channel_new(&channels[i], target, &d.channel_options, NULL), 0);
+    for (int n = 0; n < AT_ONCE; n++) crowd_start(&c, channels[i]);
+  }
+  duo_until(&d, &c.all_ended);
+  for (int i = 0; i < CHANNELS; i++) caw_channel_free(channels[i]);
+  caw_server_drain(server, 5000, NULL, NULL);
+  pthread_join(thread, NULL);
+  assert_int_equal(server->workers[0].refused, 0);
+  caw_server_free(server);
   duo_finish(&d);
 }
 
@@ -585,6 +653,7 @@ int main(void) {
       cmocka_unit_test(metadata_both_ways),
       cmocka_unit_test(messages_larger_than_the_limit),
       cmocka_unit_test(more_calls_than_streams),
+      cmocka_unit_test(honest_clients_are_never_refused),
       cmocka_unit_test(an_unknown_method),
       cmocka_unit_test(wrong_cardinality),
       cmocka_unit_test(a_drain_lets_calls_end),
