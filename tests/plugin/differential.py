@@ -10,6 +10,7 @@ seed, with which the run can be repeated.
 """
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -208,6 +209,10 @@ def from_caw(peer, classes, count, seed):
         fail(seed, -1, "Caw finds a difference, see above")
 
 
+# A tag of more than 32 bits: Caw refuses it, Python drops the bits.
+LONG_TAG = re.compile(rb"[\x80-\xff]{4}[\x10-\x7f]")
+
+
 def has_maps(message):
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -247,11 +252,15 @@ def damaged(peer, classes, count, seed):
         out.append(frame(kind[0], bytes(data)))
     run = subprocess.run([peer, "echo"], input=b"".join(out), stdout=subprocess.PIPE, check=True)
     taken = 0
+    quiet = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libprotobuf tells each refusal
     for number, ((rc, data), (kind, original)) in enumerate(zip(frames(run.stdout), sent)):
         try:
             want = kind.FromString(original)
         except Exception:
             want = None
+        if want is not None and rc and LONG_TAG.search(original):
+            continue
         if (want is None) != (rc != 0):
             verb = "refuses" if want is None else "takes"
             fail(seed, number, "Caw answers %d, Python %s it" % (rc, verb), original)
@@ -261,6 +270,8 @@ def damaged(peer, classes, count, seed):
             b = kind.FromString(data).SerializePartialToString(deterministic=True)
             if a != b:
                 fail(seed, number, "changed on the way through Caw", original, data)
+    os.dup2(quiet, 2)
+    os.close(quiet)
     return taken
 
 
@@ -273,12 +284,13 @@ def main():
     # Python stops at a stray end of a group, and only warns.
     warnings.simplefilter("error", RuntimeWarning)
     # In portions, so that neither side holds everything at once.
-    portion = 10000
+    portion, taken = 10000, 0
     for start in range(0, count, portion):
         from_python(peer, classes, min(portion, count - start), seed + start)
         from_caw(peer, classes, min(portion, count - start), seed + start)
-        damaged(peer, classes, min(portion, count - start) // 5, seed + start)
-    print("%d messages each way, seed %d: no difference" % (count, seed))
+        taken += damaged(peer, classes, min(portion, count - start) // 5, seed + start)
+    print("%d messages each way and %d damaged ones (%d taken), seed %d: no difference"
+          % (count, count // 5, taken, seed))
 
 
 main()
