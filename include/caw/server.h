@@ -61,7 +61,8 @@ typedef struct caw_handler {
    */
   int (*message)(caw_call *call, const void *request, void *reply, const void *impl, void *self);
   /* Kinds with many requests: called first, before any message; may be NULL.
-   * Returns 0 to go on, or a status. */
+   * Returns 0 to go on, a status, or CAW_PENDING: to go on, and the call waits
+   * for somebody to finish it, also when it is cancelled. */
   int (*open)(caw_call *call, const void *impl, void *self);
   /* Kinds with many requests: the client has sent its last. `reply` is for
    * CLIENT_STREAM. Returns 0 (the call ends with OK), a status, CAW_PENDING. */

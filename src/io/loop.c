@@ -70,7 +70,7 @@ bool io_on_loop(const caw_loop *loop) {
   return atomic_load_explicit(&loop->owner, memory_order_relaxed) == this_thread();
 }
 
-static void take_over(caw_loop *loop) {
+void io_loop_adopt(caw_loop *loop) {
   atomic_store_explicit(&loop->owner, this_thread(), memory_order_relaxed);
 }
 
@@ -432,7 +432,7 @@ static void turn(caw_loop *loop, bool may_wait) {
 
 int caw_loop_run(caw_loop *loop, caw_loop_mode mode) {
   if (atomic_exchange(&loop->running, true)) return CAW_ESTATE;
-  take_over(loop);
+  io_loop_adopt(loop);
   loop->now_fresh = false;
   atomic_store(&loop->asleep, false);
   if (mode == CAW_LOOP_NOWAIT) {
@@ -529,7 +529,7 @@ int caw_loop_new(caw_loop **out) {
 void caw_loop_free(caw_loop *loop) {
   if (!loop) return;
   assert(!atomic_load(&loop->running));
-  take_over(loop);
+  io_loop_adopt(loop);
   while (posts_wait(loop) || !list_empty(&loop->tasks) || atomic_load(&loop->posting)) {
     run_posts(loop);
     run_tasks(loop);

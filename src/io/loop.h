@@ -68,6 +68,10 @@ void io_loop_post(caw_loop *loop, io_post *post, void (*run)(io_post *post));
  * a loop that never ran.) */
 bool io_on_loop(const caw_loop *loop);
 
+/* The calling thread becomes the loop's, as it does by running it. No other
+ * thread may be using the loop. */
+void io_loop_adopt(caw_loop *loop);
+
 /* For the top of functions that belong to the loop's thread. */
 #define io_assert_on_loop(loop) assert(io_on_loop(loop))
 

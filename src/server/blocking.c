@@ -115,7 +115,8 @@ static int submit(caw_call *call, const blocking_method *m, caw_str request) {
 
 static int on_open(caw_call *call, const void *impl, void *self) {
   (void)self;
-  return submit(call, impl, (caw_str){NULL, 0});
+  int rc = submit(call, impl, (caw_str){NULL, 0});
+  return rc ? rc : CAW_PENDING; /* the job finishes, even when the call is cut short */
 }
 
 static int on_only(caw_call *call, const void *request, void *reply, const void *impl, void *self) {

@@ -61,12 +61,11 @@ static void send_status(server_call *sc, int code, caw_str text) {
   if (sc->base.conn) conn_flush_later(sc->base.conn);
 }
 
-/* Nothing more is expected of a handler that has not promised to finish. */
+/* Nothing more is expected of a handler that has not promised to finish, unless
+ * another thread has just finished for it: then that is on its way here. */
 static void release_handler(server_call *sc) {
-  if (!sc->pending) {
-    call_set(&sc->base, CALL_LOCAL_END);
-    sc->handler_done = true;
-  }
+  if (sc->pending) return;
+  if (!(call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END)) sc->handler_done = true;
 }
 
 /* The call ends by something else than its handler. */
@@ -198,7 +197,10 @@ static void route(server_call *sc) {
   }
   sc->entry = entry;
   int rc = begin(sc);
-  if (rc && rc != CAW_PENDING) finish_now(sc, rc);
+  if (rc == CAW_PENDING)
+    sc->pending = true;
+  else if (rc)
+    finish_now(sc, rc);
 }
 
 /* ---- The handler's turn ---- */

@@ -96,7 +96,7 @@ static void end_workers(caw_server *s) {
   for (unsigned i = 0; i < s->n_workers; i++) {
     worker *w = &s->workers[i];
     /* The loop of another thread, which is joined by now, becomes this one's. */
-    if (s->own_loops) caw_loop_run(w->loop, CAW_LOOP_NOWAIT);
+    if (s->own_loops) io_loop_adopt(w->loop);
     worker_finish(w);
     server_calls_last_turn(w);
   }
@@ -104,6 +104,7 @@ static void end_workers(caw_server *s) {
 
 void caw_server_free(caw_server *s) {
   if (!s) return;
+  if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
   close_listeners(s);
   io_pool_free(s->pool);
   end_workers(s);
@@ -380,7 +381,10 @@ void caw_server_drain(caw_server *s, uint64_t grace_ms, void (*on_drained)(void 
 
 static void *run_worker(void *arg) {
   worker *w = arg;
+  io_loop_adopt(w->loop);
+  io_loop_hold(w->loop);
   caw_loop_run(w->loop, CAW_LOOP_DEFAULT);
+  io_loop_release(w->loop);
   return NULL;
 }
 
@@ -392,7 +396,6 @@ static int start_threads(caw_server *s) {
   int rc = 0;
   for (unsigned i = 1; i < s->n_workers && !rc; i++) {
     worker *w = &s->workers[i];
-    io_loop_hold(w->loop);
     w->threaded = pthread_create(&w->thread, NULL, run_worker, w) == 0;
     if (!w->threaded) rc = CAW_ELIMIT;
   }
@@ -413,9 +416,11 @@ static void join_threads(caw_server *s) {
 int caw_server_run(caw_server *s) {
   if (!s->own_loops || s->started) return CAW_ESTATE;
   s->started = true;
+  io_loop_adopt(s->workers[0].loop);
   io_loop_hold(s->workers[0].loop);
   int rc = start_threads(s);
   if (!rc) caw_loop_run(s->workers[0].loop, CAW_LOOP_DEFAULT);
+  io_loop_release(s->workers[0].loop);
   join_threads(s);
   for (unsigned i = 0; i < s->n_workers && !rc; i++) rc = s->workers[i].result;
   return rc;
