@@ -220,6 +220,45 @@ static void a_server_that_hangs_up(void **state) {
   finish(&r);
 }
 
+/* ---- Back-off ---- */
+
+typedef struct attempts {
+  rig *r;
+  uint64_t began[5]; /* when each attempt began, on the loop's clock */
+  int n, enough;
+} attempts;
+
+static void on_attempt(caw_channel *channel, caw_connectivity now, void *user) {
+  attempts *a = user;
+  if (now == CAW_CHANNEL_SHUTDOWN) return;
+  if (now == CAW_CHANNEL_CONNECTING && a->n < 5)
+    a->began[a->n++] = caw_loop_now(caw_channel_loop(channel));
+  a->enough = a->n == 5;
+  if (!a->enough) assert_int_equal(caw_channel_watch(channel, now, 0, on_attempt, a), 0);
+}
+
+/* connection-backoff.md: each wait is 1.6 times the one before, up to the
+ * maximum, give or take a fifth. Lower bounds only: a busy machine is late. */
+static void each_wait_is_longer(void **state) {
+  (void)state;
+  rig r = {0};
+  attempts a = {.r = &r};
+  char target[64];
+  dead_address(target);
+  r.d.channel_options.backoff_initial_ms = 50;
+  r.d.channel_options.backoff_max_ms = 100;
+  init(&r, target);
+  caw_channel_watch(r.d.channel, CAW_CHANNEL_IDLE, 0, on_attempt, &a);
+  caw_channel_state(r.d.channel, true);
+  duo_until(&r.d, &a.enough);
+  static const double waits[] = {50, 80, 100, 100};
+  for (int i = 0; i < 4; i++) {
+    double waited = (double)(a.began[i + 1] - a.began[i]) / 1e6;
+    if (waited < waits[i] * 0.8 - 1) fail_msg("wait %d was %.1f ms", i, waited);
+  }
+  finish(&r);
+}
+
 /* ---- Waiting ---- */
 
 static void waits_for_the_server(void **state) {
@@ -482,6 +521,7 @@ int main(void) {
       cmocka_unit_test(the_second_address_answers),
       cmocka_unit_test(a_server_that_says_nothing),
       cmocka_unit_test(a_server_that_hangs_up),
+      cmocka_unit_test(each_wait_is_longer),
       cmocka_unit_test(waits_for_the_server),
       cmocka_unit_test(waits_until_its_deadline),
       cmocka_unit_test(watch_expires),
