@@ -7,7 +7,8 @@ cd "$1"
 flags="-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Werror -fsyntax-only -Iinclude"
 count=0
 for header in include/caw/*.h; do
-  line="#include <caw/$(basename "$header")>"
+  line="#include <caw/$(basename "$header")>
+extern int not_empty;"
   # shellcheck disable=SC2086 -- a list of flags
   for compiler in gcc clang-14; do echo "$line" | $compiler -std=c11 $flags -x c -; done
   # shellcheck disable=SC2086
