@@ -271,12 +271,16 @@ static char *copy_text(const char *text) {
   return copy; /* without memory the status goes without its text */
 }
 
+int call_status_code(int rc) {
+  if (rc >= CAW_OK && rc <= CAW_UNAUTHENTICATED) return rc;
+  return rc == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
+}
+
 int caw_call_finish(caw_call *call, int code, const char *message) {
   if (!call->cls->server) return CAW_ESTATE;
   if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
-  bool own = code >= CAW_OK && code <= CAW_UNAUTHENTICATED;
-  if (!own) code = code == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
-  end(call, code, own ? copy_text(message) : NULL);
+  int told = call_status_code(code);
+  end(call, told, told == code ? copy_text(message) : NULL);
   return 0;
 }
 

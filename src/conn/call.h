@@ -110,6 +110,10 @@ static inline unsigned call_set(caw_call *call, unsigned flags) {
   return atomic_fetch_or_explicit(&call->flags, flags, memory_order_acq_rel);
 }
 
+/* What the peer is told when a handler says `rc`: a status as it is; a local
+ * error as RESOURCE_EXHAUSTED or INTERNAL, without its text. */
+int call_status_code(int rc);
+
 /* Marks the call cancelled and cancels the calls made on its behalf. */
 void call_mark_cancelled(caw_call *call);
 

@@ -108,11 +108,9 @@ static void server_end(caw_call *call, int code, char *text) {
 
 static void finish_now(server_call *sc, int code) {
   if (call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END) return;
-  bool own = code >= CAW_OK && code <= CAW_UNAUTHENTICATED;
-  caw_str text = own ? sc->fail_text : (caw_str){NULL, 0};
-  if (!own) code = code == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_INTERNAL;
+  int told = call_status_code(code);
   sc->handler_done = true;
-  send_status(sc, code, text);
+  send_status(sc, told, told == code ? sc->fail_text : (caw_str){NULL, 0});
 }
 
 static void report(server_call *sc) {
