@@ -3,6 +3,7 @@
 #   make          builds the release; installs nothing
 #   make run      installs what is missing, builds, starts the greeter server
 #   make test     installs what is missing, builds and runs everything that must pass
+#   make fuzz     runs each fuzz target for FUZZ_SECONDS (60)
 #   make format   formats the C code
 #   make coverage runs the tests with coverage and prints it by file
 #   make install  installs under PREFIX (/usr/local), with DESTDIR
@@ -10,9 +11,10 @@
 
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 ARGS ?= --listen 127.0.0.1:50051
 
-.PHONY: all run test format coverage install clean
+.PHONY: all run test fuzz format coverage install clean
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
 
@@ -28,6 +30,10 @@ run:
 test:
 	scripts/setup test
 	scripts/test
+
+fuzz:
+	scripts/setup test
+	scripts/fuzz $(FUZZ_SECONDS)
 
 format:
 	git ls-files '*.c' '*.h' | grep -v '/gen/' | xargs clang-format-14 -i
