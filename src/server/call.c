@@ -401,7 +401,9 @@ void server_calls_last_turn(worker *w) {
 void server_calls_abort(worker *w) {
   for (list *l = w->calls.next; l != &w->calls; l = l->next) {
     server_call *sc = LIST_ENTRY(l, server_call, node);
-    server_abort(&sc->base, CAW_UNAVAILABLE, "the server is shutting down");
+    /* What is finished and waits for the peer or the socket has a last moment,
+     * as the statuses that are sent here have (on_grace). */
+    cut(sc, CAW_UNAVAILABLE, caw_str_from("the server is shutting down"));
   }
 }
 

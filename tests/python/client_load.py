@@ -7,7 +7,7 @@ import signal
 import threading
 
 import harness
-from harness import TIMEOUT, Feed, grpc, scaled
+from harness import MIB, TIMEOUT, Feed, grpc, scaled
 
 import peer_pb2 as pb
 import peer_pb2_grpc as stubs
@@ -82,7 +82,7 @@ class Load(harness.Case):
 
     def test_slow_reader(self):
         """While nobody reads, the handler stands still, and others do not."""
-        n = scaled(20000)
+        n = 20000  # 20 MB: more than any window of Python's
         for stub in self.each():
             name = f"slow-{next(ids)}"
             call = stub.Replies(pb.Order(id=name, replies=n, data=b"r" * 1000), timeout=TIMEOUT)
@@ -96,7 +96,7 @@ class Load(harness.Case):
 
     def test_slow_reader_of_echoes(self):
         """Who does not read its echoes is not read for ever either."""
-        limit = scaled(100) * 1000
+        limit = 100000
         for stub in self.each():
             taken = []
             stop = threading.Event()
@@ -214,6 +214,22 @@ class Life(harness.Case):
                                      (grpc.StatusCode.UNAVAILABLE, "the server is shutting down"))
                 self.assertIn(held.code(), (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE))
                 server.wait(0)
+
+    def test_drain_does_not_cut_what_is_finished(self):
+        """A call whose handler is done, but whose reply waits for the reader
+        when the grace is over, still has the moment that statuses have."""
+        server = self.serve("peer-server", "--grace", "100")
+        stub = stubs.CallbackStub(self.connect(server.address))
+        other = self.connect(server.address)
+        large = stub.Replies(pb.Order(id="l", replies=1, size=4 * MIB - 7), timeout=TIMEOUT)
+        large.initial_metadata()
+        hung = stubs.CallbackStub(other).Unary.future(pb.Order(id="h", hang=True), timeout=TIMEOUT)
+        stubs.WatchStub(other).Seen(pb.Order(id="h", event="started"), timeout=TIMEOUT)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(hung.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual([len(m.data) for m in large], [4 * MIB - 7])
+        self.assertEqual(large.code(), grpc.StatusCode.OK)
+        server.wait(0)
 
 
 class Forward(harness.Case):
