@@ -29,7 +29,7 @@ static void print_help(void) {
        "                     send (ChatService.SendMessage), receive (ReceiveMessage)\n"
        "  --name TEXT        who is greeted, or who sends (default World)\n"
        "  --age YEARS        age in the requests (default 30)\n"
-       "  --count N          requests of the client and the bidirectional stream (default 3)\n"
+       "  --count N          requests of client and bidirectional streams (default 3)\n"
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"

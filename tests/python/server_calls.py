@@ -353,7 +353,7 @@ class Faces:
 
     def test_slow_reader(self):
         """While nobody reads, Python's handler stands still, and others do not."""
-        n = scaled(20000)
+        n = 20000
         name = self.name()
         self.client.send(f"call=replies id={name} replies={n} size=1000 quiet=1 wait=read")
         self.servicer.seen(name, "started")
