@@ -290,7 +290,10 @@ class Faces:
     def test_leave_after_some_replies(self):
         name = self.name()
         got = self.client.call(f"call=replies id={name} replies=1000000 cancel=5 quiet=1 size=10")
-        self.assertEqual((got["status"][0], got["replies"]), (1, 5))
+        self.assertEqual(got["status"][0], 1)
+        # Replies that had come already can still be read with the blocking face.
+        self.assertGreaterEqual(got["replies"], 5)
+        self.assertTrue(got["replies"] == 5 or self.face == "blocking")
         self.servicer.seen(name, "over")
         self.assertLess(self.servicer.seen(name, "sent"), 1000000)
 
