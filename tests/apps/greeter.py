@@ -10,7 +10,7 @@ import threading
 import time
 
 import harness
-from harness import SANITIZED, TIMEOUT, grpc, scaled
+from harness import SANITIZED, TIMEOUT, grpc
 
 import chat_service_pb2 as chat
 import chat_service_pb2_grpc as chat_stubs

@@ -5,10 +5,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
 
 import harness
-from harness import TIMEOUT, grpc, scaled
+from harness import TIMEOUT, scaled
 
 import chat_service_pb2 as chat
 import chat_service_pb2_grpc as chat_stubs

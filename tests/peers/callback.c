@@ -41,7 +41,8 @@ static void conclude(state *st) {
   if (!st->p.order.code && one_reply(st)) {
     caw_arena_reset(st->arena);
     st->finished = true;
-    if (progress_answer(&st->p, &reply, 1, st->arena) || peer_callback_unary_reply(st->call, &reply))
+    if (progress_answer(&st->p, &reply, 1, st->arena) ||
+        peer_callback_unary_reply(st->call, &reply))
       caw_call_finish(st->call, CAW_INTERNAL, "no reply");
     return;
   }
@@ -62,7 +63,8 @@ static void released(void *arg) {
 static int hang(state *st) {
   caw_call_ref(st->call);
   st->hanging = true;
-  if (st->p.note && !note_hang(st->p.note, caw_call_loop(st->call), released, st)) return CAW_ENOMEM;
+  if (st->p.note && !note_hang(st->p.note, caw_call_loop(st->call), released, st))
+    return CAW_ENOMEM;
   return CAW_PENDING;
 }
 
@@ -108,10 +110,8 @@ static void on_cancel(caw_call *call, void *user) {
 
 static void on_drain(caw_call *call, void *user) {
   state *st = user;
-  if (caw_call_method(call)->kind == CAW_SERVER_STREAM)
-    go_on(st);
-  else
-    caw_call_resume(call);
+  if (caw_call_method(call)->kind == CAW_SERVER_STREAM) go_on(st);
+  else caw_call_resume(call);
 }
 
 static void on_done(caw_call *call, const caw_status *status, void *user) {

@@ -150,7 +150,8 @@ job *job_read(char *line) {
   j->method = peer_callback_unary_method;
   j->n = j->count = 1;
   j->cancel_after = -1;
-  for (char *save, *word = strtok_r(line, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+  for (char *save, *word = strtok_r(line, " \n", &save); word;
+       word = strtok_r(NULL, " \n", &save)) {
     char *value = strchr(word, '=');
     if (!value) exit(2);
     *value++ = '\0';

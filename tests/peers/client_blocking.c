@@ -47,7 +47,8 @@ static void read_all(attempt *a, caw_stream *stream, caw_arena *arena) {
   for (;;) {
     caw_arena_reset(arena);
     int rc = caw_stream_read(stream, &reply, arena);
-    if (first && a->job->count == 1) print_metadata("header", caw_call_metadata(caw_stream_call(stream)));
+    if (first && a->job->count == 1)
+      print_metadata("header", caw_call_metadata(caw_stream_call(stream)));
     first = false;
     if (rc) break;
     attempt_reply(a, &reply);
@@ -121,19 +122,18 @@ static void run_many(job *j, caw_arena *arena) {
 
 int blocking_main(const char *target) {
   char line[65536];
-  caw_channel_options options = {.size = sizeof(options), .backoff_initial_ms = 100,
-                                 .backoff_max_ms = 500, .user_agent = "peer-client"};
+  caw_channel_options options = {.size = sizeof(options),
+                                 .backoff_initial_ms = 100,
+                                 .backoff_max_ms = 500,
+                                 .user_agent = "peer-client"};
   if (caw_channel_new(&channel, target, &options, NULL)) return 1;
   while (fgets(line, sizeof(line), stdin)) {
     caw_arena *arena = caw_arena_new(0);
     job *j = job_read(line);
     bool plain = j->method.kind == CAW_UNARY && !j->n_meta && !j->wait_cancel && !j->wait_read;
-    if (j->count > 1)
-      run_many(j, arena);
-    else if (plain)
-      run_unary(j, arena);
-    else
-      run_one(j, arena);
+    if (j->count > 1) run_many(j, arena);
+    else if (plain) run_unary(j, arena);
+    else run_one(j, arena);
     job_free(j);
     caw_arena_free(arena);
   }

@@ -63,7 +63,8 @@ static int start(flight *f) {
   job *j = f->attempt.job;
   peer_order order = job_order(j, 1);
   if (j->method.kind == CAW_UNARY)
-    return caw_call_start_unary(&f->call, channel, &j->method, &order, &j->options, on_unary, NULL, f);
+    return caw_call_start_unary(&f->call, channel, &j->method, &order, &j->options, on_unary, NULL,
+                                f);
   if (j->method.kind == CAW_SERVER_STREAM)
     return caw_call_start_with(&f->call, channel, &j->method, &order, &j->options, &events, f);
   int rc = caw_call_start(&f->call, channel, &j->method, &j->options, &events, f);
@@ -109,8 +110,10 @@ static bool read_lines(void) {
 
 int callback_main(const char *target) {
   caw_loop *loop;
-  caw_channel_options options = {.size = sizeof(options), .backoff_initial_ms = 100,
-                                 .backoff_max_ms = 500, .user_agent = "peer-client"};
+  caw_channel_options options = {.size = sizeof(options),
+                                 .backoff_initial_ms = 100,
+                                 .backoff_max_ms = 500,
+                                 .user_agent = "peer-client"};
   if (caw_loop_new(&loop)) return 1;
   options.loop = loop;
   if (caw_channel_new(&channel, target, &options, NULL)) return 1;

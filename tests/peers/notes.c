@@ -175,10 +175,8 @@ static void forwarded(caw_call *client, const caw_status *status, const peer_ans
   caw_call *call = user;
   char *text = strndup(status->message.data ? status->message.data : "", status->message.len);
   (void)client;
-  if (reply)
-    peer_watch_forward_reply(call, reply);
-  else
-    caw_call_finish(call, status->code, text);
+  if (reply) peer_watch_forward_reply(call, reply);
+  else caw_call_finish(call, status->code, text);
   free(text);
 }
 

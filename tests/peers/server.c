@@ -38,11 +38,20 @@ int main(int argc, char **argv) {
   int option;
   while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
     switch (option) {
-    case 'l': address = optarg; break;
-    case 'g': stop.grace_ms = strtoull(optarg, NULL, 10); break;
-    case 'n': options.loops = (unsigned)strtoul(optarg, NULL, 10); break;
-    case 'f': forward = optarg; break;
-    default: return 2;
+    case 'l':
+      address = optarg;
+      break;
+    case 'g':
+      stop.grace_ms = strtoull(optarg, NULL, 10);
+      break;
+    case 'n':
+      options.loops = (unsigned)strtoul(optarg, NULL, 10);
+      break;
+    case 'f':
+      forward = optarg;
+      break;
+    default:
+      return 2;
     }
   }
   check(caw_server_new(&stop.server, &options), "new");

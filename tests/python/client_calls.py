@@ -1,7 +1,6 @@
 """Python's client and Caw's server: the four kinds of call, metadata, statuses,
 deadlines, cancellation and early ends, against both faces of the server."""
 import itertools
-import unittest
 
 import harness
 from harness import MIB, TIMEOUT, Feed, grpc

@@ -62,6 +62,7 @@ class Child:
         self.arrived = threading.Condition()
         self.ended = False
         self.taken = 0
+        self.checked = False
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
@@ -104,10 +105,11 @@ class Child:
 
     def wait(self, code=0):
         """Waits for the end and checks the exit code and the sanitizers."""
+        self.checked = True
         try:
             got = self.process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.process.send_signal(signal.SIGABRT)
             self.process.wait()
             raise AssertionError(f"{self.args} does not end; {self.stderr()!r}") from None
         self.thread.join()
@@ -172,7 +174,7 @@ class Case(unittest.TestCase):
     def serve(self, name, *args):
         """A server that must end well after the test."""
         server = Server(name, *args)
-        self.addCleanup(lambda: None if server.process.poll() is not None else server.stop())
+        self.addCleanup(lambda: None if server.checked else server.stop())
         return server
 
     def connect(self, address, *options):

@@ -1,11 +1,8 @@
 """Caw's client, with both its faces, and Python's server."""
 import concurrent.futures
 import os
-import signal
-import subprocess
 import sys
 import threading
-import unittest
 
 import harness
 from harness import MIB, TIMEOUT, grpc, scaled
@@ -154,10 +151,9 @@ class Client(harness.Child):
                 return result
 
     def finish(self):
-        if self.process.poll() is None:
+        if not self.checked:
             self.process.stdin.close()
-            return self.wait(0)
-        return None
+            self.wait(0)
 
 
 class Faces:
@@ -234,14 +230,14 @@ class Faces:
                     self.assertEqual([v for k, v in back if k == "x-text"], ["plain", "again"])
 
     def test_headers_before_the_first_reply(self):
+        """With callbacks they are told at once, while the server still waits."""
         name = self.name()
-        self.client.send(f"call=both id={name} open=1 hang=1 metadata=1 meta=x-early:6869")
-        self.assertEqual(self.client.wait_line("^header x-early (.*)").group(1), "6869") \
-            if self.face == "callback" else self.servicer.seen(name, "started")
+        self.client.send(f"call=replies id={name} hang=1 metadata=1 meta=x-early:6869")
+        self.servicer.seen(name, "started")
+        if self.face == "callback":
+            self.client.wait_line("^header x-early 6869$")
         self.servicer.release(name)
-        # Python's handler ends only with the requests.
-        self.client.process.stdin.close()
-        self.client.kill()
+        self.assertEqual(self.client.result()["status"], (0, ""))
 
     # ---- Statuses ----
 
@@ -426,6 +422,41 @@ class Faces:
         child.wait_line("^serving$")
         self.assertEqual(client.call("call=unary data=back ready=1")["reply"], [(0, 4, b"back")])
         child.kill()
+
+
+class Forward(harness.Case):
+    """Python's client, Caw's server, which calls Python's server on its behalf:
+    deadlines and cancellations are passed on."""
+
+    def setUp(self):
+        self.server, self.servicer, address = start()
+        self.addCleanup(lambda: self.server.stop(None).wait(TIMEOUT))
+        front = self.serve("peer-server", "--loops", "1", "--forward", address)
+        self.stub = stubs.WatchStub(self.connect(front.address))
+
+    def test_reply_and_status(self):
+        self.assertEqual(self.stub.Forward(pb.Order(data=b"f"), timeout=TIMEOUT).data, b"f")
+        error = self.fails(grpc.StatusCode.ABORTED, self.stub.Forward, pb.Order(code=10, text="ö%"))
+        self.assertEqual(error.details(), "ö%")
+
+    def test_time_is_passed_on(self):
+        self.stub.Forward(pb.Order(id="t"), timeout=20)
+        time = self.servicer.seen("t", "started")["time"]
+        self.assertTrue(0 < time < 20.3, time)
+        self.stub.Forward(pb.Order(id="without"))
+        # Python tells of no deadline as a time without end.
+        self.assertGreater(self.servicer.seen("without", "started")["time"] or 1e9, 1e6)
+
+    def test_deadline_is_passed_on(self):
+        self.fails(grpc.StatusCode.DEADLINE_EXCEEDED, self.stub.Forward,
+                   pb.Order(id="d", hang=True), timeout=0.5)
+        self.servicer.seen("d", "cancelled")
+
+    def test_cancellation_is_passed_on(self):
+        call = self.stub.Forward.future(pb.Order(id="c", hang=True))
+        self.servicer.seen("c", "started")
+        call.cancel()
+        self.servicer.seen("c", "cancelled")
 
 
 class CallbackFace(Faces, harness.Case):
