@@ -111,6 +111,10 @@ static void flush(io_task *task) {
   conn *c = LIST_ENTRY(task, conn, flush);
   struct iovec parts[PARTS];
   if (c->lingering) return;
+  if (c->rpc.failed) {
+    conn_close(c, CAW_ENOMEM, caw_strerror(CAW_ENOMEM));
+    return;
+  }
   if (c->drain_acked) drain_finally(c);
   if (c->blocked || !c->connected) return;
   for (;;) {

@@ -92,7 +92,7 @@ int rpc_call_half_close(rpc_call *c) {
 void rpc_call_reset(rpc_call *c, uint32_t h2_code) {
   if (!c->stream || c->state == RPC_DONE) return;
   if (c->state != RPC_CLOSING) call_set_state(c, RPC_CLOSING);
-  if (h2_reset(c->session->h2, c->stream, h2_code)) c->out_of_memory = true;
+  if (h2_reset(c->session->h2, c->stream, h2_code)) c->session->failed = true;
 }
 
 /* ---- Receiving messages ---- */
@@ -133,8 +133,12 @@ static void give_window(rpc_call *c) {
   if (!c->held || c->paused || !c->stream) return;
   rpc_message m;
   if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) return;
-  if (h2_consume(c->session->h2, c->stream, c->held)) c->out_of_memory = true;
+  size_t held = c->held;
   c->held = 0;
+  if (!h2_consume(c->session->h2, c->stream, held)) return;
+  /* Nothing may come any more that would tell the owner. */
+  c->out_of_memory = true;
+  call_note(c, RPC_NEWS_DATA);
 }
 
 void rpc_call_take(rpc_call *c) {

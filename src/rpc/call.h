@@ -111,7 +111,8 @@ int rpc_call_half_close(rpc_call *c);
 int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *headers,
                  const rpc_metadata *trailers);
 
-/* Resets the stream with an HTTP/2 code; RPC_NEWS_CLOSED follows. */
+/* Resets the stream with an HTTP/2 code; RPC_NEWS_CLOSED follows, if need be
+ * with the end of the connection (rpc_session.failed). */
 void rpc_call_reset(rpc_call *c, uint32_t h2_code);
 
 /* Server, after RPC_NEWS_HEADERS: is the request acceptable? Reads its timeout.
@@ -169,6 +170,7 @@ struct rpc_session {
   list calls; /* those with a stream */
   size_t count;
   bool ready, goaway;
+  bool failed; /* a stream could not be reset for want of memory: end the connection */
 };
 
 /* Makes the HTTP/2 session in *s. `events` outlives it. 0 or CAW_ENOMEM. */
