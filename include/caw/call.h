@@ -122,7 +122,7 @@ CAW_API size_t caw_call_queued(const caw_call *call);
 /* Is the queue full: would the next message be refused? Then on_drain will
  * come. A handler that answers each message with one pauses the call here and
  * resumes it in on_drain. Any thread. Since 0.1. */
-CAW_API bool caw_call_full(const caw_call *call);
+CAW_API bool caw_call_full(caw_call *call);
 
 /*
  * Stops the delivery of messages, and starts it again. While paused no window

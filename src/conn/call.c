@@ -98,6 +98,9 @@ unsigned call_take_news(caw_call *call, bool *drain) {
   if (queued <= call->send_limit / 2 && call_has(call, CALL_WANT_DRAIN)) {
     atomic_fetch_and(&call->flags, ~(unsigned)CALL_WANT_DRAIN);
     *drain = true;
+    /* Another sender may have filled the queue, and set the flag, before it was
+     * cleared: its own drain is owed too. */
+    if (atomic_load(&call->queued) >= call->send_limit) call_set(call, CALL_WANT_DRAIN);
   }
   return news;
 }
@@ -171,28 +174,36 @@ static int check_open(const caw_call *call) {
   return call_has(call, CALL_LOCAL_END) ? CAW_ESTATE : 0;
 }
 
-/* Takes `size` bytes into the account of the queue, or says CAW_EAGAIN. */
-static int take_room(caw_call *call, size_t size) {
-  size_t queued = atomic_load(&call->queued);
-  do {
-    if (queued >= call->send_limit) return CAW_EAGAIN;
-  } while (!atomic_compare_exchange_weak(&call->queued, &queued, queued + size));
-  /* The flag is set before the message is handed on, so the message's own way
-   * out is still to come and will find it. */
-  if (queued + size >= call->send_limit) call_set(call, CALL_WANT_DRAIN);
-  return 0;
-}
-
-bool caw_call_full(const caw_call *call) {
+/*
+ * Is the queue full? Then on_drain is owed. The loop takes what was sent off
+ * the account first and looks for the flag afterwards; here the flag is set
+ * first and the account looked at again. Whichever way the two meet, either the
+ * loop finds the flag, or the room is found here.
+ */
+static bool is_full(caw_call *call) {
+  if (atomic_load(&call->queued) < call->send_limit) return false;
+  call_set(call, CALL_WANT_DRAIN);
   return atomic_load(&call->queued) >= call->send_limit;
 }
 
+/* Takes `size` bytes into the account of the queue, or says CAW_EAGAIN. */
+static int take_room(caw_call *call, size_t size) {
+  if (is_full(call)) return CAW_EAGAIN;
+  atomic_fetch_add(&call->queued, size);
+  is_full(call); /* a queue that is filled drains, also when no send is refused */
+  return 0;
+}
+
+bool caw_call_full(caw_call *call) {
+  return is_full(call);
+}
+
 /* The checks for a message that is about to be encoded. */
-static int check_send(const caw_call *call) {
+static int check_send(caw_call *call) {
   int rc = check_open(call);
   if (rc) return rc;
   if (call_sends_one(call)) return call_has(call, CALL_SENT_ONE) ? CAW_ESTATE : 0;
-  return caw_call_full(call) ? CAW_EAGAIN : 0;
+  return is_full(call) ? CAW_EAGAIN : 0;
 }
 
 int caw_call_send_payload(caw_call *call, caw_payload *payload) {

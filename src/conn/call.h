@@ -103,11 +103,11 @@ unsigned call_take_news(caw_call *call, bool *drain);
 void call_release(caw_call *call);
 
 static inline bool call_has(const caw_call *call, unsigned flags) {
-  return atomic_load_explicit(&call->flags, memory_order_acquire) & flags;
+  return atomic_load(&call->flags) & flags;
 }
 /* Sets flags and returns those that were set before. */
 static inline unsigned call_set(caw_call *call, unsigned flags) {
-  return atomic_fetch_or_explicit(&call->flags, flags, memory_order_acq_rel);
+  return atomic_fetch_or(&call->flags, flags);
 }
 
 /* What the peer is told when a handler says `rc`: a status as it is; a local

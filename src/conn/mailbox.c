@@ -67,7 +67,9 @@ void mailbox_deliver(caw_stream *s, caw_call *call, caw_str bytes) {
     *s->last = l;
     s->last = &l->next;
     s->waiting += sizeof(*l) + l->len;
-    if (s->waiting > INBOX_BYTES && !s->paused) {
+    if (s->waiting > INBOX_BYTES) {
+      /* Also when it is paused by our account: a resume that was posted before
+       * may have let it go on just now. */
       s->paused = true;
       caw_call_pause(call);
     }
