@@ -57,7 +57,8 @@ static void send_status(server_call *sc, int code, caw_str text) {
   if (sc->over) return;
   int rc = rpc_call_end(&sc->base.rpc, code, text, &sc->headers, &sc->trailers);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
-  tell(sc, code, text);
+  if (rc == CAW_ECLOSED) tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  else tell(sc, code, text);
   if (sc->base.conn) conn_flush_later(sc->base.conn);
 }
 
@@ -100,8 +101,7 @@ static void server_abort(caw_call *call, int code, const char *text) {
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  if (call->rpc.stream) send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
-  else tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
   caw_free(text);
   call_wake(call);
 }
