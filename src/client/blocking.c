@@ -102,8 +102,13 @@ int caw_stream_open_with(caw_stream **out, caw_channel *channel, const caw_metho
   return rc;
 }
 
+/* With the lock held on_done has not returned, so the loop is there, even if
+ * another thread is freeing the channel. */
 int caw_stream_close_send(caw_stream *s) {
-  return caw_call_close_send(s->call);
+  pthread_mutex_lock(&s->lock);
+  int rc = caw_call_close_send(s->call);
+  pthread_mutex_unlock(&s->lock);
+  return rc;
 }
 
 /* ---- The end ---- */
@@ -130,7 +135,7 @@ static void wait_end(caw_stream *s) {
 
 int caw_stream_finish(caw_stream *s, caw_arena *arena, caw_status *status) {
   if (!s) return 0;
-  caw_call_close_send(s->call);
+  caw_stream_close_send(s);
   wait_end(s);
   int code = s->status.code;
   if (status) {

@@ -63,7 +63,9 @@ void mailbox_deliver(caw_stream *s, caw_call *call, caw_str bytes) {
     if (bytes.len) memcpy(l->bytes, bytes.data, bytes.len);
   }
   pthread_mutex_lock(&s->lock);
-  if (l) {
+  if (s->lost) { /* no gap: nothing is read behind what was lost */
+    caw_free(l);
+  } else if (l) {
     *s->last = l;
     s->last = &l->next;
     s->waiting += sizeof(*l) + l->len;
@@ -127,6 +129,7 @@ static void resume(void *arg) {
 
 /* With the lock held: lets a paused call go on when there is room again. */
 static void resume_if_room(caw_stream *s) {
+  if (s->done) s->paused = false; /* the loop may have gone with its channel */
   if (!s->paused || s->waiting > INBOX_BYTES / 2) return;
   caw_call *call = caw_call_ref(s->call);
   if (caw_loop_post(caw_call_loop(call), resume, call))

@@ -90,24 +90,32 @@ static void free_struct(caw_server *s) {
   caw_free(s);
 }
 
-/* Ends what is left: connections are closed, calls get their last turn, with
- * on_cancel and on_done. */
+/* Calls whose streams are gone: on_cancel, and on_done for those that their
+ * handlers have finished, also on threads that have ended by now. */
+static void take_last_turns(caw_server *s) {
+  for (unsigned i = 0; i < s->n_workers; i++) {
+    io_loop_run_posts(s->workers[i].loop);
+    server_calls_last_turn(&s->workers[i]);
+  }
+}
+
 static void end_workers(caw_server *s) {
   for (unsigned i = 0; i < s->n_workers; i++) {
-    worker *w = &s->workers[i];
     /* The loop of another thread, which is joined by now, becomes this one's. */
-    if (s->own_loops) io_loop_adopt(w->loop);
-    worker_finish(w);
-    server_calls_last_turn(w);
+    if (s->own_loops) io_loop_adopt(s->workers[i].loop);
+    worker_finish(&s->workers[i]);
   }
+  take_last_turns(s);
 }
 
 void caw_server_free(caw_server *s) {
   if (!s) return;
   if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
   close_listeners(s);
-  io_pool_free(s->pool);
   end_workers(s);
+  io_pool_free(s->pool); /* its handlers have been told by now */
+  s->pool = NULL;
+  take_last_turns(s);
   if (orphans(s)) return;
   s->freed = true;
   pthread_mutex_lock(&s->lock);
@@ -122,6 +130,7 @@ void caw_server_free(caw_server *s) {
   }
   map_finish(&s->methods);
   caw_free(s->listeners);
+  for (size_t i = 0; i < s->n_listeners; i++) caw_free(s->addresses[i]);
   caw_free(s->addresses);
   /* A drain that is still on its way to the program's loop frees the rest. */
   if (s->own_loops || !asked) free_struct(s);
@@ -211,10 +220,11 @@ static int grow_listeners(caw_server *s) {
   io_listener **listeners = caw_realloc(s->listeners, n * sizeof(*listeners));
   if (!listeners) return CAW_ENOMEM;
   s->listeners = listeners;
-  char(*addresses)[IO_ADDRESS_TEXT] = caw_realloc(s->addresses, n * sizeof(*addresses));
+  char **addresses = caw_realloc(s->addresses, n * sizeof(*addresses));
   if (!addresses) return CAW_ENOMEM;
   s->addresses = addresses;
-  return 0;
+  s->addresses[n - 1] = caw_malloc(IO_ADDRESS_TEXT);
+  return s->addresses[n - 1] ? 0 : CAW_ENOMEM;
 }
 
 /* The bound address as a target: without gRPC's "ipv4:" and "ipv6:". */
@@ -235,6 +245,7 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
     char text[IO_ADDRESS_TEXT];
     int err = errno;
     print_address(text, address);
+    caw_free(s->addresses[s->n_listeners]);
     return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
                 err ? strerror(err) : caw_strerror(rc));
   }
@@ -248,6 +259,7 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
 static void unlisten(caw_server *s, size_t keep) {
   while (s->n_listeners > keep) {
     io_listener_close(s->listeners[--s->n_listeners]);
+    caw_free(s->addresses[s->n_listeners]);
     io_loop_release(s->workers[0].loop);
   }
 }
@@ -299,9 +311,9 @@ static void all_drained(caw_server *s) {
   void *user = s->drain_user;
   s->on_drained = NULL;
   pthread_mutex_unlock(&s->lock);
-  if (fn) fn(user);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_stop(s->workers[i].loop);
+  if (fn) fn(user); /* may free the server */
 }
 
 static void on_worker_drained(io_post *post) {

@@ -36,9 +36,10 @@ typedef struct worker {
   uint64_t refused; /* streams, on connections that are over */
   bool draining, aborted;
   bool told_drained;
-  bool drain_asked; /* drain_post is on its way; under the server's lock */
-  int result;       /* 0, or CAW_ETIMEDOUT: handlers did not finish */
-  io_timer grace;   /* the end of the grace, then of the last second */
+  bool drain_asked;    /* drain_post is on its way; under the server's lock */
+  int result;          /* 0, or CAW_ETIMEDOUT: handlers did not finish */
+  io_timer grace;      /* the end of the grace, then of the last second */
+  uint64_t give_up_at; /* the end of that second */
   io_post drain_post;
   io_post drained_post; /* to the accepting loop */
 } worker;
@@ -56,7 +57,7 @@ struct caw_server {
   bool freed; /* only posts that are on their way may still see it */
 
   io_listener **listeners;
-  char (*addresses)[IO_ADDRESS_TEXT];
+  char **addresses; /* texts of IO_ADDRESS_TEXT bytes */
   size_t n_listeners;
   char error[512];
 

@@ -68,11 +68,12 @@ static void on_grace(io_timer *timer) {
   uint64_t now = io_now(w->loop);
   if (!w->aborted) {
     w->aborted = true;
+    w->give_up_at = now + HANDLER_TIME;
     server_calls_abort(w);
     io_timer_start(&w->grace, now + HANDLER_TIME / 2);
-  } else if (!list_empty(&w->conns)) {
+  } else if (now < w->give_up_at || !list_empty(&w->conns)) {
+    io_timer_start(&w->grace, w->give_up_at);
     close_all(w);
-    io_timer_start(&w->grace, now + HANDLER_TIME / 2);
   } else if (!w->told_drained) {
     drained(w, list_empty(&w->calls) ? 0 : CAW_ETIMEDOUT);
   }
