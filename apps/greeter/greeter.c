@@ -35,6 +35,7 @@ typedef struct ticking {
   caw_timer *timer;
   caw_arena *arena; /* one reply's strings */
   int sent;
+  bool refused; /* a reply waits for on_drain */
 } ticking;
 
 static void tick(void *user) {
@@ -45,14 +46,16 @@ static void tick(void *user) {
                                    CAW_STR_ARG(t->name), t->sent + 1);
   int rc = stamp(t->self, &reply, t->arena);
   if (!rc) rc = greeter_greeter_say_hello_stream_send_reply(t->call, &reply);
-  if (rc == CAW_EAGAIN) return; /* on_drain calls again */
+  t->refused = rc == CAW_EAGAIN;
+  if (t->refused) return; /* on_drain tries again */
   if (rc || ++t->sent == STREAM_REPLIES) caw_call_finish(t->call, rc, NULL);
   else caw_timer_start(t->timer, t->self->interval_ms);
 }
 
 static void ticking_drain(caw_call *call, void *user) {
   (void)call;
-  tick(user);
+  /* It comes whenever the queue was full, also when no reply was refused. */
+  if (((ticking *)user)->refused) tick(user);
 }
 
 static void ticking_cancel(caw_call *call, void *user) {

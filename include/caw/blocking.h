@@ -38,7 +38,7 @@ CAW_API int caw_call_unary(caw_channel *channel, const caw_method *method, const
                            caw_status *status);
 
 /* Starts a call of any kind in *out; ended by caw_stream_finish. Returns 0,
- * CAW_ENOMEM, CAW_EINVAL, CAW_ETHREAD. Since 0.1. */
+ * CAW_ENOMEM, CAW_EINVAL, CAW_ETHREAD, CAW_ECLOSED. Since 0.1. */
 CAW_API int caw_stream_open(caw_stream **out, caw_channel *channel, const caw_method *method,
                             const caw_call_options *options);
 
@@ -79,7 +79,9 @@ CAW_API int caw_stream_finish(caw_stream *stream, caw_arena *arena, caw_status *
 
 /*
  * How a method is served on the pool; generated code fills it. The function
- * may block. `request` is there for kinds with one request, `reply` (zeroed,
+ * may block. When the server drains, caw_call_draining tells so, to be asked now
+ * and then; a read that waits is ended only by the cancellation after the grace.
+ * `request` is there for kinds with one request, `reply` (zeroed,
  * in the call's arena) for kinds with one reply. It returns 0 (the reply is
  * sent, or the stream ends, with OK) or a status; never CAW_PENDING.
  */

@@ -98,6 +98,10 @@ CAW_API uint64_t caw_call_deadline(const caw_call *call);
  * is over, UINT64_MAX without one. Any thread. Since 0.1. */
 CAW_API uint64_t caw_call_time_left(const caw_call *call);
 
+/* Server: does the server shut down? A handler that works long, and blocking
+ * ones above all, asks now and then, and ends by itself. Any thread. Since 0.1. */
+CAW_API bool caw_call_draining(const caw_call *call);
+
 /* Has the call been cancelled, expired, or lost its connection? A handler
  * that works long asks now and then. Any thread. Since 0.1. */
 CAW_API bool caw_call_cancelled(const caw_call *call);
@@ -106,7 +110,8 @@ CAW_API bool caw_call_cancelled(const caw_call *call);
  * Sends a message of the method's type: the request on a client, the reply on
  * a server. Encoded at once. Returns 0; CAW_EAGAIN (queue full, on_drain will
  * come); CAW_ESTATE (this side has finished already, or sends its only
- * message twice); CAW_ECLOSED (the call was cancelled or is over); CAW_ENOMEM;
+ * message twice); CAW_ECLOSED (the call was cancelled, or the peer has ended
+ * it: on_done tells why); CAW_ENOMEM;
  * or the codec's error. Any thread. Since 0.1.
  */
 CAW_API int caw_call_send(caw_call *call, const void *message);

@@ -89,8 +89,10 @@ CAW_API int caw_channel_new(caw_channel **out, const char *target,
 
 /*
  * Frees the channel; calls that are open end with CANCELLED, their on_done
- * called before this returns. NULL is fine. The loop's thread; or, with a
- * thread of its own, any thread but that one. Since 0.1.
+ * called before this returns. It may be called from a callback of a call on the
+ * channel: that call's on_done, if it is still owed, comes when the callback has
+ * returned. NULL is fine. The loop's thread; or, with a thread of its own, any
+ * thread but that one. Since 0.1.
  */
 CAW_API void caw_channel_free(caw_channel *channel);
 
@@ -107,7 +109,8 @@ CAW_API const char *caw_connectivity_name(caw_connectivity state);
 /*
  * Calls `fn` once when the state is no longer `last`, or after `timeout_ms`
  * (0: without limit) with the state as it is then. It is called also when the
- * channel is freed. Returns 0, CAW_ENOMEM. Loop's thread. Since 0.1.
+ * channel is freed. Returns 0, CAW_ENOMEM, CAW_ECLOSED (the channel is being
+ * freed). Loop's thread. Since 0.1.
  */
 CAW_API int caw_channel_watch(caw_channel *channel, caw_connectivity last, uint64_t timeout_ms,
                               void (*fn)(caw_channel *channel, caw_connectivity now, void *user),
@@ -125,7 +128,8 @@ CAW_API size_t caw_channel_error(caw_channel *channel, char *out, size_t room);
  * `events` is copied. The call object in *out (which may be NULL) is valid until on_done
  * has returned, or longer by caw_call_ref. Requests follow by caw_call_send,
  * their end by caw_call_close_send. Returns 0, or, without any callback,
- * CAW_EINVAL (a metadata key or value is not allowed), CAW_ENOMEM, CAW_ETHREAD.
+ * CAW_EINVAL (a metadata key or value is not allowed, `parent` is not a server's
+ * call), CAW_ENOMEM, CAW_ETHREAD, CAW_ECLOSED (the channel is being freed).
  * Loop's thread. Since 0.1.
  */
 CAW_API int caw_call_start(caw_call **out, caw_channel *channel, const caw_method *method,

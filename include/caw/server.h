@@ -74,11 +74,12 @@ typedef struct caw_handler {
 CAW_API int caw_server_new(caw_server **out, const caw_server_options *options);
 
 /*
- * Frees a server whose calls are over: after caw_server_run returned 0, or, on
- * the program's loop, after on_drained or caw_server_close. NULL is fine.
- * Connections that are still open are closed, their handlers are told by
- * on_cancel; memory of a call whose handler never finishes stays until it
- * does. The thread that made it. Since 0.1.
+ * Frees the server: after caw_server_run has returned, or, on the program's
+ * loop, after or in on_drained. Earlier than that it ends everything at once:
+ * connections are closed, handlers are told by on_cancel, blocking ones are
+ * waited for. NULL is fine. A handler that has returned CAW_PENDING and does not
+ * finish its call, not even then, keeps the server's memory for ever. From no
+ * handler; the loop's thread, or, after caw_server_run, any. Since 0.1.
  */
 CAW_API void caw_server_free(caw_server *server);
 
@@ -107,8 +108,8 @@ CAW_API int caw_server_listen(caw_server *server, const char *address);
 CAW_API const char *caw_server_error(const caw_server *server);
 
 /* The i-th bound address as text ("127.0.0.1:41234", "unix:/path"), with the
- * real port, in a form that a channel takes as target; NULL past the last.
- * Since 0.1. */
+ * real port, in a form that a channel takes as target; NULL past the last. Valid
+ * until caw_server_free. Since 0.1. */
 CAW_API const char *caw_server_address(const caw_server *server, size_t i);
 
 /* The loop that accepts: the program's, or the first of caw_server_run, for
@@ -129,7 +130,8 @@ CAW_API int caw_server_run(caw_server *server);
  * lets calls end, and after `grace_ms` milliseconds ends the rest with
  * UNAVAILABLE. caw_server_run returns when all is done; `on_drained`, if not
  * NULL, is called once on the accepting loop's thread. A later call can only
- * shorten the grace. Any thread. Since 0.1.
+ * shorten the grace, and its on_drained replaces an earlier one. Any thread.
+ * Since 0.1.
  */
 CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_drained)(void *user),
                               void *user);

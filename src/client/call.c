@@ -28,8 +28,9 @@ struct client_call {
   bool retried;
 
   bool told_metadata;
-  bool decided; /* `status` is the outcome */
-  bool told;    /* on_done was called */
+  bool decided;  /* `status` is the outcome */
+  bool told;     /* on_done was called */
+  bool on_stack; /* its dispatch is running: user code may free the channel */
   caw_status status;
   void *reply; /* of the unary form */
 };
@@ -102,8 +103,9 @@ static void client_abort(caw_call *call, int code, const char *text) {
   call_wake(call);
 }
 
-/* A deadline that passed while the call waited for a connection says so. */
-static void expire(caw_call *call, int code, const char *text) {
+/* call_class.abort: as client_abort; a deadline that passed while the call waited
+ * for a connection says so. */
+static void abort_call(caw_call *call, int code, const char *text) {
   client_call *cc = self_of(call);
   char error[256];
   if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) || !caw_channel_error(cc->channel, error, 256)) {
@@ -141,7 +143,7 @@ static void take_status(client_call *cc) {
 static bool may_retry(const client_call *cc) {
   const rpc_call *rpc = &cc->base.rpc;
   return rpc->state == RPC_DONE && rpc->close_code == H2_REFUSED_STREAM && !rpc->remote_ended &&
-         !rpc->headers_received && !cc->committed && !cc->retried && !cc->decided &&
+         !rpc->headers_received && !cc->committed && !cc->retried && !cc->decided && cc->channel &&
          !cc->channel->shut;
 }
 
@@ -218,6 +220,7 @@ static void accept_one(client_call *cc, const rpc_message *bytes) {
 static void deliver_one(client_call *cc) {
   rpc_message bytes, more;
   rpc_call *rpc = &cc->base.rpc;
+  if (rpc->paused && !cc->unary) return;
   rpc_next next = rpc_call_peek(rpc, &bytes);
   if (next == RPC_NEXT_ERROR) {
     take_error(cc, &bytes);
@@ -262,14 +265,16 @@ static void complete(client_call *cc) {
   call_release(&cc->base);
 }
 
-static void client_dispatch(caw_call *call) {
-  client_call *cc = self_of(call);
-  bool drain;
-  call_take_news(call, &drain);
-  if (may_retry(cc)) {
-    retry(cc);
-    return;
-  }
+/* Once the stream is over and nothing is tried again, sending is in vain: the
+ * next send says so, and whoever waits for on_drain is woken to hear it. */
+static bool note_gone(client_call *cc) {
+  rpc_call *rpc = &cc->base.rpc;
+  if (rpc->state != RPC_DONE && !rpc->remote_ended) return false;
+  return call_set(&cc->base, CALL_GONE) & CALL_WANT_DRAIN;
+}
+
+static void take_turn(client_call *cc, bool drain) {
+  caw_call *call = &cc->base;
   if (!cc->decided) tell_metadata(cc);
   if (!cc->decided && (attached(cc) || call->rpc.state == RPC_DONE)) {
     if (call_receives_one(call)) deliver_one(cc);
@@ -280,6 +285,21 @@ static void client_dispatch(caw_call *call) {
   close_our_side(cc);
   if (call->conn) conn_flush_later(call->conn);
   if (cc->decided) tell_done(cc);
+}
+
+static void client_dispatch(caw_call *call) {
+  client_call *cc = self_of(call);
+  bool drain;
+  call_take_news(call, &drain);
+  if (may_retry(cc)) {
+    if (drain) call_set(call, CALL_WANT_DRAIN);
+    retry(cc);
+    return;
+  }
+  if (note_gone(cc)) drain = true;
+  cc->on_stack = true;
+  take_turn(cc, drain);
+  cc->on_stack = false;
   if (cc->told && !attached(cc)) complete(cc);
 }
 
@@ -287,7 +307,7 @@ static void client_dispatch(caw_call *call) {
 
 static int client_send(caw_call *call, caw_payload *payload) {
   client_call *cc = self_of(call);
-  if (cc->decided) return CAW_ECLOSED;
+  if (cc->decided || call_has(call, CALL_GONE)) return CAW_ECLOSED;
   if (!cc->committed && cc->replay_bytes > REPLAY_BYTES && attached(cc)) commit(cc);
   if (!cc->committed) {
     int rc = remember(cc, payload);
@@ -321,7 +341,7 @@ static void client_destroy(caw_call *call) {
 
 static const call_class client_class = {
     sizeof(client_call), false, client_dispatch, client_send,
-    client_end,          NULL,  expire,          client_destroy,
+    client_end,          NULL,  abort_call,      client_destroy,
 };
 
 static int send_replay(client_call *cc) {
@@ -332,20 +352,21 @@ static int send_replay(client_call *cc) {
   return rc;
 }
 
-bool client_call_attach(client_call *cc, conn *c) {
+int client_call_attach(client_call *cc, conn *c) {
   caw_call *call = &cc->base;
   uint64_t now = io_now(call->loop);
-  uint64_t left = call->deadline == UINT64_MAX ? UINT64_MAX
-                  : call->deadline > now       ? call->deadline - now
-                                               : 0;
+  if (call->deadline <= now) {
+    abort_call(call, CAW_DEADLINE_EXCEEDED, "the deadline is over");
+    return 0;
+  }
   rpc_request request = {CAW_STR("http"),
                          caw_str_from(cc->channel->authority),
                          caw_str_from(call->method->path),
                          caw_str_from(cc->channel->user_agent),
-                         left,
+                         call->deadline == UINT64_MAX ? UINT64_MAX : call->deadline - now,
                          &cc->metadata};
   int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
-  if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return false;
+  if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return rc;
   list_remove(&cc->wait);
   if (!rc) {
     conn_join(c, call);
@@ -353,7 +374,7 @@ bool client_call_attach(client_call *cc, conn *c) {
     rc = send_replay(cc);
   }
   if (rc) client_abort(call, CAW_RESOURCE_EXHAUSTED, "out of memory");
-  return true;
+  return 0;
 }
 
 /* ---- The channel's view ---- */
@@ -373,7 +394,13 @@ void client_calls_end(caw_channel *ch) {
     client_call *cc = LIST_ENTRY(ch->calls.next, client_call, node);
     client_abort(&cc->base, CAW_CANCELLED, "the channel was closed");
     cc->base.rpc.paused = false;
-    client_dispatch(&cc->base);
+    if (cc->on_stack) {
+      /* Its callback is freeing the channel: its dispatch ends it afterwards. */
+      list_remove(&cc->node);
+      cc->channel = NULL;
+    } else {
+      client_dispatch(&cc->base);
+    }
   }
 }
 
@@ -416,6 +443,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   }
   if (!io_on_loop(ch->loop)) return CAW_ETHREAD;
   if (ch->shut) return CAW_ECLOSED;
+  if (o.parent && !o.parent->cls->server) return CAW_EINVAL;
   size_t limit = o.max_receive ? o.max_receive : ch->options.max_receive;
   caw_call *call = call_new(&client_class, ch->loop, limit, ch->options.send_buffer);
   if (!call) return CAW_ENOMEM;

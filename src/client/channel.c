@@ -102,6 +102,8 @@ caw_connectivity caw_channel_state(caw_channel *ch, bool connect) {
 int caw_channel_watch(caw_channel *ch, caw_connectivity last, uint64_t timeout_ms,
                       void (*fn)(caw_channel *channel, caw_connectivity now, void *user),
                       void *user) {
+  io_assert_on_loop(ch->loop);
+  if (ch->shut) return CAW_ECLOSED;
   watch *w = caw_calloc(1, sizeof(*w));
   if (!w) return CAW_ENOMEM;
   w->channel = ch;
@@ -115,7 +117,7 @@ int caw_channel_watch(caw_channel *ch, caw_connectivity last, uint64_t timeout_m
       return CAW_ENOMEM;
     }
     w->timed = true;
-    io_timer_start(&w->timer, io_now(ch->loop) + timeout_ms * 1000000);
+    io_timer_start(&w->timer, io_after(ch->loop, timeout_ms));
   }
   list_push_back(&ch->watches, &w->node);
   io_loop_hold(ch->loop);

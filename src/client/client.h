@@ -72,9 +72,10 @@ void channel_set_state(caw_channel *ch, caw_connectivity state);
 void channel_set_error(caw_channel *ch, const char *format, ...) CAW_PRINTF(2, 3);
 
 /* call.c */
-/* Opens a waiting call on the channel's connection. False when the connection
- * takes no more now. */
-bool client_call_attach(client_call *cc, conn *c);
+/* Opens a waiting call on the channel's connection. Returns 0 when it waits no
+ * more (opened, or failed), CAW_EAGAIN when the connection takes no more now,
+ * CAW_ECLOSED when it never will. */
+int client_call_attach(client_call *cc, conn *c);
 /* The channel could not connect: fails the waiting calls that do not wait for
  * readiness. */
 void client_calls_fail(caw_channel *ch);

@@ -8,19 +8,39 @@
 
 #include <stdio.h>
 
-#define SECOND UINT64_C(1000000000)
-#define MILLI  UINT64_C(1000000)
+#define MILLI UINT64_C(1000000)
+
+/* Beyond a year is for ever; sums with it do not overflow. */
+#define LONGEST_MS (UINT64_C(365) * 24 * 3600 * 1000)
+
+static uint64_t clamp_ms(uint64_t ms) {
+  return (ms < LONGEST_MS ? ms : LONGEST_MS) * MILLI;
+}
 
 static void try_next(caw_channel *ch);
+static void lose(caw_channel *ch);
+static void attempt(caw_channel *ch);
 
 /* ---- Calls and the connection ---- */
+
+/* The connection has no stream id left (RFC 9113 5.1.1): its calls end on it,
+ * the next ones go to another. */
+static void retire(caw_channel *ch) {
+  conn *c = ch->conn;
+  list_push_back(&ch->draining, &c->node);
+  conn_drain(c);
+  lose(ch);
+}
 
 static void kick(io_task *task) {
   caw_channel *ch = LIST_ENTRY(task, caw_channel, kick);
   if (list_empty(&ch->waiting)) return;
   if (atomic_load(&ch->state) == CAW_CHANNEL_IDLE) connect_start(ch);
-  while (!list_empty(&ch->waiting) && atomic_load(&ch->state) == CAW_CHANNEL_READY && ch->conn)
-    if (!client_call_attach(client_call_waiting(ch->waiting.next), ch->conn)) break;
+  while (!list_empty(&ch->waiting) && atomic_load(&ch->state) == CAW_CHANNEL_READY && ch->conn) {
+    int rc = client_call_attach(client_call_waiting(ch->waiting.next), ch->conn);
+    if (rc == CAW_EAGAIN) break;
+    if (rc == CAW_ECLOSED) retire(ch);
+  }
 }
 
 void connect_kick(caw_channel *ch) {
@@ -39,7 +59,7 @@ static double random_part(caw_channel *ch) {
 
 /* connection-backoff.md: factor 1.6, jitter 0.2. */
 static void grow_delay(caw_channel *ch) {
-  uint64_t max = ch->options.backoff_max_ms * MILLI;
+  uint64_t max = clamp_ms(ch->options.backoff_max_ms);
   double next = (double)ch->delay * 1.6;
   ch->delay = next > (double)max ? max : (uint64_t)next;
 }
@@ -52,9 +72,7 @@ static void all_failed(caw_channel *ch) {
 }
 
 static void on_backoff(io_timer *timer) {
-  caw_channel *ch = LIST_ENTRY(timer, caw_channel, backoff);
-  channel_set_state(ch, CAW_CHANNEL_IDLE);
-  connect_start(ch);
+  attempt(LIST_ENTRY(timer, caw_channel, backoff));
 }
 
 /* ---- Events of connections ---- */
@@ -70,7 +88,7 @@ static void lose(caw_channel *ch) {
   if (ch->shut) return;
   if (io_now(ch->loop) >= ch->retry_at) {
     ch->quick_losses = 0;
-    ch->delay = ch->options.backoff_initial_ms * MILLI;
+    ch->delay = clamp_ms(ch->options.backoff_initial_ms);
     channel_set_state(ch, CAW_CHANNEL_IDLE);
     connect_kick(ch);
   } else if (++ch->quick_losses == 1) {
@@ -92,7 +110,7 @@ static void on_goaway(void *owner, conn *c) {
   caw_channel *ch = owner;
   if (ch->conn != c) return;
   list_push_back(&ch->draining, &c->node);
-  channel_set_error(ch, "%.*s ended the connection (GOAWAY)", CAW_STR_ARG(conn_peer(c)));
+  channel_set_error(ch, "%s ended the connection (GOAWAY)", c->peer);
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
     lose(ch);
     return;
@@ -113,13 +131,13 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   list_remove(&c->node);
   if (ch->conn != c) return;
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
-    channel_set_error(ch, "connection to %.*s lost: %s", CAW_STR_ARG(conn_peer(c)), why);
+    channel_set_error(ch, "connection to %s lost: %s", c->peer, why);
     lose(ch);
     return;
   }
   ch->conn = NULL;
   if (ch->shut) return;
-  channel_set_error(ch, "cannot connect to %.*s: %s", CAW_STR_ARG(conn_peer(c)), why);
+  channel_set_error(ch, "cannot connect to %s: %s", c->peer, why);
   try_next(ch);
 }
 
@@ -158,8 +176,8 @@ static void on_resolved(void *user, int rc, const io_address *addresses, unsigne
   take_addresses(ch, addresses, n);
 }
 
-void connect_start(caw_channel *ch) {
-  if (ch->shut || atomic_load(&ch->state) != CAW_CHANNEL_IDLE) return;
+/* One round: the name is looked up anew, then each address is tried. */
+static void attempt(caw_channel *ch) {
   channel_set_state(ch, CAW_CHANNEL_CONNECTING);
   ch->retry_at = io_now(ch->loop) + (uint64_t)((double)ch->delay * (0.8 + 0.4 * random_part(ch)));
   grow_delay(ch);
@@ -176,13 +194,17 @@ void connect_start(caw_channel *ch) {
   }
 }
 
+void connect_start(caw_channel *ch) {
+  if (!ch->shut && atomic_load(&ch->state) == CAW_CHANNEL_IDLE) attempt(ch);
+}
+
 /* ---- Life ---- */
 
 int connect_init(caw_channel *ch) {
   list_init(&ch->draining);
   io_task_init(&ch->kick, kick);
-  ch->delay = ch->options.backoff_initial_ms * MILLI;
-  ch->config.ready_timeout = ch->options.connect_timeout_ms * MILLI;
+  ch->delay = clamp_ms(ch->options.backoff_initial_ms);
+  ch->config.ready_timeout = clamp_ms(ch->options.connect_timeout_ms);
   ch->random = io_sys_clock() ^ (uint64_t)(uintptr_t)ch;
   if (!ch->random) ch->random = 1;
   return io_timer_init(&ch->backoff, ch->loop, on_backoff);

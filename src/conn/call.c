@@ -84,7 +84,8 @@ void call_release(caw_call *call) {
 }
 
 void call_mark_cancelled(caw_call *call) {
-  if (!(call_set(call, CALL_CANCELLED) & CALL_CANCELLED)) call_cancel_children(call);
+  bool before = call_set(call, CALL_CANCELLED) & CALL_CANCELLED;
+  if (!before && call->cls->server) call_cancel_children(call); /* a client's call has none */
 }
 
 unsigned call_take_news(caw_call *call, bool *drain) {
@@ -170,7 +171,7 @@ static int post_op(caw_call *call, caw_payload *payload) {
 
 /* May this side still send? */
 static int check_open(const caw_call *call) {
-  if (call_has(call, CALL_OVER | CALL_CANCELLED)) return CAW_ECLOSED;
+  if (call_has(call, CALL_OVER | CALL_CANCELLED | CALL_GONE)) return CAW_ECLOSED;
   return call_has(call, CALL_LOCAL_END) ? CAW_ESTATE : 0;
 }
 
@@ -214,6 +215,7 @@ int caw_call_send_payload(caw_call *call, caw_payload *payload) {
   size_t size = rpc_payload_size(payload);
   rc = take_room(call, size);
   if (rc) return rc;
+  if (call->cls->server && !call_has(call, CALL_HEADERS_TAKEN)) call_set(call, CALL_HEADERS_TAKEN);
   rc = direct(call) ? call->cls->send(call, payload) : post_op(call, payload);
   if (rc) {
     atomic_fetch_sub(&call->queued, size);
@@ -242,6 +244,7 @@ int caw_call_send_headers(caw_call *call) {
   int rc = check_open(call);
   if (rc) return rc;
   if (!call->cls->send_headers) return CAW_ESTATE;
+  if (call_set(call, CALL_HEADERS_TAKEN) & CALL_HEADERS_TAKEN) return CAW_ESTATE;
   return direct(call) ? call->cls->send_headers(call) : post_op(call, NULL);
 }
 
@@ -254,8 +257,7 @@ static void run_end(io_post *post) {
   caw_call_unref(call);
 }
 
-/* Ends our side, here or on the loop; cannot fail. `text` is handed over. */
-static void end(caw_call *call, int code, char *text) {
+void call_end(caw_call *call, int code, char *text) {
   if (direct(call)) {
     call->cls->end(call, code, text);
     return;
@@ -271,7 +273,7 @@ int caw_call_close_send(caw_call *call) {
   if (call->cls->server) return CAW_ESTATE;
   if (call_has(call, CALL_OVER | CALL_CANCELLED)) return CAW_ECLOSED;
   if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
-  end(call, 0, NULL);
+  call_end(call, 0, NULL);
   return 0;
 }
 
@@ -291,7 +293,7 @@ int caw_call_finish(caw_call *call, int code, const char *message) {
   if (!call->cls->server) return CAW_ESTATE;
   if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
   int told = call_status_code(code);
-  end(call, told, told == code ? copy_text(message) : NULL);
+  call_end(call, told, told == code ? copy_text(message) : NULL);
   return 0;
 }
 
@@ -328,7 +330,7 @@ const caw_method *caw_call_method(const caw_call *call) {
 }
 
 caw_str caw_call_peer(const caw_call *call) {
-  return call->conn ? conn_peer(call->conn) : (caw_str){NULL, 0};
+  return call->conn ? caw_str_from(call->conn->peer) : (caw_str){NULL, 0};
 }
 
 caw_str caw_call_authority(const caw_call *call) {
@@ -361,16 +363,22 @@ uint64_t caw_call_time_left(const caw_call *call) {
   return now < call->deadline ? call->deadline - now : 0;
 }
 
+bool caw_call_draining(const caw_call *call) {
+  return call_has(call, CALL_DRAINING);
+}
+
 bool caw_call_cancelled(const caw_call *call) {
   return call_has(call, CALL_CANCELLED);
 }
 
 void caw_call_pause(caw_call *call) {
+  io_assert_on_loop(call->loop);
   if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, true);
 }
 
 void caw_call_resume(caw_call *call) {
+  io_assert_on_loop(call->loop);
   if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, false);
   if (call->conn) conn_flush_later(call->conn);

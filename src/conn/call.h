@@ -16,12 +16,15 @@
 
 /* Atomic flags of a call. */
 enum {
-  CALL_LOCAL_END = 1,    /* finish or half-close was asked: nothing more is taken */
-  CALL_CANCELLED = 2,    /* cancelled, expired, or lost with its connection */
-  CALL_OVER = 4,         /* on_done is being or has been called */
-  CALL_WANT_DRAIN = 8,   /* the queue was full: on_drain is owed */
-  CALL_SENT_ONE = 16,    /* the only message of this side was taken */
-  CALL_ASKED_CANCEL = 32 /* caw_call_cancel came from another thread */
+  CALL_LOCAL_END = 1,      /* finish or half-close was asked: nothing more is taken */
+  CALL_CANCELLED = 2,      /* cancelled, expired, or lost with its connection */
+  CALL_OVER = 4,           /* on_done is being or has been called */
+  CALL_WANT_DRAIN = 8,     /* the queue was full: on_drain is owed */
+  CALL_SENT_ONE = 16,      /* the only message of this side was taken */
+  CALL_ASKED_CANCEL = 32,  /* caw_call_cancel came from another thread */
+  CALL_HEADERS_TAKEN = 64, /* server: the leading metadata may not change any more */
+  CALL_GONE = 128,         /* client: the stream has ended, sending is in vain */
+  CALL_DRAINING = 256      /* server: the server shuts down */
 };
 
 /* What servers' and clients' calls do differently; all but `destroy` on the
@@ -109,6 +112,11 @@ static inline bool call_has(const caw_call *call, unsigned flags) {
 static inline unsigned call_set(caw_call *call, unsigned flags) {
   return atomic_fetch_or(&call->flags, flags);
 }
+
+/* Ends our side, here or on the loop, behind what other threads have sent;
+ * cannot fail. CALL_LOCAL_END was set by the caller. `text` is handed over
+ * (caw_free). */
+void call_end(caw_call *call, int code, char *text);
 
 /* What the peer is told when a handler says `rc`: a status as it is; a local
  * error as RESOURCE_EXHAUSTED or INTERNAL, without its text. */

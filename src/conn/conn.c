@@ -16,6 +16,11 @@
 /* Parts gathered for one write: enough for a turn's worth of small frames. */
 #define PARTS 64
 
+/* Frames that the peer may make us owe it (acks, resets, answers' header blocks)
+ * before we stop reading, beyond what its calls are good for; twice that ends
+ * the connection: it makes us answer and does not read. */
+#define OWED_FRAMES 1000
+
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
@@ -27,15 +32,10 @@ void conn_unref(conn *c) {
   if (--c->refs == 0) caw_free(c);
 }
 
-caw_str conn_peer(const conn *c) {
-  return c->socket ? io_socket_peer(c->socket) : caw_str_of(c->peer, strlen(c->peer));
-}
-
 /* ---- The end ---- */
 
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
-  snprintf(c->peer, sizeof(c->peer), "%.*s", CAW_STR_ARG(io_socket_peer(c->socket)));
   snprintf(c->why, sizeof(c->why), "%s", why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
@@ -90,6 +90,33 @@ static bool spent(const conn *c) {
   return c->draining && c->live == 0 && (c->goaway_final || c->rpc.goaway);
 }
 
+/* ---- Induced replies ---- */
+
+static size_t owed_limit(const conn *c) {
+  return OWED_FRAMES + 4 * (size_t)c->max_live;
+}
+
+/* After input: does the peer owe us some reading first? False when the
+ * connection is closed. */
+static bool check_owed(conn *c) {
+  size_t owed = h2_queued(c->rpc.h2);
+  if (owed <= owed_limit(c)) return true;
+  if (owed > 2 * owed_limit(c)) {
+    conn_close(c, CAW_EPROTO, "the peer causes answers and does not read them");
+    return false;
+  }
+  c->throttled = true;
+  io_socket_read(c->socket, false);
+  return true;
+}
+
+/* After output: may reading go on? */
+static void check_paid(conn *c) {
+  if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
+  c->throttled = false;
+  io_socket_read(c->socket, true);
+}
+
 /* ---- Writing ---- */
 
 /* One write of what is gathered. Returns false when the connection is blocked
@@ -127,6 +154,7 @@ static void flush(io_task *task) {
     if (!write_once(c, parts, n)) return;
   }
   if (spent(c)) linger(c);
+  else check_paid(c);
 }
 
 void conn_flush_later(conn *c) {
@@ -150,6 +178,7 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) return;
   int rc = h2_recv(c->rpc.h2, data, len);
+  if (!rc && !check_owed(c)) return;
   if (rc) {
     /* The GOAWAY that says why goes out before the end, if the peer reads. */
     c->failure = rc;
@@ -206,6 +235,11 @@ static void on_ready(void *ctx) {
   if (c->events->on_ready) c->events->on_ready(c->owner, c);
 }
 
+static void on_settings(void *ctx) {
+  conn *c = ctx;
+  if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
+}
+
 static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   conn *c = ctx;
   (void)code;
@@ -221,8 +255,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   if (opaque == DRAIN_PING) c->drain_acked = true;
 }
 
-static const rpc_session_events session_events = {on_open, on_event, on_ready, on_goaway,
-                                                  on_ping_ack};
+static const rpc_session_events session_events = {on_open,   on_event,    on_ready,
+                                                  on_goaway, on_ping_ack, on_settings};
 
 /* ---- Time ---- */
 
@@ -283,6 +317,12 @@ static void abandon(conn *c) {
   caw_free(c);
 }
 
+/* The peer's name is read by handlers on other threads, and outlives the socket:
+ * a copy that never changes. */
+static void note_peer(conn *c) {
+  snprintf(c->peer, sizeof(c->peer), "%.*s", CAW_STR_ARG(io_socket_peer(c->socket)));
+}
+
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
                  const conn_events *events, void *owner) {
   conn *c = new_conn(loop, H2_CLIENT, config, events, owner);
@@ -292,6 +332,7 @@ int conn_connect(conn **out, caw_loop *loop, const io_address *address, const co
     abandon(c);
     return rc;
   }
+  note_peer(c);
   *out = c;
   return 0;
 }
@@ -306,6 +347,7 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, ui
     abandon(c);
     return rc;
   }
+  note_peer(c);
   *out = c;
   on_connect(c, 0);
   return 0;

@@ -51,13 +51,14 @@ struct conn {
   unsigned max_live;          /* server: beyond, streams are refused */
   uint64_t refused;           /* streams, so far */
   bool connected;             /* TCP is there */
+  bool throttled;             /* not read until the peer has read what it made us owe */
   bool blocked;               /* the kernel takes no more; on_writable comes */
   bool draining;              /* ends when the last call has */
   bool drain_acked;           /* the peer answered the PING of a drain */
   bool lingering;             /* all is said; waits for the peer to close */
   bool goaway_final;          /* the second GOAWAY of a drain was sent */
   int failure;                /* why it ends once its output is flushed, or 0 */
-  char peer[IO_ADDRESS_TEXT]; /* the peer's address once the socket is closed */
+  char peer[IO_ADDRESS_TEXT]; /* the peer's address; never changes */
   char why[128];              /* why it was closed */
 };
 
@@ -86,8 +87,5 @@ void conn_unref(conn *c);
 /* A call joins: it holds the connection's memory until conn_leave. */
 void conn_join(conn *c, caw_call *call);
 void conn_leave(caw_call *call);
-
-/* The peer's address as text. */
-caw_str conn_peer(const conn *c);
 
 #endif

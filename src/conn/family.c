@@ -38,9 +38,21 @@ void call_leave_parent(caw_call *child) {
   caw_call_unref(parent);
 }
 
-void call_cancel_children(caw_call *parent) {
+/* Takes one child out of the list, with a reference: a child in the list has
+ * not left its loop yet, so it is alive. */
+static caw_call *take_child(caw_call *parent) {
   pthread_mutex_lock(lock_of(parent));
-  for (list *l = parent->children.next; l != &parent->children; l = l->next)
-    caw_call_cancel(LIST_ENTRY(l, caw_call, sibling));
+  list *l = list_pop(&parent->children);
+  caw_call *child = l ? caw_call_ref(LIST_ENTRY(l, caw_call, sibling)) : NULL;
   pthread_mutex_unlock(lock_of(parent));
+  return child;
+}
+
+void call_cancel_children(caw_call *parent) {
+  caw_call *child;
+  /* No lock is held while a child is told: it may take one of these locks. */
+  while ((child = take_child(parent))) {
+    caw_call_cancel(child);
+    caw_call_unref(child);
+  }
 }

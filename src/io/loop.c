@@ -163,9 +163,7 @@ int caw_timer_new(caw_timer **out, caw_loop *loop, void (*fn)(void *user), void 
 
 void caw_timer_start(caw_timer *t, uint64_t ms) {
   if (!heap_linked(&t->base.node)) io_loop_hold(t->base.loop);
-  uint64_t now = io_now(t->base.loop);
-  uint64_t most = (UINT64_MAX - now) / NS_PER_MS;
-  io_timer_start(&t->base, now + (ms < most ? ms : most) * NS_PER_MS);
+  io_timer_start(&t->base, io_after(t->base.loop, ms));
 }
 
 void caw_timer_stop(caw_timer *t) {
@@ -232,7 +230,7 @@ static bool posts_wait(caw_loop *loop) {
 
 /* Runs the posts that are there now; those that come meanwhile wait for the
  * next turn. */
-static void run_posts(caw_loop *loop) {
+void io_loop_run_posts(caw_loop *loop) {
   if (!atomic_load_explicit(&loop->posts, memory_order_relaxed)) return;
   io_post *p = atomic_exchange(&loop->posts, NULL), *first = NULL;
   while (p) {
@@ -425,7 +423,7 @@ static void wait_input(caw_loop *loop, bool may_wait) {
 
 static void turn(caw_loop *loop, bool may_wait) {
   wait_input(loop, may_wait);
-  run_posts(loop);
+  io_loop_run_posts(loop);
   run_timers(loop);
   run_tasks(loop);
 }
@@ -531,7 +529,7 @@ void caw_loop_free(caw_loop *loop) {
   assert(!atomic_load(&loop->running));
   io_loop_adopt(loop);
   while (posts_wait(loop) || !list_empty(&loop->tasks) || atomic_load(&loop->posting)) {
-    run_posts(loop);
+    io_loop_run_posts(loop);
     run_tasks(loop);
     if (atomic_load(&loop->posting)) sched_yield();
   }

@@ -83,6 +83,15 @@ void io_loop_release(caw_loop *loop);
  * anew each time. Loop's thread. */
 uint64_t io_now(const caw_loop *loop);
 
+/* `ms` milliseconds after the loop's time, at most UINT64_MAX. */
+static inline uint64_t io_after(const caw_loop *loop, uint64_t ms) {
+  uint64_t now = io_now(loop), most = (UINT64_MAX - now) / 1000000;
+  return now + (ms < most ? ms : most) * 1000000;
+}
+
+/* Runs the posts that are waiting, now. Loop's thread. */
+void io_loop_run_posts(caw_loop *loop);
+
 /* The loop's shared receive buffer, for use within one callback. */
 uint8_t *io_scratch(caw_loop *loop, size_t *len);
 

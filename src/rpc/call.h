@@ -161,6 +161,8 @@ typedef struct rpc_session_events {
   /* The peer wants no more calls here. */
   void (*on_goaway)(void *ctx, uint32_t code, caw_str debug);
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
+  /* SETTINGS came again: its limits may have changed. */
+  void (*on_settings)(void *ctx);
 } rpc_session_events;
 
 struct rpc_session {

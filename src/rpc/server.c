@@ -64,6 +64,11 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("the server is out of memory");
     return CAW_RESOURCE_EXHAUSTED;
   }
+  if (c->dropped_fields) {
+    /* First: what is missing below may have been dropped. */
+    *why = caw_str_from("the request's metadata is larger than the server's limit");
+    return CAW_RESOURCE_EXHAUSTED;
+  }
   if (!caw_str_is(c->method, "POST")) {
     *http = 405;
     *why = caw_str_from("gRPC requests use the method POST");
@@ -78,10 +83,6 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *http = 400;
     *why = caw_str_from("the field te says something else than trailers");
     return CAW_INTERNAL;
-  }
-  if (c->dropped_fields) {
-    *why = caw_str_from("the request's metadata is larger than the server's limit");
-    return CAW_RESOURCE_EXHAUSTED;
   }
   if (c->bad_metadata) {
     *why = caw_str_from("a binary metadata value is not base64");

@@ -31,9 +31,11 @@ static void on_data(void *ctx, void *user, const uint8_t *data, size_t len) {
   (void)ctx;
   rpc_call *c = user;
   c->held += len;
-  /* Once the call is ending, its input only keeps the window turning. */
+  /* Once the call is ending, its input only keeps the window turning; and the
+   * body of an answer that is not gRPC's (a proxy's page) says nothing. */
   bool ending = c->state == RPC_CLOSING || (c->server && c->state == RPC_HALF_CLOSED_LOCAL);
-  if (!ending && rpc_deframer_add(&c->in, data, len)) c->out_of_memory = true;
+  bool foreign = !c->server && (!c->grpc_content || c->http_status != 200);
+  if (!ending && !foreign && rpc_deframer_add(&c->in, data, len)) c->out_of_memory = true;
   call_note(c, RPC_NEWS_DATA);
 }
 
@@ -59,7 +61,10 @@ static void on_close(void *ctx, void *user, uint32_t code, bool remote) {
 
 static void on_settings(void *ctx) {
   rpc_session *s = ctx;
-  if (s->ready) return;
+  if (s->ready) {
+    s->events->on_settings(s->ctx);
+    return;
+  }
   s->ready = true;
   s->events->on_ready(s->ctx);
 }

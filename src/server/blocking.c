@@ -60,7 +60,6 @@ static void run_job(io_job *job) {
   void *reply = one_reply ? caw_arena_calloc(caw_call_arena(call), 1, type->size) : NULL;
   int rc = one_reply && !reply ? CAW_ENOMEM : run_handler(b, reply);
   if (!rc && one_reply) rc = caw_stream_write(b->stream, reply);
-  if (rc == CAW_ECLOSED) rc = 0; /* cancelled: the status goes nowhere */
   caw_call_finish(call, rc, NULL);
   mailbox_unref(b->stream);
   caw_free(b);

@@ -52,10 +52,13 @@ static void tell(server_call *sc, int code, caw_str text) {
   if (text.len) sc->told.message = caw_arena_dup(&sc->base.protocol, text);
 }
 
-/* Sends the status, or resets the stream when there is no memory for it. */
-static void send_status(server_call *sc, int code, caw_str text) {
+/* Sends the status, or resets the stream when there is no memory for it. Only
+ * with the handler's own end (`own`) does its metadata go along: otherwise it
+ * may be adding to it at this moment, on another thread. */
+static void send_status(server_call *sc, int code, caw_str text, bool own) {
   if (sc->over) return;
-  int rc = rpc_call_end(&sc->base.rpc, code, text, &sc->headers, &sc->trailers);
+  int rc = rpc_call_end(&sc->base.rpc, code, text, own ? &sc->headers : NULL,
+                        own ? &sc->trailers : NULL);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
   if (rc == CAW_ECLOSED) tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   else tell(sc, code, text);
@@ -73,7 +76,7 @@ static void release_handler(server_call *sc) {
 static void cut(server_call *sc, int code, caw_str text) {
   if (sc->over) return;
   call_mark_cancelled(&sc->base);
-  send_status(sc, code, text);
+  send_status(sc, code, text, false);
   sc->tell_cancel = true;
   call_wake(&sc->base);
 }
@@ -101,16 +104,18 @@ static void server_abort(caw_call *call, int code, const char *text) {
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text);
+  send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text, true);
   caw_free(text);
   call_wake(call);
 }
 
+/* The handler has returned its outcome; it goes behind what other threads have
+ * sent for the call. */
 static void finish_now(server_call *sc, int code) {
   if (call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END) return;
   int told = call_status_code(code);
-  sc->handler_done = true;
-  send_status(sc, told, told == code ? sc->fail_text : (caw_str){NULL, 0});
+  if (told != code) sc->fail_text = (caw_str){NULL, 0};
+  call_end(&sc->base, told, NULL);
 }
 
 static void report(server_call *sc) {
@@ -195,10 +200,8 @@ static void route(server_call *sc) {
   }
   sc->entry = entry;
   int rc = begin(sc);
-  if (rc == CAW_PENDING)
-    sc->pending = true;
-  else if (rc)
-    finish_now(sc, rc);
+  if (rc == CAW_PENDING) sc->pending = true;
+  else if (rc) finish_now(sc, rc);
 }
 
 /* ---- The handler's turn ---- */
@@ -356,7 +359,6 @@ static int server_send(caw_call *call, caw_payload *payload) {
 static int server_send_headers(caw_call *call) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
-  if (call->rpc.headers_sent) return CAW_ESTATE;
   int rc = rpc_call_send_headers(&call->rpc, &sc->headers);
   if (!rc) conn_flush_later(call->conn);
   return rc;
@@ -376,6 +378,7 @@ caw_call *server_call_new(worker *w, conn *c) {
   sc->worker = w;
   sc->started = io_now(w->loop);
   if (o->on_call) sc->began = io_sys_clock();
+  if (w->draining) call_set(call, CALL_DRAINING);
   list_push_back(&w->calls, &sc->node);
   return call;
 }
@@ -384,6 +387,7 @@ void server_calls_shutdown(worker *w) {
   for (list *l = w->calls.next; l != &w->calls; l = l->next) {
     server_call *sc = LIST_ENTRY(l, server_call, node);
     sc->tell_shutdown = true;
+    call_set(&sc->base, CALL_DRAINING);
     call_wake(&sc->base);
   }
 }
@@ -410,6 +414,7 @@ void server_calls_abort(worker *w) {
 /* ---- Public ---- */
 
 void caw_call_on(caw_call *call, const caw_call_events *events, void *user) {
+  io_assert_on_loop(call->loop);
   if (!call->cls->server) return;
   server_call *sc = self_of(call);
   sc->events = *events;
@@ -424,8 +429,7 @@ static int add_metadata(caw_call *call, rpc_metadata *to, caw_str key, caw_str v
 }
 
 int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
-  if (!call->cls->server || call->rpc.headers_sent || call_has(call, CALL_LOCAL_END))
-    return CAW_ESTATE;
+  if (!call->cls->server || call_has(call, CALL_HEADERS_TAKEN | CALL_LOCAL_END)) return CAW_ESTATE;
   return add_metadata(call, &self_of(call)->headers, key, value);
 }
 

@@ -35,13 +35,17 @@ static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   ((pair *)ctx)->goaway = true;
 }
 
+static void on_settings(void *ctx) {
+  (void)ctx;
+}
+
 static void on_ping_ack(void *ctx, uint64_t opaque) {
   (void)ctx;
   (void)opaque;
 }
 
-static const rpc_session_events tested_events = {on_open, on_event, on_ready, on_goaway,
-                                                 on_ping_ack};
+static const rpc_session_events tested_events = {on_open,   on_event,    on_ready,
+                                                 on_goaway, on_ping_ack, on_settings};
 
 /* ---- The bare end ---- */
 
