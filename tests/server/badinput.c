@@ -242,10 +242,10 @@ static void note_fields(answer *a, const uint8_t *data, size_t len) {
     data += n;
     len -= (size_t)n;
     if (flags & NGHTTP2_HD_INFLATE_EMIT) {
-      if (!memcmp(nv.name, ":status", nv.namelen) && nv.namelen == 7)
-        note(a, "http %.*s;", (int)nv.valuelen, (const char *)nv.value);
-      if (nv.namelen == 11 && !memcmp(nv.name, "grpc-status", 11))
-        note(a, "grpc %.*s;", (int)nv.valuelen, (const char *)nv.value);
+      caw_str name = caw_str_of((const char *)nv.name, nv.namelen);
+      caw_str value = caw_str_of((const char *)nv.value, nv.valuelen);
+      if (caw_str_is(name, ":status")) note(a, "http %.*s;", CAW_STR_ARG(value));
+      if (caw_str_is(name, "grpc-status")) note(a, "grpc %.*s;", CAW_STR_ARG(value));
     }
     if (flags & NGHTTP2_HD_INFLATE_FINAL) break;
   }
