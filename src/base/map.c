@@ -19,9 +19,10 @@ static map_slot *slot_of(const map *m, caw_str key, uint32_t hash) {
 }
 
 int map_reserve(map *m, size_t extra) {
-  if (m->len + extra <= m->room / 2) return 0;
+  /* At most half of the slots are taken: the differences cannot wrap. */
+  if (extra <= m->room / 2 - m->len) return 0;
   map bigger = {NULL, m->len, m->room ? m->room : 16};
-  while (m->len + extra > bigger.room / 2) {
+  while (extra > bigger.room / 2 - m->len) {
     if (bigger.room > SIZE_MAX / 2 / sizeof(map_slot)) return CAW_ENOMEM;
     bigger.room *= 2;
   }
