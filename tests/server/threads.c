@@ -282,6 +282,38 @@ static void channels_of_several_threads(void **state) {
   stop();
 }
 
+static void *ask_state(void *arg) {
+  char text[256];
+  int seen = 0;
+  for (int i = 0; i < 200000 && seen != CAW_CHANNEL_READY; i++) {
+    seen = (int)caw_channel_state(arg, true);
+    host_check(seen <= CAW_CHANNEL_READY);
+    caw_channel_error(arg, text, sizeof(text));
+    if (i % 64 == 0) host_pause(100);
+  }
+  host_check(seen == CAW_CHANNEL_READY);
+  return NULL;
+}
+
+/* The wish to connect may come from all threads at once, and still be on its
+ * way when the channel is freed. */
+static void the_state_asked_from_many_threads(void **state) {
+  (void)state;
+  enum { THREADS = 5 };
+  start(2, NULL, 0);
+  for (int round = 0; round < 20; round++) {
+    pthread_t threads[THREADS];
+    caw_channel *channel = host_channel(&t.host);
+    for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, ask_state, channel);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    caw_channel_free(channel);
+    channel = host_channel(&t.host);
+    assert_int_equal(caw_channel_state(channel, true), CAW_CHANNEL_IDLE);
+    caw_channel_free(channel);
+  }
+  stop();
+}
+
 /* ---- Streamed from other threads, cancelled at random ---- */
 
 static atomic_int producers_stop;
@@ -605,6 +637,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(as_many_threads_as_documented),
       cmocka_unit_test(channels_of_several_threads),
+      cmocka_unit_test(the_state_asked_from_many_threads),
       cmocka_unit_test(streamed_from_threads_and_cancelled),
       cmocka_unit_test(fan_out_from_other_threads),
       cmocka_unit_test(drained_by_a_handler),
