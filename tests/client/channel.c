@@ -476,6 +476,56 @@ static void cancelling_resets_the_stream(void **state) {
   finish(&r);
 }
 
+/* ---- Answers that are not gRPC's ---- */
+
+typedef struct page {
+  const char *status, *type, *message;
+  int code;
+} page;
+
+static const page *shown;
+
+static void show_page(fake *f, fake_conn *c, int number) {
+  static uint8_t html[] = "<html>no gRPC here</html>";
+  const h2_field headers[] = {
+      {CAW_STR(":status"), caw_str_from(shown->status), false},
+      {CAW_STR("content-type"), caw_str_from(shown->type), false},
+  };
+  slice body = {html, sizeof(html) - 1, NULL, NULL};
+  (void)f, (void)number;
+  assert_int_equal(h2_respond(c->h2, c->stream, headers, 2), 0);
+  assert_int_equal(h2_send(c->h2, c->stream, body), 0);
+}
+
+/* http-grpc-status-mapping.md decides, not the page, which comes first. */
+static void pages_of_proxies(void **state) {
+  (void)state;
+  static const page pages[] = {
+      {"503", "text/html", "the server answered with HTTP status 503", CAW_UNAVAILABLE},
+      {"503", "application/grpc", "the server answered with HTTP status 503", CAW_UNAVAILABLE},
+      {"404", "text/plain", "the server answered with HTTP status 404", CAW_UNIMPLEMENTED},
+      {"200", "text/html", "the answer's content-type does not begin with application/grpc",
+       CAW_UNKNOWN},
+  };
+  for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+    rig r = {0};
+    heard h = {0};
+    shown = &pages[i];
+    init(&r, NULL);
+    r.f.on_request = show_page;
+    duo_call(&r.d, &h, &duo_unary, "x", NULL);
+    while (!h.n_metadata) caw_loop_run(r.d.loop, CAW_LOOP_ONCE);
+    duo_turns(&r.d, 5); /* the page has come, the end has not */
+    assert_int_equal(h.n_done, 0);
+    assert_int_equal(h2_finish(r.f.conns[0].h2, r.f.conns[0].stream, NULL, 0), 0);
+    fake_flush(&r.f.conns[0]);
+    done(&r, &h);
+    assert_int_equal(h.code, pages[i].code);
+    assert_string_equal(h.message, pages[i].message);
+    finish(&r);
+  }
+}
+
 /* ---- Freeing ---- */
 
 static void freed_with_open_calls(void **state) {
@@ -532,6 +582,7 @@ int main(void) {
       cmocka_unit_test(goodbye_at_once),
       cmocka_unit_test(the_connection_is_lost),
       cmocka_unit_test(cancelling_resets_the_stream),
+      cmocka_unit_test(pages_of_proxies),
       cmocka_unit_test(freed_with_open_calls),
       cmocka_unit_test(options_of_other_sizes),
   };
