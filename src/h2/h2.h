@@ -194,8 +194,9 @@ uint32_t h2_last_id(const h2_session *s);
 int h2_ping(h2_session *s, uint64_t opaque);
 
 /* How many frames came so far that say nothing: PING, SETTINGS, PRIORITY,
- * WINDOW_UPDATE, empty DATA without END_STREAM, and unknown types. A budget of
- * them is the caller's, who has a clock. */
+ * WINDOW_UPDATE, empty DATA without END_STREAM, RST_STREAM of streams that were
+ * never opened, and unknown types. A budget of them is the caller's, who has a
+ * clock. */
 uint64_t h2_noise(const h2_session *s);
 
 /* How many frames other than DATA wait to be framed: answers that the peer

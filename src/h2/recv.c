@@ -198,14 +198,43 @@ static int give(h2_session *s, const uint8_t *data, size_t len) {
   return n < 0 ? session_fail(s, (int)n) : 0;
 }
 
-/* A frame begins: how long it is, and whether it says anything. */
-static void begin_frame(h2_session *s, const uint8_t *head) {
+/*
+ * gRPC's C core sends RST_STREAM also for calls that were cancelled before
+ * their HEADERS were written. RFC 9113 5.1 wants the connection to end on a
+ * frame of an idle stream, and nghttp2 ends it; here that would punish every
+ * other call of an honest client. gRPC's own servers ignore such frames.
+ */
+static bool resets_idle(const h2_session *s, uint8_t type, uint32_t id) {
+  return s->role == H2_SERVER && type == NGHTTP2_RST_STREAM && s->payload_left == 4 && id % 2 &&
+         id > s->highest_id && !s->in_block;
+}
+
+/* A frame begins: how long it is, and whether it says anything. Returns true
+ * when nghttp2 shall not see it. */
+static bool begin_frame(h2_session *s, const uint8_t *head) {
   s->payload_left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
   uint8_t type = head[3], flags = head[4];
+  uint32_t id =
+      (uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
   bool empty_data = type == NGHTTP2_DATA && !s->payload_left && !(flags & NGHTTP2_FLAG_END_STREAM);
-  if (empty_data || type == NGHTTP2_PRIORITY || type == NGHTTP2_SETTINGS || type == NGHTTP2_PING ||
-      type == NGHTTP2_WINDOW_UPDATE || type > NGHTTP2_CONTINUATION)
+  s->skipping = resets_idle(s, type, id);
+  if (empty_data || s->skipping || type == NGHTTP2_PRIORITY || type == NGHTTP2_SETTINGS ||
+      type == NGHTTP2_PING || type == NGHTTP2_WINDOW_UPDATE || type > NGHTTP2_CONTINUATION)
     s->noise++;
+  if (type == NGHTTP2_HEADERS && id > s->highest_id) s->highest_id = id;
+  s->in_block = (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION) &&
+                !(flags & NGHTTP2_FLAG_END_HEADERS);
+  return s->skipping;
+}
+
+/* The payload of a frame, as much as is here: passed over, or skipped. Returns
+ * where what is to be given next starts. */
+static const uint8_t *pass_payload(h2_session *s, const uint8_t *start, const uint8_t **p,
+                                   size_t left) {
+  size_t n = s->payload_left < left ? s->payload_left : left;
+  s->payload_left -= n;
+  *p += n;
+  return s->skipping ? *p : start;
 }
 
 /*
@@ -219,12 +248,13 @@ static int feed(h2_session *s, const uint8_t *data, size_t len) {
   while (p < end && !rc) {
     size_t left = (size_t)(end - p);
     if (s->payload_left) {
-      size_t n = s->payload_left < left ? s->payload_left : left;
-      s->payload_left -= n;
-      p += n;
+      start = pass_payload(s, start, &p, left);
     } else if (!s->head_len && left >= FRAME_HEAD) {
-      begin_frame(s, p);
+      const uint8_t *head = p;
       p += FRAME_HEAD;
+      if (!begin_frame(s, head)) continue;
+      rc = give(s, start, (size_t)(head - start));
+      start = p;
     } else {
       rc = give(s, start, (size_t)(p - start));
       size_t n = FRAME_HEAD - s->head_len < left ? FRAME_HEAD - s->head_len : left;
@@ -233,8 +263,7 @@ static int feed(h2_session *s, const uint8_t *data, size_t len) {
       start = p += n;
       if (rc || s->head_len < FRAME_HEAD) continue;
       s->head_len = 0;
-      begin_frame(s, s->head);
-      rc = give(s, s->head, FRAME_HEAD);
+      if (!begin_frame(s, s->head)) rc = give(s, s->head, FRAME_HEAD);
     }
   }
   return rc ? rc : give(s, start, (size_t)(p - start));

@@ -71,6 +71,9 @@ struct h2_session {
   uint8_t head[FRAME_HEAD];
   size_t head_len;
   size_t payload_left; /* of the frame or of the client's preface */
+  bool skipping;       /* nghttp2 does not see this frame */
+  bool in_block;       /* CONTINUATION must follow */
+  uint32_t highest_id; /* of the HEADERS that came */
   uint64_t noise;
   size_t credit; /* DATA of this h2_recv, for the connection's window */
 

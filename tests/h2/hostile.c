@@ -38,8 +38,19 @@ static void window_of_idle(buf *b) {
   frame(b, F_WINDOW, 0, 5, "\0\0\0\1", 4);
 }
 
-static void reset_of_idle(buf *b) {
+static void reset_of_idle_even(buf *b) {
   preface(b);
+  frame(b, F_RST, 0, 6, "\0\0\0\1", 4);
+}
+
+static void reset_of_idle_size(buf *b) {
+  preface(b);
+  frame(b, F_RST, 0, 5, "\0\0\0\1\2", 5);
+}
+
+static void reset_of_idle_in_block(buf *b) {
+  preface(b);
+  frame(b, F_HEADERS, 0, 1, "\x82", 1);
   frame(b, F_RST, 0, 5, "\0\0\0\1", 4);
 }
 
@@ -140,7 +151,9 @@ static const struct {
     {"frame too large", frame_too_large, "GOAWAY 0 0 FRAME_SIZE\n"},
     {"data on idle", data_on_idle, "GOAWAY 0 0 PROTOCOL_ERROR\n"},
     {"window of idle", window_of_idle, "GOAWAY 0 0 PROTOCOL_ERROR\n"},
-    {"reset of idle", reset_of_idle, "GOAWAY 0 0 PROTOCOL_ERROR\n"},
+    {"reset of idle, even", reset_of_idle_even, "GOAWAY 0 0 PROTOCOL_ERROR\n"},
+    {"reset of idle, too long", reset_of_idle_size, "GOAWAY 0 0 FRAME_SIZE\n"},
+    {"reset of idle in a block", reset_of_idle_in_block, "GOAWAY 0 1 PROTOCOL_ERROR\n"},
     {"even stream", even_stream, "GOAWAY 0 0 PROTOCOL_ERROR\n"},
     {"ping size", ping_size, "GOAWAY 0 0 FRAME_SIZE\n"},
     {"settings size", settings_size, "GOAWAY 0 0 FRAME_SIZE\n"},
@@ -419,6 +432,42 @@ static void test_noise(void **state) {
   }
 }
 
+/* gRPC's C core resets streams whose HEADERS it never wrote. That harms nobody:
+ * the calls before and after it go on, however the bytes were cut. */
+static void test_reset_of_idle(void **state) {
+  (void)state;
+  static rig_end e;
+  for (unsigned chunk = 0; chunk < 8; chunk++) {
+    buf b = {0}, block = {0};
+    rig_start_end(&e, H2_SERVER, NULL);
+    preface(&b);
+    request_block(&block, "/s/m");
+    frame(&b, F_RST, 0, 1, "\0\0\0\x8", 4);
+    frame(&b, F_HEADERS, 4, 3, block.data, block.len);
+    frame(&b, F_RST, 0, 5, "\0\0\0\x8", 4);
+    frame(&b, F_RST, 0, 7, "\0\0\0\x8", 4);
+    frame(&b, F_DATA, 1, 3, "hello", 5);
+    frame(&b, F_RST, 0, 0x7fffffff, "\0\0\0\x8", 4);
+    frame(&b, F_HEADERS, 5, 9, block.data, block.len);
+    assert_int_equal(rig_feed(&e, b.data, b.len, chunk), 0);
+    assert_int_equal(e.count, 2);
+    assert_int_equal(e.streams[0].received, 5);
+    assert_int_equal(e.streams[0].ends, 1);
+    assert_int_equal(e.streams[0].closes, 0);
+    assert_int_equal(e.streams[1].ends, 1);
+    assert_int_equal(h2_noise(e.s), 5); /* with SETTINGS */
+    /* A stream that is known is reset as ever. */
+    b.len = 0;
+    frame(&b, F_RST, 0, 9, "\0\0\0\x8", 4);
+    assert_int_equal(rig_feed(&e, b.data, b.len, chunk), 0);
+    assert_int_equal(e.streams[1].closes, 1);
+    assert_true(e.streams[1].remote);
+    rig_stop_end(&e);
+    buf_finish(&b);
+    buf_finish(&block);
+  }
+}
+
 /* ---- anything at all ---- */
 
 /* Random damage to a good conversation: no crash, no leak, the same outcome and
@@ -470,6 +519,7 @@ int main(void) {
       cmocka_unit_test(test_ping_flood),
       cmocka_unit_test(test_many_resets),
       cmocka_unit_test(test_noise),
+      cmocka_unit_test(test_reset_of_idle),
       cmocka_unit_test(test_random_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,28 @@ class Load(harness.Case):
             self.assertEqual([a.index for a in call], list(range(2, n + 1)))
             self.assertEqual(seen.result().index, n)
 
+    def test_calls_that_end_before_they_begin(self):
+        """Deadlines that are over and cancels at once: gRPC's core resets
+        streams that it never opened. The other calls of the connection go on."""
+        n = scaled(5000)
+        for stub in self.each():
+            feed = Feed()
+            witness = stub.Both(feed, timeout=TIMEOUT)
+            for i in range(1, n + 1):
+                hasty = [stub.Unary.future(pb.Order(data=b"x" * (i % 700)), timeout=t)
+                         for t in (1e-9, 1e-6, 1e-4, TIMEOUT)]
+                if i % 2:
+                    hasty[3].cancel()
+                if i % 50 == 0:
+                    feed.put(pb.Order(index=i // 50, data=b"w"))
+                    self.assertEqual(next(witness).index, i // 50)
+                    self.assertEqual(hasty[3].code(), grpc.StatusCode.OK)
+                for call in hasty:
+                    self.assertIn(call.code(), (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED,
+                                                grpc.StatusCode.DEADLINE_EXCEEDED), call.details())
+            feed.end()
+            self.assertEqual(list(witness), [])
+
     def test_slow_reader_of_echoes(self):
         """Who does not read its echoes is not read for ever either."""
         limit = scaled(100000)
