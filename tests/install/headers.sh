@@ -6,13 +6,18 @@ set -eu
 cd "$1"
 flags="-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Werror -fsyntax-only -Iinclude"
 count=0
-for header in include/caw/*.h; do
-  line="#include <caw/$(basename "$header")>
+# The adapters' headers want those of the loops that they adapt to.
+# libuv's header does not compile without POSIX names.
+hosts="$(pkg-config --cflags libuv glib-2.0 libevent | sed 's/-I/-isystem /g') -D_POSIX_C_SOURCE=200809L"
+for header in include/caw/*.h include/caw/adapters/*.h; do
+  extra=
+  case $header in include/caw/adapters/*) extra=$hosts ;; esac
+  line="#include <${header#include/}>
 extern int not_empty;"
   # shellcheck disable=SC2086 -- a list of flags
-  for compiler in gcc clang-14; do echo "$line" | $compiler -std=c11 $flags -x c -; done
+  for compiler in gcc clang-14; do echo "$line" | $compiler -std=c11 $flags $extra -x c -; done
   # shellcheck disable=SC2086
-  for compiler in g++ clang++-14; do echo "$line" | $compiler -std=c++17 $flags -x c++ -; done
+  for compiler in g++ clang++-14; do echo "$line" | $compiler -std=c++17 $flags $extra -x c++ -; done
   count=$((count + 1))
 done
 [ "$count" -gt 10 ] || { echo "only $count headers found"; exit 1; }
