@@ -4,6 +4,7 @@
 #   make run      installs what is missing, builds, starts the greeter server
 #   make test     installs what is missing, builds and runs everything that must pass
 #   make fuzz     runs each fuzz target for FUZZ_SECONDS (60)
+#   make conformance  runs the official Protocol Buffers conformance suite (npm, apt)
 #   make format   formats the C code
 #   make coverage runs the tests with coverage and prints it by file
 #   make install  installs under PREFIX (/usr/local), with DESTDIR
@@ -14,7 +15,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 ARGS ?= --listen 127.0.0.1:50051
 
-.PHONY: all run test fuzz format coverage install clean
+.PHONY: all run test fuzz conformance format coverage install clean
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
 
@@ -34,6 +35,10 @@ test:
 fuzz:
 	scripts/setup test
 	scripts/fuzz $(FUZZ_SECONDS)
+
+conformance:
+	scripts/setup test
+	scripts/conformance
 
 format:
 	git ls-files '*.c' '*.h' | grep -v '/gen/' | xargs clang-format-14 -i
