@@ -64,7 +64,8 @@ enum {
   CAW_EEXIST = -117,     /* a thing of this name is there already */
   CAW_ETHREAD = -118,    /* called from a thread that may not */
   CAW_ELIMIT = -119,     /* descriptors, threads or another system limit ran out */
-  CAW_ESYS = -120        /* another error of the operating system */
+  CAW_ESYS = -120,       /* another error of the operating system */
+  CAW_EJSON = -121       /* not the JSON of such a message, or a message that has none */
 };
 
 /*

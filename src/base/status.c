@@ -48,6 +48,7 @@ static const code_text codes[] = {
     {CAW_ETHREAD, "CAW_ETHREAD", "called from the wrong thread"},
     {CAW_ELIMIT, "CAW_ELIMIT", "a system limit is reached"},
     {CAW_ESYS, "CAW_ESYS", "operating system error"},
+    {CAW_EJSON, "CAW_EJSON", "not the JSON of this type of message"},
 };
 
 static const code_text *find(int code) {

@@ -53,6 +53,7 @@ static const struct {
     {-118, "CAW_ETHREAD"},
     {-119, "CAW_ELIMIT"},
     {-120, "CAW_ESYS"},
+    {-121, "CAW_EJSON"},
 };
 enum { N = sizeof(codes) / sizeof(codes[0]) };
 
