@@ -46,7 +46,9 @@ uint64_t args_seconds(const char *program, const char *option, const char *text)
   double seconds = strtod(text, &end);
   if (!*text || *end || !(seconds >= 0 && seconds <= 86400))
     args_wrong(program, "%s: \"%s\" is not a number of seconds from 0 to 86400", option, text);
-  return (uint64_t)(seconds * 1000 + 0.5);
+  /* What is asked for is never none at all. */
+  uint64_t ms = (uint64_t)(seconds * 1000 + 0.5);
+  return ms || seconds == 0 ? ms : 1;
 }
 
 void args_version(const char *program) {

@@ -20,7 +20,8 @@ _Noreturn void args_fail(const char *program, const char *format, ...) CAW_PRINT
 /* Reads a whole number from `min` to `max`; exits as args_wrong does. */
 long args_number(const char *program, const char *option, const char *text, long min, long max);
 
-/* Reads seconds with an optional fraction, up to a day, as milliseconds. */
+/* Reads seconds with an optional fraction, up to a day, as milliseconds; less
+ * than one of these counts as one. */
 uint64_t args_seconds(const char *program, const char *option, const char *text);
 
 /* Prints the program's name and the library's version. */

@@ -1,13 +1,16 @@
 /* greeter-client: makes the calls of greeter.Greeter and ChatService, one after
  * the other, with the blocking face. */
 #include "args.h"
+#include "text.h"
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
 #include <getopt.h>
 #include <greeter.caw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PROGRAM "greeter-client"
 
@@ -109,8 +112,9 @@ static bool report(const char *call, int rc, const caw_status *status) {
   if (rc == 0) return true;
   caw_str text = rc > 0 ? status->message : caw_str_from(caw_strerror(rc));
   fflush(stdout);
-  fprintf(stderr, PROGRAM ": %s: %s%s%.*s\n", call, caw_code_name(rc), text.len ? ": " : "",
-          CAW_STR_ARG(text));
+  fprintf(stderr, PROGRAM ": %s: %s%s", call, caw_code_name(rc), text.len ? ": " : "");
+  text_print(stderr, text);
+  fputc('\n', stderr);
   return false;
 }
 
@@ -123,8 +127,12 @@ static bool end_stream(job *j, const char *call, caw_stream *stream, int rc) {
 }
 
 static void print_reply(const greeter_hello_reply *reply) {
-  printf("%.*s (%.*s, %.*s)\n", CAW_STR_ARG(reply->message), CAW_STR_ARG(reply->server_id),
-         CAW_STR_ARG(reply->timestamp));
+  text_print(stdout, reply->message);
+  fputs(" (", stdout);
+  text_print(stdout, reply->server_id);
+  fputs(", ", stdout);
+  text_print(stdout, reply->timestamp);
+  fputs(")\n", stdout);
   fflush(stdout);
 }
 
@@ -139,12 +147,12 @@ static int print_replies(job *j, caw_stream *stream) {
   }
 }
 
-/* The i-th request of a stream: names differ, so do ages. */
+/* The i-th request of a stream: names differ, so do ages while they can. */
 static greeter_hello_request make_request(job *j, int i) {
   greeter_hello_request request = {0};
   request.name =
       i ? caw_arena_printf(j->arena, "%s %d", j->s->name, i + 1) : caw_str_from(j->s->name);
-  request.age = j->s->age + i;
+  request.age = j->s->age < INT32_MAX - i ? j->s->age + i : INT32_MAX;
   return request;
 }
 
@@ -201,7 +209,10 @@ static bool run_bidi(job *j) {
 }
 
 static void print_message(const room_message *m) {
-  printf("%.*s: %.*s\n", CAW_STR_ARG(m->user_name), CAW_STR_ARG(m->text));
+  text_print(stdout, m->user_name);
+  fputs(": ", stdout);
+  text_print(stdout, m->text);
+  putchar('\n');
   fflush(stdout);
 }
 
@@ -262,20 +273,29 @@ static bool run_call(const settings *s, caw_channel *channel, size_t i) {
   return ok;
 }
 
+/* Is the target also what a server could listen on? */
+static bool is_listen_form(const char *target) {
+  return !strchr(target, '/') && !strchr(target, ',') && strncmp(target, "ipv", 3) != 0 &&
+         strncmp(target, "dns:", 4) != 0;
+}
+
 /* Waits for the server, or says why it cannot be reached. */
 static void wait_ready(caw_channel *channel, const settings *s) {
   char why[512];
   int rc = caw_channel_wait_ready(channel, s->connect_ms);
   if (!rc) return;
   size_t len = caw_channel_error(channel, why, sizeof(why));
+  bool same = is_listen_form(s->target) || !strncmp(s->target, "unix:", 5);
   args_fail(PROGRAM,
             "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
             "greeter-server --listen %s",
-            s->target, (double)s->connect_ms / 1000, len ? why : caw_strerror(rc), s->target);
+            s->target, (double)s->connect_ms / 1000, len ? why : caw_strerror(rc),
+            same ? s->target : "ADDRESS");
 }
 
 int main(int argc, char **argv) {
   settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  signal(SIGPIPE, SIG_IGN); /* a reader of the replies that goes is an error like others */
   read_args(&s, argc, argv);
   check_call(s.call);
 
@@ -291,5 +311,6 @@ int main(int argc, char **argv) {
     if (s.call ? !strcmp(s.call, calls[i].name) : calls[i].by_default)
       ok = run_call(&s, channel, i);
   caw_channel_free(channel);
+  if (fflush(stdout) || ferror(stdout)) args_fail(PROGRAM, "cannot write the replies");
   return ok ? EXIT_SUCCESS : EXIT_FAILED;
 }

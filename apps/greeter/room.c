@@ -12,8 +12,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define KEPT         10000 /* messages in the ring */
-#define SENT_AT_ONCE 256   /* to one reader, before the loop does other things */
+#define KEPT         10000              /* messages in the ring, */
+#define KEPT_BYTES   ((size_t)64 << 20) /* and of their memory, unless one alone is larger */
+#define MESSAGE_COST 64                 /* bytes of memory for each besides its text */
+#define SENT_AT_ONCE 256                /* to one reader, before the loop does other things */
 
 typedef struct reader {
   struct reader *next, *prev; /* in the room's ring of readers, under its lock */
@@ -30,6 +32,7 @@ struct chat_room {
   pthread_mutex_t lock;
   caw_payload *ring[KEPT];
   uint64_t first, next; /* numbers of the oldest kept and of the next message */
+  size_t bytes;         /* of those kept */
   reader readers;       /* head of the ring */
 };
 
@@ -69,7 +72,7 @@ static void pump(reader *r) {
     caw_payload *p = next_message(r, &fell_behind);
     if (fell_behind) {
       finish(r, CAW_RESOURCE_EXHAUSTED,
-             "the reader fell more than 10000 messages behind; call ReceiveMessage again");
+             "the reader fell behind the messages that are kept; call ReceiveMessage again");
       return;
     }
     if (!p) {
@@ -103,15 +106,29 @@ static void wake(reader *r) {
 
 /* ---- SendMessage ---- */
 
-/* Appends; the oldest message goes when the ring is full. */
+static size_t cost(const caw_payload *p) {
+  return caw_payload_bytes(p).len + MESSAGE_COST;
+}
+
+/* Takes the oldest message out of the ring when a new one of this cost has no
+ * room beside it; NULL: it has. Under the lock. */
+static caw_payload *make_room(chat_room *room, size_t wanted) {
+  uint64_t kept = room->next - room->first;
+  if (!kept || (kept < KEPT && room->bytes + wanted <= KEPT_BYTES)) return NULL;
+  caw_payload *oldest = room->ring[room->first++ % KEPT];
+  room->bytes -= cost(oldest);
+  return oldest;
+}
+
+/* Appends, and lets go what has no room any more. */
 static void append(chat_room *room, caw_payload *p) {
+  caw_payload *oldest;
   pthread_mutex_lock(&room->lock);
-  caw_payload *oldest = NULL;
-  if (room->next - room->first == KEPT) oldest = room->ring[room->first++ % KEPT];
+  while ((oldest = make_room(room, cost(p)))) caw_payload_unref(oldest);
   room->ring[room->next++ % KEPT] = p;
+  room->bytes += cost(p);
   for (reader *r = room->readers.next; r != &room->readers; r = r->next) wake(r);
   pthread_mutex_unlock(&room->lock);
-  caw_payload_unref(oldest);
 }
 
 static int send_message(caw_call *call, const room_message *request, room_message *reply,

@@ -130,6 +130,7 @@ static void listen_on(caw_server *server, const settings *s) {
 
 int main(int argc, char **argv) {
   settings s = {0};
+  signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
   read_args(&s, argc, argv);
 
   caw_server *server;

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -211,6 +212,16 @@ class Room(harness.Case):
         self.assertEqual(got[-1], KEPT + 50)
         self.assertEqual(got[100:], list(range(151, KEPT + 51)))
 
+    def test_bytes_kept_are_bounded(self):
+        """Of 30 messages of 4 MiB, 64 MiB are kept, and those are the newest."""
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--receive", "list")
+        room = self.enter(server)
+        text = "t" * (4 * harness.MIB - 100)
+        for i in range(30):
+            room.SendMessage(chat.Message(user_name=str(i), text=text), timeout=TIMEOUT)
+        got = [m.user_name for m in room.ReceiveMessage(chat.Empty(), timeout=TIMEOUT)]
+        self.assertEqual(got, [str(i) for i in range(14, 30)])
+
     def resident(self, server):
         with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
             return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
@@ -247,7 +258,7 @@ class Room(harness.Case):
             for _ in slow:
                 pass
         self.assertEqual(caught.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
-        self.assertIn("10000 messages behind", caught.exception.details())
+        self.assertIn("fell behind the messages", caught.exception.details())
 
 
 class Shutdown(harness.Case):
@@ -404,6 +415,9 @@ class Wrong(harness.Case):
     def test_no_server(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
+        _, errors = harness.run("greeter-client", "--target", f"ipv4:127.0.0.1:{port}",
+                                "--connect-timeout", "0.5", code=1)
+        self.assertTrue(errors.endswith("greeter-server --listen ADDRESS\n"), errors)
         began = time.monotonic()
         for target in (f"127.0.0.1:{port}", "unix:/nonexistent/socket"):
             _, errors = harness.run("greeter-client", "--target", target, "--connect-timeout",
@@ -521,6 +535,44 @@ class ClientProgram(harness.Case):
                                   "server-stream", "--timeout", "0.3", code=1)
         self.assertRegex(out, r"^Hello World! This is message #1 ")
         self.assertRegex(errors, r"^greeter-client: SayHelloStream: DEADLINE_EXCEEDED: .+\n$")
+        # The shortest deadline is no missing one.
+        _, errors = harness.run("greeter-client", "--target", server.address, "--call",
+                                "server-stream", "--timeout", "1e-9", code=1)
+        self.assertRegex(errors, r"DEADLINE_EXCEEDED")
+
+    def test_oldest_people(self):
+        self.expect(self.c_server(), ["--call", "client-stream", "--age", str(2**31 - 1)],
+                    [f"Hello to 3 people! Average age: {2**31 - 1}.0"])
+
+    def test_text_that_would_steer_a_terminal(self):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
+        out, _ = harness.run("greeter-client", "--target", server.address, "--call", "send",
+                             "--name", "A\x1b[2J\nB", "--text", "\u009bm é\x7f")
+        self.assertEqual(out, "A\\x1b[2J\\x0aB: \\xc2\\x9bm é\\x7f\n")
+
+    def test_output_that_fails(self):
+        """A full disk or a reader that goes is an error of the program."""
+        address = self.c_server()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([harness.program("greeter-client"), "--target", address],
+                                  stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT,
+                                  check=False, env=harness.environment())
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "greeter-client: cannot write the replies\n"))
+
+    def test_log_that_nobody_reads(self):
+        """The server outlives whoever read its log."""
+        path = os.path.join(self.folder(), "socket")
+        server = subprocess.Popen([harness.program("greeter-server"), "--listen", "unix:" + path],
+                                  stdout=subprocess.PIPE, env=harness.environment())
+        try:
+            self.assertIn(b"listening", server.stdout.readline())
+            server.stdout.close()
+            for _ in range(3):
+                harness.run("greeter-client", "--target", "unix:" + path, "--call", "unary")
+        finally:
+            server.terminate()
+            self.assertEqual(server.wait(TIMEOUT), 0)
 
     def test_send_and_receive(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
