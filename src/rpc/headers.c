@@ -35,7 +35,14 @@ void fields_add_metadata(fields *f, const caw_metadata *m) {
   }
 }
 
+/* Of an interim response (RFC 9110 15.2) only the status is looked at: a server
+ * may send any number of them, and what is kept stays until the call is over. */
+static bool is_interim(const rpc_call *c) {
+  return !c->server && !c->headers_received && c->http_status / 100 == 1;
+}
+
 void call_field(rpc_call *c, caw_str name, caw_str value) {
+  if (is_interim(c)) return;
   bool took = c->server ? !c->headers_received && call_request_field(c, name, value)
                         : call_response_field(c, name, value);
   if (took || !name.len || name.data[0] == ':') return;
@@ -48,8 +55,6 @@ void call_field(rpc_call *c, caw_str name, caw_str value) {
 void call_headers(rpc_call *c, unsigned flags) {
   if (flags & H2_HEADERS_DROPPED) c->dropped_fields = true;
   if (flags & H2_HEADERS_INFORMATIONAL) {
-    /* RFC 9110 15.2: an interim response is not the response. */
-    memset(&c->headers, 0, sizeof(c->headers));
     c->http_status = 0;
     return;
   }

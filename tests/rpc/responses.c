@@ -6,7 +6,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "failing.h"
 #include "pair.h"
+#include "rpc/state.h"
 
 #include <stdio.h>
 
@@ -290,6 +292,36 @@ static void sending_in_each_state(void **state) {
   caw_payload_unref(x);
 }
 
+/* Interim responses (RFC 9110 15.2) leave nothing behind: no metadata, no
+ * status, and no memory, however many there are. */
+static void interim_responses(void **state) {
+  (void)state;
+  pair p;
+  assert_int_equal(failing_begin(NULL), 0);
+  pair_init(&p, false, 0);
+  pair_open(&p, UINT64_MAX, NULL);
+  long live = failing.live;
+  static const h2_field interim[] = {
+      F(":status", "103"),   F("link", "</style.css>; rel=preload; as=style"),
+      F("grpc-status", "5"), F("grpc-message", "not the last word"),
+      F("broken-bin", "!"),  END};
+  for (int i = 0; i < 10000; i++) {
+    for (const h2_field *f = interim; f->name.len; f++) call_field(&p.call, f->name, f->value);
+    call_headers(&p.call, H2_HEADERS_INFORMATIONAL);
+  }
+  assert_int_equal(failing.live, live);
+  const h2_field headers[] = {OK, TYPE, F("key", "value"), END};
+  const h2_field trailers[] = {F("grpc-status", "0"), END};
+  pair_respond(&p, headers);
+  pair_end(&p, trailers);
+  pair_run(&p);
+  assert_int_equal(p.call.status.code, CAW_OK);
+  assert_int_equal(p.call.status.message.len, 0);
+  assert_int_equal(p.call.headers.list.len, 1);
+  pair_finish(&p);
+  assert_int_equal(failing_end(NULL), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(statuses),
@@ -297,6 +329,7 @@ int main(void) {
       cmocka_unit_test(metadata_of_the_response),
       cmocka_unit_test(goaway_and_again),
       cmocka_unit_test(sending_in_each_state),
+      cmocka_unit_test(interim_responses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
