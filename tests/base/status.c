@@ -65,7 +65,7 @@ static void names_and_texts(void **state) {
     for (int j = 0; j < i; j++)
       assert_string_not_equal(caw_strerror(codes[i].code), caw_strerror(codes[j].code));
   }
-  static const int others[] = {17, -2, -99, -121, 1 << 30, -(1 << 30)};
+  static const int others[] = {17, -2, -99, -199, 1 << 30, -(1 << 30)};
   for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
     assert_string_equal(caw_code_name(others[i]), "UNKNOWN_CODE");
     assert_string_equal(caw_strerror(others[i]), "unknown code");
