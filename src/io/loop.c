@@ -12,11 +12,14 @@
 #include <assert.h>
 #include <caw/alloc.h>
 #include <caw/status.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Tasks per turn. A task is a connection's work for the turn (some 5 to 50 us),
  * so that input and timers are looked at again after some tens of milliseconds
@@ -495,11 +498,30 @@ static void loop_close(caw_loop *loop) {
   caw_free(loop);
 }
 
+/* libuv aborts when it finds no descriptors for the pipe that all its loops
+ * share; so that many as a loop may take are tried first. */
+enum { LOOP_PIPES = 4 };
+
+static int try_descriptors(void) {
+  int fds[LOOP_PIPES][2], n = 0, rc = 0;
+  while (n < LOOP_PIPES && !rc) {
+    if (pipe2(fds[n], O_CLOEXEC)) rc = io_sys_error(errno);
+    else n++;
+  }
+  while (n-- > 0) {
+    close(fds[n][0]);
+    close(fds[n][1]);
+  }
+  return rc;
+}
+
 int caw_loop_new(caw_loop **out) {
+  int rc = try_descriptors();
+  if (rc) return rc;
   caw_loop *loop = caw_malloc(sizeof(*loop));
   if (!loop) return CAW_ENOMEM;
   memset(loop, 0, offsetof(caw_loop, scratch)); /* untouched scratch costs no memory */
-  int rc = uv_loop_init(&loop->uv);
+  rc = uv_loop_init(&loop->uv);
   if (rc) {
     caw_free(loop);
     return io_sys_error(-rc);

@@ -580,6 +580,35 @@ static void out_of_descriptors(void **state) {
   while (made) caw_loop_free(loops[--made]);
 }
 
+/* The first loop of a process takes descriptors that all loops share; however
+ * few there are, it is an error and no more. Returns how many were too few. */
+static int first_loop_with_few_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit)) _exit(100);
+  rlim_t open = (rlim_t)kit_descriptors();
+  for (int n = 0; n < 30; n++) {
+    caw_loop *loop;
+    limit.rlim_cur = open + (rlim_t)n;
+    if (setrlimit(RLIMIT_NOFILE, &limit)) _exit(101);
+    int rc = caw_loop_new(&loop);
+    if (rc && rc != CAW_ELIMIT) _exit(102);
+    if (rc) continue;
+    caw_loop_free(loop);
+    return n;
+  }
+  return 0;
+}
+
+static void first_loop_of_a_process(void **state) {
+  (void)state;
+  pid_t child = fork();
+  if (child == 0) _exit(first_loop_with_few_descriptors());
+  int status = -1;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_in_range(WEXITSTATUS(status), 4, 12);
+}
+
 /* Nothing is started before use, so a process may fork and then use Caw. */
 static void fork_before_use(void **state) {
   (void)state;
@@ -599,6 +628,7 @@ static void fork_before_use(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(first_loop_of_a_process), /* first: no loop was made before */
       cmocka_unit_test(fork_before_use),
       cmocka_unit_test(timers_in_order),
       cmocka_unit_test(timer_is_never_early),
