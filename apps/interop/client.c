@@ -14,7 +14,7 @@
 
 /* No case may wait for ever; the soak tests have a limit of their own. */
 #define CALL_TIMEOUT_MS    60000
-#define CONNECT_TIMEOUT_MS 10000
+#define CONNECT_TIMEOUT_MS 5000
 
 static const interop_case cases[] = {
     {"empty_unary", case_empty_unary, "an empty request, an empty reply"},

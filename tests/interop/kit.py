@@ -1,0 +1,69 @@
+"""What the interoperability tests share: the cases' names, our two programs, and
+programs of other implementations as children. CMake passes what harness.py of
+tests/python wants, and CAW_GRPC_PROTOS, the folder of grpc/testing/*.proto."""
+import os
+
+import harness
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# The cases that need nothing but a server.
+PLAIN = [
+    "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong",
+    "empty_stream", "custom_metadata", "status_code_and_message", "special_status_message",
+    "unimplemented_method", "unimplemented_service", "cancel_after_begin",
+    "cancel_after_first_response", "timeout_on_sleeping_server"]
+
+
+def port_of(address):
+    return address.rsplit(":", 1)[1]
+
+
+def serve():
+    """Our server, on a port that the system chose."""
+    return harness.Server("interop-server", "--port", "0", "--host=127.0.0.1")
+
+
+def run_client(case, port, *flags, code=0):
+    """Runs our client with one case; its standard output and error."""
+    return harness.run("interop-client", "--server_host=127.0.0.1", f"--server_port={port}",
+                       f"--test_case={case}", *flags, code=code)
+
+
+class Peer(harness.Child):
+    """Another implementation's program. How a peer ends is not what is tested
+    here, so it is killed, and its exit code is not looked at."""
+
+    def __init__(self, *args, env=None):
+        super().__init__(*args, env=env)
+        self.port = None
+
+    def listening(self):
+        self.port = self.wait_line(r"^listening on \S*:(\d+)$").group(1)
+        return self
+
+    def end(self):
+        self.checked = True
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.thread.join()
+        for file in (self.process.stdin, self.process.stdout, self.errors):
+            file.close()
+
+
+class Case(harness.Case):
+    """A test whose methods are made for each case of an implementation."""
+
+    def passes(self, case, port, *flags):
+        out, _ = run_client(case, port, *flags)
+        self.assertEqual(out, f"{case}: passed\n")
+
+
+def per_case(cases):
+    """Decorates a class: for each case there is a test that calls check(case)."""
+    def add(cls):
+        for case in cases:
+            setattr(cls, "test_" + case, lambda self, case=case: self.check(case))
+        return cls
+    return add
