@@ -135,6 +135,7 @@ static void complete(server_call *sc) {
   list_remove(&sc->node);
   call_release(&sc->base);
   worker_check(w);
+  server_call_gone(w->server);
 }
 
 /* ---- Routing ---- */

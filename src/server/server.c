@@ -76,8 +76,8 @@ static void close_listeners(caw_server *s) {
   }
 }
 
-/* Calls whose handlers have never finished keep their loop; what they hold is
- * left to them rather than freed under their feet. */
+/* Calls whose handlers have not finished: what they hold is left to them rather
+ * than freed under their feet. */
 static bool orphans(const caw_server *s) {
   for (unsigned i = 0; i < s->n_workers; i++)
     if (!list_empty(&s->workers[i].calls)) return true;
@@ -108,15 +108,8 @@ static void end_workers(caw_server *s) {
   take_last_turns(s);
 }
 
-void caw_server_free(caw_server *s) {
-  if (!s) return;
-  if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
-  close_listeners(s);
-  end_workers(s);
-  io_pool_free(s->pool); /* its handlers have been told by now */
-  s->pool = NULL;
-  take_last_turns(s);
-  if (orphans(s)) return;
+/* The memory, when no call is left. */
+static void free_parts(caw_server *s) {
   s->freed = true;
   pthread_mutex_lock(&s->lock);
   bool asked = s->drain_asked;
@@ -134,6 +127,23 @@ void caw_server_free(caw_server *s) {
   caw_free(s->addresses);
   /* A drain that is still on its way to the program's loop frees the rest. */
   if (s->own_loops || !asked) free_struct(s);
+}
+
+void caw_server_free(caw_server *s) {
+  if (!s) return;
+  if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
+  close_listeners(s);
+  end_workers(s);
+  io_pool_free(s->pool); /* its handlers have been told by now */
+  s->pool = NULL;
+  take_last_turns(s);
+  /* On the program's loop the last of them frees the server when it finishes. */
+  if (orphans(s)) s->orphaned = !s->own_loops;
+  else free_parts(s);
+}
+
+void server_call_gone(caw_server *s) {
+  if (s->orphaned && !orphans(s)) free_parts(s);
 }
 
 /* ---- Methods ---- */

@@ -54,7 +54,8 @@ struct caw_server {
   worker *workers;
   unsigned n_workers;
   bool own_loops, started;
-  bool freed; /* only posts that are on their way may still see it */
+  bool orphaned; /* to be freed, on the program's loop, when its last call is over */
+  bool freed;    /* only posts that are on their way may still see it */
 
   io_listener **listeners;
   char **addresses; /* texts of IO_ADDRESS_TEXT bytes */
@@ -84,6 +85,9 @@ void worker_check(worker *w);
 
 /* server.c: any worker's thread. */
 void server_worker_drained(worker *w, int rc);
+/* server.c: a call is over; an orphaned server may go with it. The last that its
+ * worker does. */
+void server_call_gone(caw_server *server);
 
 /* call.c */
 caw_call *server_call_new(worker *w, conn *c);

@@ -143,9 +143,11 @@ static void set_flag(void *flag) {
 void duo_finish(duo *d) {
   int drained = 0;
   caw_channel_free(d->channel);
-  caw_server_drain(d->server, 0, set_flag, &drained);
-  duo_until(d, &drained);
-  caw_server_free(d->server);
+  if (d->server) {
+    caw_server_drain(d->server, 0, set_flag, &drained);
+    duo_until(d, &drained);
+    caw_server_free(d->server);
+  }
   caw_loop_free(d->loop);
 }
 

@@ -85,6 +85,34 @@ static void only_a_servers_call_is_a_parent(void **state) {
   duo_finish(&d);
 }
 
+/* ---- Handlers that finish late ---- */
+
+/* The server's memory goes with its last call; nothing but the leak check of the
+ * sanitizer sees that, and nothing but it sees a call that touches a freed one. */
+static void handlers_finish_after_the_server_was_freed(void **state) {
+  (void)state;
+  DUO(d);
+  heard h[3] = {{0}};
+  caw_call *pending[3];
+  d.on_message = keep;
+  for (int i = 0; i < 3; i++) {
+    d.pending = NULL;
+    duo_call(&d, &h[i], &duo_unary, "wait", NULL);
+    while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+    pending[i] = d.pending;
+  }
+  caw_server_free(d.server);
+  d.server = NULL;
+  for (int i = 0; i < 3; i++) duo_done(&d, &h[i]);
+  assert_int_equal(d.n_done, 0);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(caw_call_cancelled(pending[i]), true);
+    assert_int_equal(caw_call_finish(pending[i], 0, NULL), 0);
+  }
+  while (d.n_done < 3) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  duo_finish(&d);
+}
+
 /* ---- Freeing from callbacks ---- */
 
 typedef struct freeing {
@@ -300,6 +328,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(many_parents_are_cancelled),
       cmocka_unit_test(only_a_servers_call_is_a_parent),
+      cmocka_unit_test(handlers_finish_after_the_server_was_freed),
       cmocka_unit_test(a_channel_is_freed_in_a_callback),
       cmocka_unit_test(a_server_is_freed_in_on_drained),
       cmocka_unit_test(a_watch_that_goes_on_ends_with_the_channel),
