@@ -1,5 +1,6 @@
 /* The helpers of cases.h. */
 #include "cases.h"
+#include "text.h"
 #include "zeros.h"
 
 #include <stdarg.h>
@@ -12,7 +13,9 @@ bool case_fail(const interop *t, const char *format, ...) {
   vsnprintf(text, sizeof(text), format, args);
   va_end(args);
   fflush(stdout);
-  fprintf(stderr, "interop-client: %s: %s\n", t->name, text);
+  fprintf(stderr, "interop-client: %s: ", t->name);
+  text_print(stderr, caw_str_from(text)); /* it may hold a status from the network */
+  fputc('\n', stderr);
   return false;
 }
 

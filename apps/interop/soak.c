@@ -1,6 +1,7 @@
 /* Cases that go on for long: rpc_soak, channel_soak, long_lived_channel. What
  * they print has the form of gRPC's own clients. */
 #include "many.h"
+#include "text.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -66,20 +67,17 @@ static void make_channel_and_call(soak *s, many_result *result) {
 
 static void tell(const worker *w, int i, int ms, const many_result *result) {
   const soak *s = w->s;
-  const char *peer = result->peer[0] ? result->peer : "none";
-  if (result->failed)
-    fprintf(stderr,
-            "thread id: %d soak iteration: %d elapsed_ms: %d peer: %s server_uri: %s failed: %s\n",
-            w->index, i, ms, peer, s->t->target, result->why);
+  char how[512];
+  if (result->failed) snprintf(how, sizeof(how), "failed: %s", result->why);
   else if (ms > s->t->soak.acceptable_ms)
-    fprintf(stderr,
-            "thread id: %d soak iteration: %d elapsed_ms: %d peer: %s server_uri: %s exceeds max "
-            "acceptable latency: %d\n",
-            w->index, i, ms, peer, s->t->target, s->t->soak.acceptable_ms);
-  else
-    fprintf(stderr,
-            "thread id: %d soak iteration: %d elapsed_ms: %d peer: %s server_uri: %s succeeded\n",
-            w->index, i, ms, peer, s->t->target);
+    snprintf(how, sizeof(how), "exceeds max acceptable latency: %d", s->t->soak.acceptable_ms);
+  else snprintf(how, sizeof(how), "succeeded");
+  flockfile(stderr); /* a line is whole, whatever the other threads print */
+  fprintf(stderr, "thread id: %d soak iteration: %d elapsed_ms: %d peer: %s server_uri: %s ",
+          w->index, i, ms, result->peer[0] ? result->peer : "none", s->t->target);
+  text_print(stderr, caw_str_from(how));
+  fputc('\n', stderr);
+  funlockfile(stderr);
 }
 
 static void iterate(worker *w, int i) {

@@ -30,6 +30,19 @@ def run_client(case, port, *flags, code=0):
                        f"--test_case={case}", *flags, code=code)
 
 
+def check_largest(test, port):
+    """Messages of 4 MiB, the limit of every implementation, pass in both
+    directions; a reply that is larger by one byte does not."""
+    limit = 4 * harness.MIB
+    # What surrounds the body: 10 bytes, and in a request also the 5 of response_size.
+    sizes = [f"--soak_request_size={limit - 15}", f"--soak_response_size={limit - 10}",
+             "--soak_iterations=3", "--soak_per_iteration_max_acceptable_latency_ms=30000"]
+    out, _ = run_client("rpc_soak", port, *sizes)
+    test.assertEqual(out, "rpc_soak: passed\n")
+    _, err = run_client("rpc_soak", port, *sizes, f"--soak_response_size={limit - 9}", code=1)
+    test.assertEqual(err.count(" failed: RESOURCE_EXHAUSTED"), 3, err)
+
+
 class Peer(harness.Child):
     """Another implementation's program. How a peer ends is not what is tested
     here, so it is killed, and its exit code is not looked at."""
