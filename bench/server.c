@@ -1,0 +1,107 @@
+/* bench-server: Caw's side of the benchmark, Greeter.SayHello and Bench. Prints
+ * its port; ends on SIGTERM. */
+#include <bench.caw.h>
+#include <greeter.caw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int say_hello(caw_call *call, const greeter_hello_request *request,
+                     greeter_hello_reply *reply, void *self) {
+  (void)self;
+  reply->message =
+      caw_arena_printf(caw_call_arena(call), "Hello, %.*s!", CAW_STR_ARG(request->name));
+  return reply->message.data ? CAW_OK : CAW_ENOMEM;
+}
+
+static int echo(caw_call *call, const bench_note *request, bench_note *reply, void *self) {
+  (void)call;
+  (void)self;
+  reply->text = request->text;
+  return CAW_OK;
+}
+
+/* ---- Stream: sends until the queue is full, goes on when it is half empty ---- */
+
+typedef struct order {
+  bench_note note;
+  uint32_t left;
+} order;
+
+static void send_notes(caw_call *call, void *user) {
+  order *o = user;
+  int rc = CAW_OK;
+  while (o->left && !(rc = bench_bench_stream_send_reply(call, &o->note))) o->left--;
+  if (rc != CAW_EAGAIN) caw_call_finish(call, rc, NULL);
+}
+
+static void give_up(caw_call *call, void *user) {
+  (void)user;
+  caw_call_finish(call, CAW_CANCELLED, NULL);
+}
+
+static int stream(caw_call *call, const bench_order *request, void *self) {
+  const caw_call_events events = {.on_cancel = give_up, .on_drain = send_notes};
+  order *o = caw_arena_calloc(caw_call_arena(call), 1, sizeof(*o));
+  char *text = caw_arena_alloc(caw_call_arena(call), request->size + 1);
+  (void)self;
+  if (!o || !text) return CAW_ENOMEM;
+  memset(text, 'x', request->size);
+  o->note.text = caw_str_of(text, request->size);
+  o->left = request->notes;
+  caw_call_on(call, &events, o);
+  send_notes(call, o);
+  return CAW_PENDING;
+}
+
+/* ---- Ping-pong ---- */
+
+static void go_on(caw_call *call, void *user) {
+  (void)user;
+  caw_call_resume(call);
+}
+
+static int pong_open(caw_call *call, void *self) {
+  const caw_call_events events = {.on_drain = go_on};
+  (void)self;
+  caw_call_on(call, &events, NULL);
+  return CAW_OK;
+}
+
+static int pong_message(caw_call *call, const bench_note *note, void *self) {
+  (void)self;
+  int rc = bench_bench_ping_pong_send_reply(call, note);
+  if (!rc && caw_call_full(call)) caw_call_pause(call);
+  return rc;
+}
+
+static int pong_end(caw_call *call, void *self) {
+  (void)call;
+  (void)self;
+  return CAW_OK;
+}
+
+static void on_signal(int signum, void *server) {
+  (void)signum;
+  caw_server_drain(server, 100, NULL, NULL);
+}
+
+int main(int argc, char **argv) {
+  static const greeter_greeter_service greeter = {.say_hello = say_hello};
+  static const bench_bench_service bench = {.echo = echo,
+                                            .stream = stream,
+                                            .ping_pong = {pong_open, pong_message, pong_end}};
+  caw_server *server;
+  if (caw_server_new(&server, NULL) || greeter_greeter_add(server, &greeter, NULL) ||
+      bench_bench_add(server, &bench, NULL))
+    return 1;
+  if (caw_server_listen(server, argc > 1 ? argv[1] : "127.0.0.1:0"))
+    return fprintf(stderr, "%s\n", caw_server_error(server)), 1;
+  if (caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, server)) return 1;
+  printf("%s\n", strrchr(caw_server_address(server, 0), ':') + 1);
+  fflush(stdout);
+  int rc = caw_server_run(server);
+  caw_server_free(server);
+  return rc;
+}
