@@ -91,8 +91,10 @@ CAW_API int caw_channel_new(caw_channel **out, const char *target,
  * Frees the channel; calls that are open end with CANCELLED, their on_done
  * called before this returns. It may be called from a callback of a call on the
  * channel: that call's on_done, if it is still owed, comes when the callback has
- * returned. NULL is fine. The loop's thread; or, with a thread of its own, any
- * thread but that one. Since 0.1.
+ * returned. NULL is fine. A call that the program holds by reference outlives the
+ * channel; but no function of it may run at the same moment on another thread, as
+ * the channel's own loop ends here. The loop's thread; or, with a thread of its
+ * own, any thread but that one. Since 0.1.
  */
 CAW_API void caw_channel_free(caw_channel *channel);
 

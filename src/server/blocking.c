@@ -161,25 +161,30 @@ static void prepare(blocking_method *m, caw_server *server, const caw_blocking_h
 int caw_server_add_blocking(caw_server *s, const caw_blocking_handler *handlers, size_t n,
                             const void *impl, void *self) {
   if (s->started) return CAW_ESTATE;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++)
     if (!handlers[i].method || !handlers[i].run) return CAW_EINVAL;
-    if (map_get(&s->methods, caw_str_from(handlers[i].method->path))) return CAW_EEXIST;
-    for (size_t j = 0; j < i; j++)
-      if (!strcmp(handlers[i].method->path, handlers[j].method->path)) return CAW_EEXIST;
-  }
   if (!s->pool) {
     int rc = io_pool_new(&s->pool, s->options.pool_threads, s->options.pool_queue);
     if (rc) return rc;
   }
   blocking_group *g = caw_calloc(1, sizeof(*g) + n * sizeof(g->methods[0]));
-  if (!g) return CAW_ENOMEM;
-  g->next = s->blocking;
-  s->blocking = g;
+  method_entry *entries = g ? server_new_entries(n) : NULL;
+  if (!entries) {
+    caw_free(g);
+    return CAW_ENOMEM;
+  }
   for (size_t i = 0; i < n; i++) {
     prepare(&g->methods[i], s, &handlers[i], impl, self);
-    int rc = caw_server_add(s, &g->methods[i].handler, 1, &g->methods[i], NULL);
-    if (rc) return rc;
+    entries[i].handler = &g->methods[i].handler;
+    entries[i].impl = &g->methods[i];
   }
+  int rc = server_add_entries(s, entries, n);
+  if (rc) {
+    caw_free(g);
+    return rc;
+  }
+  g->next = s->blocking;
+  s->blocking = g;
   return 0;
 }
 

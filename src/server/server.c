@@ -154,29 +154,48 @@ static int check_handler(const caw_handler *h) {
   return many && !h->end ? CAW_EINVAL : 0;
 }
 
+static int check_entries(const caw_server *s, const method_entry *entries, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    int rc = check_handler(entries[i].handler);
+    if (rc) return rc;
+    const char *path = entries[i].handler->method->path;
+    if (map_get(&s->methods, caw_str_from(path))) return CAW_EEXIST;
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(path, entries[j].handler->method->path)) return CAW_EEXIST;
+  }
+  return 0;
+}
+
+method_entry *server_new_entries(size_t n) {
+  return caw_calloc(n ? n : 1, sizeof(method_entry));
+}
+
+int server_add_entries(caw_server *s, method_entry *entries, size_t n) {
+  int rc = check_entries(s, entries, n);
+  if (!rc) rc = map_reserve(&s->methods, n);
+  if (rc) {
+    caw_free(entries);
+    return rc;
+  }
+  entries[0].next = s->entries;
+  s->entries = entries;
+  /* Room was reserved: none of these fails. */
+  for (size_t i = 0; i < n; i++)
+    map_add(&s->methods, caw_str_from(entries[i].handler->method->path), &entries[i]);
+  return 0;
+}
+
 int caw_server_add(caw_server *s, const caw_handler *handlers, size_t n, const void *impl,
                    void *self) {
   if (s->started) return CAW_ESTATE;
-  for (size_t i = 0; i < n; i++) {
-    int rc = check_handler(&handlers[i]);
-    if (rc) return rc;
-    if (map_get(&s->methods, caw_str_from(handlers[i].method->path))) return CAW_EEXIST;
-    for (size_t j = 0; j < i; j++)
-      if (!strcmp(handlers[i].method->path, handlers[j].method->path)) return CAW_EEXIST;
-  }
-  int rc = map_reserve(&s->methods, n);
-  method_entry *entries = rc ? NULL : caw_calloc(1, sizeof(*entries) * (n ? n : 1));
+  method_entry *entries = server_new_entries(n);
   if (!entries) return CAW_ENOMEM;
-  entries[0].next = s->entries;
-  s->entries = entries;
   for (size_t i = 0; i < n; i++) {
     entries[i].handler = &handlers[i];
     entries[i].impl = impl;
     entries[i].self = self;
-    rc = map_add(&s->methods, caw_str_from(handlers[i].method->path), &entries[i]);
-    if (rc) return rc; /* room was reserved: it cannot */
   }
-  return 0;
+  return server_add_entries(s, entries, n);
 }
 
 /* ---- Listening ---- */

@@ -73,6 +73,11 @@ struct caw_server {
   unsigned left; /* workers that are not drained */
 };
 
+/* server.c: an array of entries, and the adding of all or none of them, which
+ * takes it over. 0, CAW_EINVAL, CAW_EEXIST, CAW_ENOMEM. */
+method_entry *server_new_entries(size_t n);
+int server_add_entries(caw_server *server, method_entry *entries, size_t n);
+
 /* worker.c */
 int worker_init(worker *w, caw_server *server, caw_loop *loop);
 void worker_finish(worker *w);

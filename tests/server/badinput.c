@@ -327,6 +327,8 @@ static void data_on_idle(buf *b) {
 static void rst_on_idle(buf *b) {
   put_preface(b);
   put_frame(b, RST, 0, 1, "\0\0\0\x8", 4);
+  put_request(b, 3, 0, NULL);
+  put_message(b, 3, END_STREAM, "x");
 }
 static void even_id(buf *b) {
   put_preface(b);
@@ -414,7 +416,6 @@ static const bad_case connection_cases[] = {
     {"broken HPACK", broken_hpack, "goaway 9;closed;", false},
     {"an index of HPACK that is not there", hpack_index, "goaway 9;closed;", false},
     {"DATA on an idle stream", data_on_idle, "goaway 1;closed;", false},
-    {"RST_STREAM on an idle stream", rst_on_idle, "goaway 1;closed;", false},
     {"an even stream id", even_id, "goaway 1;closed;", false},
     {"HEADERS on stream 0", id_zero, "goaway 1;closed;", false},
     {"PUSH_PROMISE of a client", pushed, "goaway 1;closed;", false},
@@ -429,6 +430,9 @@ static const bad_case connection_cases[] = {
 };
 
 static const bad_case stream_cases[] = {
+    /* RFC 9113 5.1 asks for an error of the connection. gRPC's C core does this
+     * for calls that it cancelled before their HEADERS were written. */
+    {"RST_STREAM on an idle stream", rst_on_idle, "http 200;message;grpc 0;end 3;", true},
     {"the stream's window overflows", stream_window, "rst 1 3;", true},
     /* nghttp2 makes of it an error of the connection, as RFC 9113 5.4.1 permits. */
     {"a window increment of 0", empty_increment, "goaway 1;closed;", false},
@@ -645,7 +649,7 @@ static void silence(void **state) {
   assert_string_equal(a.text, "closed;");
   double took = (double)(now.tv_sec - silent_since.tv_sec) +
                 (double)(now.tv_nsec - silent_since.tv_nsec) / 1e9;
-  assert_true(took > 9.5 && took < 15);
+  assert_true(took > 9.5); /* read_answer's own patience is the other bound */
   serve_another();
 }
 
