@@ -218,6 +218,73 @@ CAW_API const char *caw_pb_enum_name(const caw_pb_enum *table, int32_t number);
  * none, and leaves *number. Since 0.1. */
 CAW_API bool caw_pb_enum_number(int32_t *number, const caw_pb_enum *table, caw_str name);
 
+/* A set of message and enum types, found by their full names: what a
+ * google.protobuf.Any may hold, or a program is asked for by name. */
+typedef struct caw_pb_types caw_pb_types;
+
+/*
+ * Makes in *out the set of all types of `count` files and of all files that
+ * these import; the tables are borrowed. Of two types with one name, as when
+ * two libraries brought their own google.protobuf.Timestamp, the first counts.
+ * Returns 0 or CAW_ENOMEM. Any thread. Since 0.1.
+ */
+CAW_API int caw_pb_types_new(caw_pb_types **out, const caw_pb_file *const *files, size_t count);
+
+/* Frees the set; NULL is fine. Since 0.1. */
+CAW_API void caw_pb_types_free(caw_pb_types *types);
+
+/* The message or enum of this full name ("chat.v1.HelloRequest", no leading
+ * dot), or NULL; `types` may be NULL, and is then empty. Any thread. Since
+ * 0.1. */
+CAW_API const caw_type *caw_pb_types_message(const caw_pb_types *types, caw_str name);
+CAW_API const caw_pb_enum *caw_pb_types_enum(const caw_pb_types *types, caw_str name);
+
+/*
+ * Sets *equal to whether two messages of one type are the same data. Presence
+ * counts; the order of a map's entries does not. Numbers are equal when their
+ * bits are (so 0.0 and -0.0 differ), or both are NaN. Unknown fields are equal
+ * when their bytes are; an Any is compared by its bytes too.
+ *
+ * Returns 0; CAW_EDEPTH when messages nest deeper than CAW_PB_DEPTH; CAW_ENOMEM
+ * (8 bytes from caw_malloc for each entry of a map whose entries stand in
+ * another order in `b`); CAW_EINVAL when the type is not one of caw_pb_codec.
+ * *equal is false then. Any thread. Since 0.1.
+ */
+CAW_API int caw_pb_equal(bool *equal, const caw_type *type, const void *a, const void *b);
+
+/*
+ * Copies `from` into `*to`, which need not be initialised, and all that it
+ * points to into the arena, unknown fields too: nothing is borrowed. Returns 0,
+ * CAW_ENOMEM, CAW_EDEPTH as caw_pb_equal, or CAW_EINVAL; on an error `*to` is
+ * empty. Any thread. Since 0.1.
+ */
+CAW_API int caw_pb_copy(void *to, caw_arena *arena, const caw_type *type, const void *from);
+
+/*
+ * Merges `from` into `*to`, as if the bytes of both stood one behind the other
+ * (protobuf: "Last One Wins"): numbers, strings and enums that are set in
+ * `from` replace those of `to`, messages are merged, lists follow one another,
+ * entries of maps replace those of the same key, a oneof is replaced unless
+ * both have the same message in it. What is new comes from the arena, and
+ * nothing of `from` is borrowed. Messages below `*to` are changed in place.
+ *
+ * Returns what caw_pb_copy returns; on an error `*to` has a part of `from`.
+ * Any thread. Since 0.1.
+ */
+CAW_API int caw_pb_merge(void *to, caw_arena *arena, const caw_type *type, const void *from);
+
+/*
+ * Writes `message` for people into *out: bytes from the arena, with a NUL
+ * behind them that is not counted. The form is that of protobuf's text format,
+ * one field a line, two spaces per level; unknown fields stand under their
+ * numbers, with what their bytes look like. It is for logs and debuggers: the
+ * form may change, and nothing reads it. Text that is not UTF-8 is escaped.
+ *
+ * Returns 0, CAW_ENOMEM, CAW_EDEPTH as caw_pb_equal, or CAW_EINVAL; *out is
+ * empty then. Any thread. Since 0.1.
+ */
+CAW_API int caw_pb_print(caw_str *out, caw_arena *arena, const caw_type *type, const void *message);
+
 CAW_END_DECLS
 
 #endif

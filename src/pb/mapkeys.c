@@ -15,13 +15,20 @@ typedef struct keys {
 } keys;
 
 /* Some total order of the keys; only whether two are equal has a meaning. */
-static int compare(const keys *k, size_t i, size_t j) {
-  const uint8_t *a = k->items + i * k->size + k->key->offset;
-  const uint8_t *b = k->items + j * k->size + k->key->offset;
-  if (k->key->type != CAW_PB_STRING) return memcmp(a, b, pb_scalar_size(k->key->type));
+static int compare_keys(const caw_pb_field *key, const uint8_t *a, const uint8_t *b) {
+  if (key->type != CAW_PB_STRING) return memcmp(a, b, pb_scalar_size(key->type));
   caw_str s = pb_load_str(a), t = pb_load_str(b);
   if (s.len != t.len) return s.len < t.len ? -1 : 1;
   return s.len ? memcmp(s.data, t.data, s.len) : 0;
+}
+
+static int compare(const keys *k, size_t i, size_t j) {
+  return compare_keys(k->key, k->items + i * k->size + k->key->offset,
+                      k->items + j * k->size + k->key->offset);
+}
+
+bool pb_same_key(const caw_pb_field *key, const uint8_t *a, const uint8_t *b) {
+  return !compare_keys(key, a, b);
 }
 
 /* Merges the sorted halves from[low .. mid) and from[mid .. high). */
@@ -67,6 +74,19 @@ static bool ascending(const keys *k, size_t n) {
   for (size_t i = 1; i < n; i++)
     if (compare(k, i - 1, i) >= 0) return false;
   return true;
+}
+
+int pb_find_repeated_key(const caw_pb_field *f, pb_array a, size_t *index) {
+  keys k = {a.items, pb_sub(f)->size, pb_sub(f)->fields};
+  *index = a.len;
+  if (a.len < 2 || ascending(&k, a.len)) return 0;
+  uint32_t *mem = caw_calloc(2 * a.len, sizeof(uint32_t));
+  if (!mem) return CAW_ENOMEM;
+  const uint32_t *order = sort(&k, mem, mem + a.len, a.len);
+  for (size_t i = 1; i < a.len; i++)
+    if (!compare(&k, order[i - 1], order[i])) *index = order[i];
+  caw_free(mem);
+  return 0;
 }
 
 static int unique(const caw_pb_field *f, uint8_t *at) {

@@ -168,6 +168,13 @@ bool pb_utf8_valid(const uint8_t *s, size_t len);
  * message. Returns 0 or CAW_ENOMEM. */
 int pb_unique_keys(const caw_pb_message *t, uint8_t *m);
 
+/* Have two keys of maps, of the type of the field `key`, the same value? */
+bool pb_same_key(const caw_pb_field *key, const uint8_t *a, const uint8_t *b);
+
+/* Sets *index to an entry whose key an entry before it has too, or to the
+ * array's length. Returns 0 or CAW_ENOMEM. */
+int pb_find_repeated_key(const caw_pb_field *f, pb_array a, size_t *index);
+
 int pb_measure(const void *desc, const void *message, size_t *len);
 int pb_encode(const void *desc, const void *message, uint8_t *out, size_t len);
 

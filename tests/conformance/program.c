@@ -7,6 +7,7 @@
 #include "google/protobuf/test_messages_proto2.caw.h"
 #include "google/protobuf/test_messages_proto3.caw.h"
 
+#include <caw/json.h>
 #include <caw/status.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,16 +23,10 @@ static const caw_type *find_type(caw_str name) {
   return NULL;
 }
 
-/* Parses the payload into m. *skip when its format is none of ours. */
-static int parse(const conformance_conformance_request *in, const caw_type *type, void *m,
-                 caw_arena *arena, bool *skip) {
-  if (in->payload_case == CONFORMANCE_CONFORMANCE_REQUEST_PAYLOAD_CASE_PROTOBUF_PAYLOAD) {
-    caw_str data = in->payload.protobuf_payload;
-    return caw_pb_decode(m, arena, type, data.data, data.len);
-  }
-  *skip = true;
-  return 0;
-}
+static caw_pb_types *known; /* for Any */
+
+#define REQUEST(name)  CONFORMANCE_CONFORMANCE_REQUEST_PAYLOAD_CASE_##name
+#define RESPONSE(name) CONFORMANCE_CONFORMANCE_RESPONSE_RESULT_CASE_##name
 
 static void answer(conformance_conformance_response *out,
                    enum conformance_conformance_response_result_case result, caw_str text) {
@@ -40,34 +35,56 @@ static void answer(conformance_conformance_response *out,
   out->result.skipped = text; /* the strings of the union are at one place */
 }
 
-#define RESULT(name) CONFORMANCE_CONFORMANCE_RESPONSE_RESULT_CASE_##name
+/* What to tell about an error: JSON's has a text, others have their meaning. */
+static caw_str text_of(const caw_json_error *error, int rc) {
+  return caw_str_from(error->text[0] ? error->text : caw_strerror(rc));
+}
+
+/* Parses the payload into m. */
+static int parse(const conformance_conformance_request *in, const caw_type *type, void *m,
+                 caw_arena *arena, caw_json_error *error) {
+  if (in->payload_case == REQUEST(JSON_PAYLOAD)) {
+    caw_json_read_options o = {.size = sizeof(o), .types = known};
+    o.ignore_unknown = in->test_category == CONFORMANCE_JSON_IGNORE_UNKNOWN_PARSING_TEST;
+    return caw_json_read(m, arena, type, in->payload.json_payload, &o, error);
+  }
+  caw_str data = in->payload.protobuf_payload;
+  return caw_pb_decode(m, arena, type, data.data, data.len);
+}
+
+/* Writes m in the format that is asked for. */
+static void write(conformance_conformance_response *out, const conformance_conformance_request *in,
+                  const caw_type *type, const void *m, caw_arena *arena) {
+  caw_json_error error = {0};
+  caw_str bytes;
+  bool json = in->requested_output_format == CONFORMANCE_JSON;
+  caw_json_write_options o = {.size = sizeof(o), .types = known};
+  int rc = json ? caw_json_write(&bytes, arena, type, m, &o, &error)
+                : caw_pb_encode(&bytes, arena, type, m);
+  if (rc) answer(out, RESPONSE(SERIALIZE_ERROR), caw_arena_dup(arena, text_of(&error, rc)));
+  else answer(out, json ? RESPONSE(JSON_PAYLOAD) : RESPONSE(PROTOBUF_PAYLOAD), bytes);
+}
 
 static void run(conformance_conformance_response *out, const conformance_conformance_request *in,
                 caw_arena *arena) {
   const caw_type *type = find_type(in->message_type);
-  bool skip = in->requested_output_format != CONFORMANCE_PROTOBUF;
-  caw_str bytes;
+  bool known_input =
+      in->payload_case == REQUEST(PROTOBUF_PAYLOAD) || in->payload_case == REQUEST(JSON_PAYLOAD);
+  bool known_output = in->requested_output_format == CONFORMANCE_PROTOBUF ||
+                      in->requested_output_format == CONFORMANCE_JSON;
   if (caw_str_is(in->message_type, "conformance.FailureSet")) {
-    answer(out, RESULT(PROTOBUF_PAYLOAD), caw_str_from(""));
+    answer(out, RESPONSE(PROTOBUF_PAYLOAD), caw_str_from(""));
     return;
   }
-  if (!type) {
-    answer(out, RESULT(SKIPPED), caw_str_from("no such message type"));
+  if (!type || !known_input || !known_output) {
+    answer(out, RESPONSE(SKIPPED), caw_str_from("no such type or format"));
     return;
   }
+  caw_json_error error = {0};
   void *m = caw_arena_alloc(arena, type->size);
-  int rc = skip ? 0 : parse(in, type, m, arena, &skip);
-  if (skip) {
-    answer(out, RESULT(SKIPPED), caw_str_from("no such format"));
-    return;
-  }
-  if (rc) {
-    answer(out, RESULT(PARSE_ERROR), caw_str_from(caw_strerror(rc)));
-    return;
-  }
-  rc = caw_pb_encode(&bytes, arena, type, m);
-  if (rc) answer(out, RESULT(SERIALIZE_ERROR), caw_str_from(caw_strerror(rc)));
-  else answer(out, RESULT(PROTOBUF_PAYLOAD), bytes);
+  int rc = parse(in, type, m, arena, &error);
+  if (rc) answer(out, RESPONSE(PARSE_ERROR), caw_arena_dup(arena, text_of(&error, rc)));
+  else write(out, in, type, m, arena);
 }
 
 static bool read_all(void *data, size_t len) {
@@ -94,8 +111,14 @@ static bool serve(caw_arena *arena) {
 }
 
 int main(void) {
+  static const caw_pb_file *const files[] = {
+      &caw_file_google_protobuf_test_messages_proto3_proto,
+      &caw_file_google_protobuf_test_messages_proto2_proto,
+  };
   caw_arena *arena = caw_arena_new(0);
+  if (caw_pb_types_new(&known, files, sizeof(files) / sizeof(files[0]))) return 1;
   while (serve(arena)) caw_arena_reset(arena);
   caw_arena_free(arena);
+  caw_pb_types_free(known);
   return 0;
 }
