@@ -1,0 +1,50 @@
+"""@grpc/grpc-js, gRPC for Node, with our interop programs, in both directions."""
+import os
+import unittest
+
+import harness
+import kit
+
+NODE = [os.environ["CAW_NODE"], os.path.join(kit.HERE, "node", "peer.js")]
+
+
+@kit.per_case(kit.PLAIN + ["concurrent_large_unary", "rpc_soak", "channel_soak"])
+class NodeServer(kit.Case):
+    """Our client, Node's server."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.peer = kit.Peer(*NODE, "server").listening()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.peer.end()
+
+    def check(self, case):
+        self.passes(case, self.peer.port, "--soak_overall_timeout_seconds=60",
+                    "--soak_per_iteration_max_acceptable_latency_ms=20000")
+
+    def test_largest(self):
+        kit.check_largest(self, self.peer.port)
+
+
+@kit.per_case(kit.PLAIN + ["largest"])
+class NodeClient(kit.Case):
+    """Node's client, our server."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = kit.serve()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def check(self, case):
+        client = harness.Child(*NODE, "client", kit.port_of(self.server.address), case)
+        client.wait_line(f"^{case}: passed$")
+        client.wait(0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
