@@ -134,10 +134,14 @@ caw_str caw_arena_vprintf(caw_arena *a, const char *format, va_list args) {
   caw_str out = {NULL, 0};
   va_list again;
   va_copy(again, args);
-  int n = vsnprintf(NULL, 0, format, args);
+  /* Most texts fit into the rest of the block: there they are written at once,
+   * and stay if the arena then hands out that very place. */
+  char *here = (char *)a->cur;
+  size_t room = here ? (size_t)(a->end - a->cur) : 0;
+  int n = vsnprintf(here, room, format, args);
   char *p = n < 0 ? NULL : caw_arena_alloc(a, (size_t)n + 1);
   if (p) {
-    vsnprintf(p, (size_t)n + 1, format, again);
+    if (p != here || (size_t)n >= room) vsnprintf(p, (size_t)n + 1, format, again);
     out.data = p;
     out.len = (size_t)n;
   }

@@ -17,16 +17,16 @@ bool rpc_key_valid(caw_str key) {
 }
 
 bool rpc_key_reserved(caw_str key) {
-  static const char *const names[] = {
-      "content-type",     "te",
-      "user-agent",       "host",
-      "connection",       "keep-alive",
-      "proxy-connection", "upgrade",
-      "content-length",   "transfer-encoding",
+  static const caw_str names[] = {
+      CAW_STR("content-type"),     CAW_STR("te"),
+      CAW_STR("user-agent"),       CAW_STR("host"),
+      CAW_STR("connection"),       CAW_STR("keep-alive"),
+      CAW_STR("proxy-connection"), CAW_STR("upgrade"),
+      CAW_STR("content-length"),   CAW_STR("transfer-encoding"),
   };
   if (starts_with(key, ":") || starts_with(key, "grpc-")) return true;
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-    if (caw_str_is(key, names[i])) return true;
+    if (caw_str_eq(key, names[i])) return true;
   return false;
 }
 
