@@ -45,6 +45,10 @@ class Long(Served):
     def test_soaks(self):
         for case in ("rpc_soak", "channel_soak"):
             for threads in (1, 4):
+                if harness.SANITIZED and threads > 1 and case == "channel_soak":
+                    # The thread sanitizer does not see that libuv closes a
+                    # descriptor, and takes its next use by another thread for a race.
+                    continue
                 n = harness.scaled(100) * threads
                 with self.subTest(case=case, threads=threads):
                     out, err = self.soak(case, f"--soak_iterations={n}",
