@@ -246,8 +246,9 @@ CAW_API const caw_pb_enum *caw_pb_types_enum(const caw_pb_types *types, caw_str 
  * when their bytes are; an Any is compared by its bytes too.
  *
  * Returns 0; CAW_EDEPTH when messages nest deeper than CAW_PB_DEPTH; CAW_ENOMEM
- * (8 bytes from caw_malloc for each entry of a map whose entries stand in
- * another order in `b`); CAW_EINVAL when the type is not one of caw_pb_codec.
+ * (16 bytes from caw_malloc for each entry of a map whose entries stand in
+ * another order in `b`); CAW_EINVAL when the type is not one of caw_pb_codec or
+ * an array's items are NULL.
  * *equal is false then. Any thread. Since 0.1.
  */
 CAW_API int caw_pb_equal(bool *equal, const caw_type *type, const void *a, const void *b);

@@ -76,23 +76,33 @@ static bool ascending(const keys *k, size_t n) {
   return true;
 }
 
+uint32_t *pb_sort_keys(const caw_pb_field *f, pb_array a) {
+  keys k = {a.items, pb_sub(f)->size, pb_sub(f)->fields};
+  if (a.len > UINT32_MAX) return NULL;
+  uint32_t *mem = caw_calloc(2 * a.len, sizeof(uint32_t));
+  if (!mem) return NULL;
+  const uint32_t *order = sort(&k, mem, mem + a.len, a.len);
+  if (order != mem) memcpy(mem, order, a.len * sizeof(uint32_t));
+  return mem;
+}
+
 int pb_find_repeated_key(const caw_pb_field *f, pb_array a, size_t *index) {
   keys k = {a.items, pb_sub(f)->size, pb_sub(f)->fields};
   *index = a.len;
   if (a.len < 2 || ascending(&k, a.len)) return 0;
-  uint32_t *mem = caw_calloc(2 * a.len, sizeof(uint32_t));
-  if (!mem) return CAW_ENOMEM;
-  const uint32_t *order = sort(&k, mem, mem + a.len, a.len);
+  uint32_t *order = pb_sort_keys(f, a);
+  if (!order) return CAW_ENOMEM;
   for (size_t i = 1; i < a.len; i++)
     if (!compare(&k, order[i - 1], order[i])) *index = order[i];
-  caw_free(mem);
+  caw_free(order);
   return 0;
 }
 
-static int unique(const caw_pb_field *f, uint8_t *at) {
+int pb_unique_map(const caw_pb_field *f, uint8_t *at) {
   pb_array a = pb_array_load(at);
   keys k = {a.items, pb_sub(f)->size, pb_sub(f)->fields};
   if (a.len < 2 || ascending(&k, a.len)) return 0;
+  if (a.len > UINT32_MAX) return CAW_ENOMEM;
   uint32_t *mem = caw_calloc(2 * a.len, sizeof(uint32_t));
   if (!mem) return CAW_ENOMEM;
   uint32_t *order = sort(&k, mem, mem + a.len, a.len);
@@ -134,7 +144,7 @@ int pb_unique_keys(const caw_pb_message *t, uint8_t *m) {
   for (size_t i = 0; i < t->field_count; i++) {
     const caw_pb_field *f = &t->fields[i];
     if (!pb_is_message(f->type)) continue;
-    int rc = f->flags & CAW_PB_MAP ? unique(f, m + f->offset) : 0;
+    int rc = f->flags & CAW_PB_MAP ? pb_unique_map(f, m + f->offset) : 0;
     if (!rc) rc = descend(f, m);
     if (rc) return rc;
   }

@@ -175,6 +175,14 @@ bool pb_same_key(const caw_pb_field *key, const uint8_t *a, const uint8_t *b);
  * array's length. Returns 0 or CAW_ENOMEM. */
 int pb_find_repeated_key(const caw_pb_field *f, pb_array a, size_t *index);
 
+/* The indices of a map's entries, sorted by key; to be freed with caw_free.
+ * NULL when memory is out. */
+uint32_t *pb_sort_keys(const caw_pb_field *f, pb_array a);
+
+/* Removes all but the last entry of each key from one map. Returns 0 or
+ * CAW_ENOMEM. */
+int pb_unique_map(const caw_pb_field *f, uint8_t *at);
+
 int pb_measure(const void *desc, const void *message, size_t *len);
 int pb_encode(const void *desc, const void *message, uint8_t *out, size_t len);
 
