@@ -3,9 +3,16 @@ import os
 import unittest
 
 import harness
+import http2_server
 import kit
 
 NODE = [os.environ["CAW_NODE"], os.path.join(kit.HERE, "node", "peer.js")]
+
+
+def run_client(port, case):
+    client = harness.Child(*NODE, "client", str(port), case)
+    client.wait_line(f"^{case}: passed$")
+    client.wait(0)
 
 
 @kit.per_case(kit.PLAIN + ["concurrent_large_unary", "rpc_soak", "channel_soak"])
@@ -41,9 +48,17 @@ class NodeClient(kit.Case):
         cls.server.stop()
 
     def check(self, case):
-        client = harness.Child(*NODE, "client", kit.port_of(self.server.address), case)
-        client.wait_line(f"^{case}: passed$")
-        client.wait(0)
+        run_client(kit.port_of(self.server.address), case)
+
+
+class Padding(harness.Case):
+    """That the padded frames of http2_server.py are right."""
+
+    def test_padding(self):
+        server = http2_server.Server("data_frame_padding")
+        run_client(server.port, "large_unary")
+        server.close()
+        self.assertEqual((server.faults, server.requests), ([], 1))
 
 
 if __name__ == "__main__":
