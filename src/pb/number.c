@@ -30,12 +30,13 @@ size_t pb_print_i64(char *out, int64_t v) {
 }
 
 /* Whole numbers of up to 15 digits, which are most of all, are written without
- * the C library. Returns 0 for others. */
+ * the C library. Returns 0 for others. A float has all whole numbers of up to 7
+ * digits; beyond that fewer digits may do. */
 static size_t print_whole(char *out, double v) {
   if (!(v > -1e15 && v < 1e15) || v != (double)(int64_t)v) return 0;
   if (v != 0 || !signbit(v)) return pb_print_i64(out, (int64_t)v);
-  memcpy(out, "-0", 2);
-  return 2;
+  memcpy(out, "-0.0", 4); /* readers take "-0" for an integer, which has no sign */
+  return 4;
 }
 
 static bool in_number(char c) {
@@ -70,7 +71,7 @@ size_t pb_print_double(char *out, double v) {
 
 size_t pb_print_float(char *out, float v) {
   char text[PB_NUMBER_ROOM];
-  size_t whole = fabsf(v) < 1e9f ? print_whole(out, (double)v) : 0;
+  size_t whole = fabsf(v) < 1e7f ? print_whole(out, (double)v) : 0;
   if (whole) return whole;
   for (int digits = fabsf(v) < FLT_MIN ? 1 : FLT_DIG;; digits++) {
     snprintf(text, sizeof(text), "%.*g", digits, (double)v);

@@ -293,4 +293,5 @@ def main():
           % (count, count // 5, taken, seed))
 
 
-main()
+if __name__ == "__main__":
+    main()

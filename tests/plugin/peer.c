@@ -1,24 +1,32 @@
 /*
- * Caw's half of the differential test; differential.py is the other.
+ * Caw's half of the differential tests; differential.py and
+ * json_differential.py are the others.
  *
  *   peer echo              frames from stdin, decoded and encoded, to stdout
  *   peer make SEED COUNT   random messages to stdout
  *   peer check SEED COUNT  the same messages after the other side had them,
  *                          from stdin, must be equal
+ *   peer to-json           frames from stdin, as JSON, to stdout
+ *   peer from-json         JSON in frames from stdin, encoded, to stdout
  *
  * A frame is the number of a type, a length, and that many bytes; numbers are
  * 32 bits, little-endian. In answers, the type is the return code, 0 for good.
+ * With JSON the type's second byte is for options, JSON_* below, and an answer
+ * to what was refused is the error's text.
  */
 #include "everything.caw.h"
 #include "legacy.caw.h"
 #include "messages.h"
 
+#include <caw/json.h>
 #include <caw/status.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const caw_type *const types[] = {&caw_test_everything_type, &caw_test_narrow_type,
                                         &caw_test_legacy_legacy_type};
+
+enum { JSON_DEFAULTS = 1, JSON_NAMES = 2, JSON_NUMBERS = 4, JSON_INDENT = 8, JSON_IGNORE = 16 };
 
 typedef struct frame {
   uint32_t type, len;
@@ -30,7 +38,7 @@ static int complain(const char *what, unsigned long long number) {
 }
 
 static bool read_frame(frame *f, char **data, size_t *room) {
-  if (fread(f, sizeof(*f), 1, stdin) != 1 || f->type >= sizeof(types) / sizeof(types[0]))
+  if (fread(f, sizeof(*f), 1, stdin) != 1 || (f->type & 255) >= sizeof(types) / sizeof(types[0]))
     return false;
   if (f->len > *room) {
     *room = f->len * 2;
@@ -58,6 +66,56 @@ static int echo(caw_arena *arena) {
     write_frame(rc, out);
     caw_arena_reset(arena);
   }
+  free(data);
+  return 0;
+}
+
+static int to_json(caw_str *out, caw_arena *arena, const frame *f, const char *data,
+                   const caw_pb_types *known) {
+  const caw_type *type = types[f->type & 255];
+  uint32_t options = f->type >> 8;
+  caw_json_error error = {0};
+  caw_json_write_options o = {.size = sizeof(o),
+                              .types = known,
+                              .emit_defaults = options & JSON_DEFAULTS,
+                              .original_names = options & JSON_NAMES,
+                              .enums_as_numbers = options & JSON_NUMBERS,
+                              .indent = options & JSON_INDENT ? 3 : 0};
+  void *m = caw_arena_alloc(arena, type->size);
+  int rc = caw_pb_decode(m, arena, type, data, f->len);
+  if (rc) *out = caw_str_from("decoding failed");
+  else if ((rc = caw_json_write(out, arena, type, m, &o, &error)) != 0)
+    *out = caw_arena_dup(arena, caw_str_from(error.text));
+  return rc;
+}
+
+static int from_json(caw_str *out, caw_arena *arena, const frame *f, const char *data,
+                     const caw_pb_types *known) {
+  const caw_type *type = types[f->type & 255];
+  caw_json_error error = {0};
+  caw_json_read_options o = {.size = sizeof(o), .types = known};
+  o.ignore_unknown = f->type >> 8 & JSON_IGNORE;
+  void *m = caw_arena_alloc(arena, type->size);
+  int rc = caw_json_read(m, arena, type, caw_str_of(data, f->len), &o, &error);
+  if (rc) *out = caw_arena_dup(arena, caw_str_from(error.text));
+  else rc = caw_pb_encode(out, arena, type, m);
+  return rc;
+}
+
+static int json(caw_arena *arena, bool to) {
+  static const caw_pb_file *const files[] = {&caw_file_everything_proto, &caw_file_legacy_proto};
+  frame f;
+  size_t room = 1 << 16;
+  char *data = malloc(room);
+  caw_pb_types *known;
+  if (caw_pb_types_new(&known, files, 2)) return complain("out of memory", 0);
+  while (data && read_frame(&f, &data, &room)) {
+    caw_str out = {NULL, 0};
+    int rc = to ? to_json(&out, arena, &f, data, known) : from_json(&out, arena, &f, data, known);
+    write_frame(rc, out);
+    caw_arena_reset(arena);
+  }
+  caw_pb_types_free(known);
   free(data);
   return 0;
 }
@@ -108,6 +166,8 @@ int main(int argc, char **argv) {
   size_t count = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
   int rc = 2;
   if (argc == 2 && !strcmp(argv[1], "echo")) rc = echo(arena);
+  if (argc == 2 && !strcmp(argv[1], "to-json")) rc = json(arena, true);
+  if (argc == 2 && !strcmp(argv[1], "from-json")) rc = json(arena, false);
   if (argc == 4 && !strcmp(argv[1], "make")) rc = make(arena, r, count);
   if (argc == 4 && !strcmp(argv[1], "check")) rc = check(arena, r, count);
   if (fflush(stdout)) rc = 1;
