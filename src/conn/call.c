@@ -1,6 +1,7 @@
 /* What all calls share, and the public functions of caw/call.h. */
 #include "conn/call.h"
 
+#include "base/cells.h"
 #include "io/sys.h"
 
 #include <assert.h>
@@ -16,8 +17,17 @@ static void run_dispatch(io_task *task) {
   call->cls->dispatch(call);
 }
 
+/* A zeroed call, but for its arenas' first blocks, which are most of it. */
+static caw_call *alloc_call(const call_class *cls, caw_loop *loop) {
+  caw_call *call = cells_alloc(io_cells(loop), cls->size);
+  if (!call) return NULL;
+  memset(call, 0, offsetof(caw_call, protocol_block));
+  memset((char *)call + sizeof(*call), 0, cls->size - sizeof(*call));
+  return call;
+}
+
 caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit) {
-  caw_call *call = caw_calloc(1, cls->size);
+  caw_call *call = alloc_call(cls, loop);
   if (!call) return NULL;
   arena_init(&call->protocol, call->protocol_block, sizeof(call->protocol_block), 0);
   arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
@@ -35,14 +45,15 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
   return call;
 }
 
-static void destroy(caw_call *call) {
+/* `of`: the loop's, on its thread; or NULL. */
+static void destroy(caw_call *call, cells *of) {
   if (call->cls->destroy) call->cls->destroy(call);
   rpc_call_finish(&call->rpc);
   arena_finish(&call->protocol);
   arena_finish(&call->arena);
   arena_finish(&call->scratch);
   caw_free(call->end_text);
-  caw_free(call);
+  cells_free(of, call);
 }
 
 caw_call *caw_call_ref(caw_call *call) {
@@ -51,7 +62,8 @@ caw_call *caw_call_ref(caw_call *call) {
 }
 
 void caw_call_unref(caw_call *call) {
-  if (call && atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1) destroy(call);
+  if (call && atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1)
+    destroy(call, NULL);
 }
 
 void call_wake(caw_call *call) {
@@ -79,8 +91,10 @@ void call_release(caw_call *call) {
   call->timed = false;
   conn_leave(call);
   call_leave_parent(call);
-  io_loop_release(call->loop);
-  caw_call_unref(call);
+  caw_loop *loop = call->loop;
+  if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1)
+    destroy(call, io_cells(loop));
+  io_loop_release(loop);
 }
 
 void call_mark_cancelled(caw_call *call) {

@@ -300,7 +300,9 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   list_init(&c->node);
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
-  if (rpc_session_init(&c->rpc, role, &config->h2, &session_events, c)) goto no_session;
+  h2_config h2 = config->h2;
+  h2.cells = io_cells(loop);
+  if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
   io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
   return c;
 no_session:

@@ -44,11 +44,15 @@ static void pop_front(h2_stream *st) {
   st->head = st->len ? (st->head + 1) % st->room : 0;
 }
 
+static void drop_trailers(h2_stream *st) {
+  if (st->trailers != st->first_trailers) caw_free(st->trailers);
+  st->trailers = NULL;
+}
+
 void stream_clear(h2_stream *st) {
   while (st->len) pop_front(st);
   st->bytes = 0;
-  caw_free(st->trailers);
-  st->trailers = NULL;
+  drop_trailers(st);
   st->trailer_count = 0;
 }
 
@@ -257,7 +261,8 @@ static int keep_trailers(h2_stream *st, const h2_field *fields, size_t n) {
     text += fields[i].value.len;
   }
   if (n > SIZE_MAX / 4 / sizeof(nghttp2_nv)) return CAW_ENOMEM;
-  nghttp2_nv *nv = caw_malloc(n * sizeof(*nv) + text);
+  size_t size = n * sizeof(nghttp2_nv) + text;
+  nghttp2_nv *nv = size > sizeof(st->first_trailers) ? caw_malloc(size) : st->first_trailers;
   if (!nv) return CAW_ENOMEM;
   char *p = (char *)(nv + n);
   for (size_t i = 0; i < n; i++) {
@@ -351,8 +356,7 @@ int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) 
   rc = attach_if_open(s, st);
   if (rc) {
     st->finished = false;
-    caw_free(st->trailers);
-    st->trailers = NULL;
+    drop_trailers(st);
   }
   return rc;
 }

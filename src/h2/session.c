@@ -35,20 +35,19 @@ static void *noted(void *ptr, void *user) {
 }
 
 static void *mem_malloc(size_t size, void *user) {
-  return noted(caw_malloc(size), user);
+  return noted(cells_alloc(((h2_session *)user)->config.cells, size), user);
 }
 
 static void mem_free(void *ptr, void *user) {
-  (void)user;
-  caw_free(ptr);
+  cells_free(((h2_session *)user)->config.cells, ptr);
 }
 
 static void *mem_calloc(size_t count, size_t size, void *user) {
-  return noted(caw_calloc(count, size), user);
+  return noted(cells_calloc(((h2_session *)user)->config.cells, count, size), user);
 }
 
 static void *mem_realloc(void *ptr, size_t size, void *user) {
-  return noted(caw_realloc(ptr, size), user);
+  return noted(cells_realloc(((h2_session *)user)->config.cells, ptr, size), user);
 }
 
 static uint32_t within(uint32_t value, uint32_t low, uint32_t high) {
@@ -66,6 +65,7 @@ static void set_config(h2_config *to, const h2_config *from) {
   to->soft_header_fields = OR(from->soft_header_fields, 128);
   to->hard_header_bytes = OR(from->hard_header_bytes, 65536);
   to->hard_header_fields = OR(from->hard_header_fields, 512);
+  to->cells = from->cells;
 }
 
 static nghttp2_option *make_option(void) {
@@ -155,7 +155,7 @@ h2_stream *stream_of(h2_session *s, int32_t id) {
 }
 
 h2_stream *stream_new(h2_session *s) {
-  h2_stream *st = caw_calloc(1, sizeof(*st));
+  h2_stream *st = cells_calloc(s->config.cells, 1, sizeof(*st));
   if (!st) return NULL;
   st->queue = st->first;
   st->room = INLINE_SENDS;
@@ -172,7 +172,7 @@ void stream_drop(h2_session *s, h2_stream *st) {
   list_remove(&st->ending);
   if (s->block_of == st) s->block_of = NULL;
   s->open--;
-  caw_free(st);
+  cells_free(s->config.cells, st);
 }
 
 void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote) {

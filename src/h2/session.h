@@ -5,6 +5,7 @@
 #ifndef H2_SESSION_H
 #define H2_SESSION_H
 
+#include "base/cells.h"
 #include "base/list.h"
 #include "h2/h2.h"
 #include "h2/out.h"
@@ -46,7 +47,8 @@ struct h2_stream {
   h2_hold *hold; /* of queue[head], once a part of it was referenced */
   slice first[INLINE_SENDS];
 
-  nghttp2_nv *trailers; /* with their text behind them, one block */
+  nghttp2_nv *trailers;         /* with their text behind them, one block: */
+  nghttp2_nv first_trailers[2]; /* this one, if a status is all that they say */
   size_t trailer_count;
 };
 

@@ -6,6 +6,7 @@
  */
 #include "io/loop.h"
 
+#include "base/cells.h"
 #include "io/sys.h"
 #include "io/watch.h"
 
@@ -59,6 +60,7 @@ struct caw_loop {
   atomic_uint posting;      /* threads inside io_loop_post or caw_loop_stop */
   atomic_bool running, stop;
   atomic_bool asleep; /* a post must wake the loop */
+  cells cells;
   uint8_t scratch[SCRATCH];
 };
 
@@ -375,6 +377,11 @@ uint8_t *io_scratch(caw_loop *loop, size_t *len) {
   return loop->scratch;
 }
 
+struct cells *io_cells(caw_loop *loop) {
+  io_assert_on_loop(loop);
+  return &loop->cells;
+}
+
 /* --- running ------------------------------------------------------------- */
 
 void io_loop_hold(caw_loop *loop) {
@@ -495,6 +502,7 @@ static void loop_close(caw_loop *loop) {
   assert(rc == 0 && "a socket, listener or look-up outlives its loop");
   (void)rc;
   heap_finish(&loop->timers);
+  cells_finish(&loop->cells);
   caw_free(loop);
 }
 

@@ -95,4 +95,7 @@ void io_loop_run_posts(caw_loop *loop);
 /* The loop's shared receive buffer, for use within one callback. */
 uint8_t *io_scratch(caw_loop *loop, size_t *len);
 
+/* The loop's cells; its thread's, while it lives. */
+struct cells *io_cells(caw_loop *loop);
+
 #endif
