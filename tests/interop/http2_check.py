@@ -144,6 +144,7 @@ class Faults(Server):
         server = self.start("ping")
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(client.recv(1), b"")
         server.close()
         self.assertEqual(server.faults, ["the connection does not begin with HTTP/2's preface"])
 
