@@ -25,6 +25,7 @@
 
 #include <caw/arena.h>
 #include <caw/codec.h>
+#include <caw/compression.h>
 #include <caw/export.h>
 #include <caw/loop.h>
 #include <caw/metadata.h>
@@ -120,6 +121,17 @@ CAW_API int caw_call_send(caw_call *call, const void *message);
  * Since 0.1. */
 CAW_API int caw_call_send_payload(caw_call *call, caw_payload *payload);
 
+/*
+ * Has the messages that are sent from now on compressed with the call's
+ * encoding (true, as at first), or sent as they are. Nothing changes for a call
+ * without an encoding. Any thread. Since 0.1.
+ */
+CAW_API void caw_call_compress(caw_call *call, bool on);
+
+/* Did the message that is being delivered come compressed? In the callback or
+ * handler that gets it, on the loop's thread. Since 0.1. */
+CAW_API bool caw_call_was_compressed(const caw_call *call);
+
 /* The bytes that were sent and wait for the peer's window or the socket. Any
  * thread. Since 0.1. */
 CAW_API size_t caw_call_queued(const caw_call *call);
@@ -192,6 +204,14 @@ CAW_API void caw_call_on(caw_call *call, const caw_call_events *events, void *us
  */
 CAW_API int caw_call_add_header(caw_call *call, caw_str key, caw_str value);
 CAW_API int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value);
+
+/*
+ * Sets the encoding of this call's replies, in place of the server's; when the
+ * client does not accept it, they are not compressed (compression.md). Returns
+ * 0; CAW_EINVAL (this build does not know it); CAW_ESTATE (the headers were sent
+ * already). The handler's thread. Since 0.1.
+ */
+CAW_API int caw_call_set_encoding(caw_call *call, caw_encoding encoding);
 
 /* Sends the headers now rather than with the first reply. Returns 0,
  * CAW_ESTATE, CAW_ECLOSED, CAW_ENOMEM. Any thread. Since 0.1. */

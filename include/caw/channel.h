@@ -44,6 +44,7 @@ typedef struct caw_channel_options {
   uint64_t connect_timeout_ms; /* for one attempt; 0: 20,000 */
   uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
   uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
+  caw_encoding encoding;       /* of requests (caw/compression.h) */
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,
@@ -60,7 +61,9 @@ typedef struct caw_call_options {
    * when the call is started; afterwards held by reference.
    */
   caw_call *parent;
-  size_t max_receive; /* bytes of a message received; 0: the channel's */
+  size_t max_receive;    /* bytes of a message received; 0: the channel's */
+  caw_encoding encoding; /* of the requests; DEFAULT: the channel's. A server that does
+                            not know it answers UNIMPLEMENTED */
 } caw_call_options;
 
 /* What a client hears of a call. Members may be NULL, but for on_done. */

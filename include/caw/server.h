@@ -43,7 +43,8 @@ typedef struct caw_server_options {
   /* Called for every call that ended, also those that no handler saw, on the
    * thread of the call's loop. */
   void (*on_call)(const caw_call_summary *call, void *user);
-  void *user; /* for on_call */
+  void *user;            /* for on_call */
+  caw_encoding encoding; /* of replies to clients that accept it (caw/compression.h) */
 } caw_server_options;
 
 /*

@@ -167,12 +167,20 @@ static void tell_done(client_call *cc) {
   else cc->events.on_done(&cc->base, &cc->status, cc->user);
 }
 
-static void give(client_call *cc, const rpc_message *bytes) {
+/* Decodes the message that was taken, unless taking it failed (`code`). */
+static int decode(client_call *cc, int code, caw_arena *arena, const rpc_message *bytes,
+                  void **message, const char **why) {
+  cc->base.received++;
+  if (!code) return call_decode(&cc->base, arena, bytes, message, why);
+  *why = bytes->why;
+  return code;
+}
+
+static void give(client_call *cc, rpc_message *bytes) {
   void *message;
   const char *why;
-  int code = call_decode(&cc->base, &cc->base.scratch, bytes, &message, &why);
-  rpc_call_take(&cc->base.rpc);
-  cc->base.received++;
+  int code = rpc_call_take(&cc->base.rpc, bytes);
+  code = decode(cc, code, &cc->base.scratch, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
   else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
   caw_arena_reset(&cc->base.scratch);
@@ -203,10 +211,9 @@ static void deliver_many(client_call *cc) {
 }
 
 /* Keeps the one reply; what it points to lies in the receive buffer. */
-static void accept_one(client_call *cc, const rpc_message *bytes) {
+static void accept_one(client_call *cc, int code, const rpc_message *bytes) {
   const char *why;
-  int code = call_decode(&cc->base, &cc->base.arena, bytes, &cc->reply, &why);
-  cc->base.received++;
+  code = decode(cc, code, &cc->base.arena, bytes, &cc->reply, &why);
   if (code) {
     client_abort(&cc->base, code, why);
     return;
@@ -235,12 +242,12 @@ static void deliver_one(client_call *cc) {
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server answered OK without a reply");
     return;
   }
-  rpc_call_take(rpc);
+  int code = rpc_call_take(rpc, &bytes);
   next = rpc_call_peek(rpc, &more);
   if (next == RPC_NEXT_MESSAGE)
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
   else if (next == RPC_NEXT_ERROR) client_abort(&cc->base, more.code, more.why);
-  else accept_one(cc, &bytes);
+  else accept_one(cc, code, &bytes);
 }
 
 static void tell_metadata(client_call *cc) {
@@ -444,6 +451,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   if (!io_on_loop(ch->loop)) return CAW_ETHREAD;
   if (ch->shut) return CAW_ECLOSED;
   if (o.parent && !o.parent->cls->server) return CAW_EINVAL;
+  if (!caw_encoding_supported(o.encoding)) return CAW_EINVAL;
   size_t limit = o.max_receive ? o.max_receive : ch->options.max_receive;
   caw_call *call = call_new(&client_class, ch->loop, limit, ch->options.send_buffer);
   if (!call) return CAW_ENOMEM;
@@ -452,6 +460,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   call->method = method;
   cc->user = call->data = user;
   cc->wait_for_ready = o.wait_for_ready;
+  call->rpc.out_encoding = o.encoding ? o.encoding : ch->options.encoding;
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);

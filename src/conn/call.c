@@ -221,8 +221,16 @@ static int check_send(caw_call *call) {
   return is_full(call) ? CAW_EAGAIN : 0;
 }
 
+/* The form in which the payload travels on this call, borrowed from it. */
+static int choose_form(const caw_call *call, caw_payload **payload) {
+  caw_encoding encoding = call->rpc.out_encoding;
+  if (encoding <= CAW_ENCODING_IDENTITY || call_has(call, CALL_UNCOMPRESSED)) return 0;
+  return rpc_payload_compressed(payload, *payload, encoding);
+}
+
 int caw_call_send_payload(caw_call *call, caw_payload *payload) {
   int rc = check_open(call);
+  if (!rc) rc = choose_form(call, &payload);
   if (rc) return rc;
   bool one = call_sends_one(call);
   if (one && (call_set(call, CALL_SENT_ONE) & CALL_SENT_ONE)) return CAW_ESTATE;
@@ -248,6 +256,15 @@ int caw_call_send(caw_call *call, const void *message) {
   rc = caw_call_send_payload(call, payload);
   caw_payload_unref(payload);
   return rc;
+}
+
+void caw_call_compress(caw_call *call, bool on) {
+  if (on) atomic_fetch_and(&call->flags, ~(unsigned)CALL_UNCOMPRESSED);
+  else call_set(call, CALL_UNCOMPRESSED);
+}
+
+bool caw_call_was_compressed(const caw_call *call) {
+  return call->rpc.took_compressed;
 }
 
 size_t caw_call_queued(const caw_call *call) {

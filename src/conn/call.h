@@ -24,7 +24,8 @@ enum {
   CALL_ASKED_CANCEL = 32,  /* caw_call_cancel came from another thread */
   CALL_HEADERS_TAKEN = 64, /* server: the leading metadata may not change any more */
   CALL_GONE = 128,         /* client: the stream has ended, sending is in vain */
-  CALL_DRAINING = 256      /* server: the server shuts down */
+  CALL_DRAINING = 256,     /* server: the server shuts down */
+  CALL_UNCOMPRESSED = 512  /* messages are sent as they are, whatever the encoding */
 };
 
 /* What servers' and clients' calls do differently; all but `destroy` on the

@@ -1,6 +1,7 @@
 /* The state machine of a call, and what both sides share. */
 #include "rpc/call.h"
 
+#include "rpc/compress.h"
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
@@ -53,16 +54,19 @@ void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
 void rpc_call_finish(rpc_call *c) {
   assert(!c->stream);
   rpc_deframer_finish(&c->in);
+  buf_finish(&c->inflated);
 }
 
 void rpc_call_rewind(rpc_call *c) {
   caw_arena *arena = c->arena;
   size_t limit = c->in.limit;
   bool paused = c->paused;
+  caw_encoding out_encoding = c->out_encoding;
   assert(!c->server && !c->stream);
-  rpc_deframer_finish(&c->in);
+  rpc_call_finish(c);
   rpc_call_init(c, false, arena, limit);
   c->paused = paused;
+  c->out_encoding = out_encoding;
 }
 
 unsigned rpc_call_take_news(rpc_call *c) {
@@ -105,16 +109,19 @@ rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m) {
     m->why = "out of memory";
     return RPC_NEXT_ERROR;
   }
-  switch (rpc_deframer_peek(&c->in, &m->data, &m->len)) {
+  rpc_frame frame = rpc_deframer_peek(&c->in, &m->data, &m->len);
+  m->compressed = frame == RPC_FRAME_COMPRESSED;
+  switch (frame) {
   case RPC_FRAME_MESSAGE:
+  case RPC_FRAME_COMPRESSED:
     return RPC_NEXT_MESSAGE;
   case RPC_FRAME_NONE:
     return c->remote_ended ? RPC_NEXT_END : RPC_NEXT_NOTHING;
   case RPC_FRAME_PARTIAL:
     m->why = "the stream ended inside a message";
     return c->remote_ended ? RPC_NEXT_ERROR : RPC_NEXT_NOTHING;
-  case RPC_FRAME_COMPRESSED:
-    m->why = "a message is marked compressed, but no encoding was declared";
+  case RPC_FRAME_UNAGREED:
+    m->why = "a message is marked compressed, but no encoding that is known was declared";
     return RPC_NEXT_ERROR;
   case RPC_FRAME_BAD_FLAG:
     m->why = "a message begins with an unknown flag";
@@ -141,12 +148,38 @@ static void give_window(rpc_call *c) {
   call_note(c, RPC_NEWS_DATA);
 }
 
-void rpc_call_take(rpc_call *c) {
+/* Most calls that had a message larger than this need the room no more. */
+#define KEEP_INFLATED ((size_t)16 * 1024)
+
+static int inflate_message(rpc_call *c, rpc_message *m) {
+  c->inflated.len = 0;
+  int rc = rpc_decompress(c->in_encoding, m->data, m->len, &c->inflated, c->in.limit);
+  m->data = c->inflated.data;
+  m->len = c->inflated.len;
+  switch (rc) {
+  case 0:
+    return 0;
+  case CAW_ETOOBIG:
+    m->why = "a message is larger than the receiver's limit when it is decompressed";
+    return CAW_RESOURCE_EXHAUSTED;
+  case CAW_ENOMEM:
+    m->why = "out of memory for a received message";
+    return CAW_RESOURCE_EXHAUSTED;
+  default:
+    m->why = "a message that is marked compressed cannot be decompressed";
+    return CAW_INTERNAL;
+  }
+}
+
+int rpc_call_take(rpc_call *c, rpc_message *m) {
   rpc_deframer_skip(&c->in);
+  c->took_compressed = m->compressed;
+  return m->compressed ? inflate_message(c, m) : 0;
 }
 
 void rpc_call_consumed(rpc_call *c) {
   rpc_deframer_release(&c->in);
+  if (c->inflated.room > KEEP_INFLATED) buf_finish(&c->inflated);
   give_window(c);
 }
 

@@ -11,12 +11,14 @@
 #define RPC_CALL_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/list.h"
 #include "h2/h2.h"
 #include "rpc/deframe.h"
 #include "rpc/metadata.h"
 #include "rpc/payload.h"
 
+#include <caw/compression.h>
 #include <caw/status.h>
 
 typedef struct rpc_session rpc_session;
@@ -65,11 +67,17 @@ struct rpc_call {
 
   caw_arena *arena; /* the owner's; metadata and status texts go there */
   rpc_deframer in;
+  buf inflated;                   /* the message that was taken last, if it came compressed */
   rpc_metadata headers, trailers; /* received */
   caw_status status;              /* client: the outcome */
 
+  caw_encoding in_encoding;  /* of received messages that say they are compressed */
+  caw_encoding out_encoding; /* of messages that we send, until the headers went */
+  bool took_compressed;      /* the message that was taken last came compressed */
+
   /* The request's own fields, on a server. */
   caw_str method, scheme, path, authority, te, encoding, subtype;
+  unsigned accepts; /* encodings of the reply, a bit (1 << encoding) each */
   caw_str raw_timeout;
   uint64_t timeout; /* grpc-timeout, nanoseconds; UINT64_MAX: none */
 };
@@ -134,14 +142,17 @@ typedef enum rpc_next {
 typedef struct rpc_message {
   const uint8_t *data;
   size_t len;
-  int code;        /* of RPC_NEXT_ERROR: gRPC's */
-  const char *why; /* of RPC_NEXT_ERROR: static text */
+  bool compressed;
+  int code;        /* of an error: gRPC's */
+  const char *why; /* of an error: static text */
 } rpc_message;
 
-/* Looks at the next message without taking it. */
+/* Looks at the next message, as it came, without taking it. */
 rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
-/* Takes the message that peek showed; its bytes stay until rpc_call_consumed. */
-void rpc_call_take(rpc_call *c);
+/* Takes the message that peek showed and decompresses it if need be. Its bytes
+ * stay until the next take or rpc_call_consumed. Returns 0, or the gRPC code to
+ * end the call with, and m->why. */
+int rpc_call_take(rpc_call *c, rpc_message *m);
 /* The taken messages are not needed any more: frees their room, and gives
  * window back when nothing more waits. */
 void rpc_call_consumed(rpc_call *c);

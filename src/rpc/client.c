@@ -1,13 +1,14 @@
 /* The client's half of a call: requests written, responses read, and the
  * decision what the outcome was. */
 #include "rpc/call.h"
+#include "rpc/compress.h"
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
 int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   char timeout[RPC_TIMEOUT_ROOM];
   fields f;
-  fields_init(&f, c->arena, 8 + request->metadata->len);
+  fields_init(&f, c->arena, 10 + request->metadata->len);
   fields_add(&f, ":method", caw_str_from("POST"));
   fields_add(&f, ":scheme", request->scheme);
   fields_add(&f, ":path", request->path);
@@ -18,6 +19,9 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   fields_add(&f, "te", caw_str_from("trailers"));
   fields_add(&f, "content-type", caw_str_from("application/grpc"));
   fields_add(&f, "user-agent", request->user_agent);
+  if (c->out_encoding > CAW_ENCODING_IDENTITY)
+    fields_add(&f, "grpc-encoding", caw_str_from(caw_encoding_name(c->out_encoding)));
+  fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
   fields_add_metadata(&f, request->metadata);
   if (f.failed) return CAW_ENOMEM;
   h2_stream *stream;
@@ -43,7 +47,8 @@ bool call_response_field(rpc_call *c, caw_str name, caw_str value) {
     caw_str subtype;
     if (!c->headers_received) c->grpc_content = rpc_content_type(value, &subtype);
   } else if (caw_str_is(name, "grpc-encoding")) {
-    c->encoding = caw_arena_dup(c->arena, value);
+    c->in_encoding = rpc_encoding_of(value);
+    c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
   } else if (caw_str_is(name, "grpc-status")) {
     unsigned code = parse_number(value, 9, CAW_UNKNOWN);
     c->status.code = code <= CAW_UNAUTHENTICATED ? (int)code : CAW_UNKNOWN;

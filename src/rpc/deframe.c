@@ -26,13 +26,13 @@ rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t 
   if (have == 0) return RPC_FRAME_NONE;
   const uint8_t *p = d->bytes.data + d->at;
   if (p[0] > 1) return RPC_FRAME_BAD_FLAG;
-  if (p[0] == 1) return RPC_FRAME_COMPRESSED;
+  if (p[0] == 1 && !d->compressed_ok) return RPC_FRAME_UNAGREED;
   if (have < RPC_PREFIX) return RPC_FRAME_PARTIAL;
   *len = prefix_len(p);
   if (*len > d->limit) return RPC_FRAME_TOO_BIG;
   if (have - RPC_PREFIX < *len) return RPC_FRAME_PARTIAL;
   *data = p + RPC_PREFIX;
-  return RPC_FRAME_MESSAGE;
+  return p[0] ? RPC_FRAME_COMPRESSED : RPC_FRAME_MESSAGE;
 }
 
 void rpc_deframer_skip(rpc_deframer *d) {

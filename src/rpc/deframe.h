@@ -10,9 +10,10 @@
 #include "base/buf.h"
 
 typedef struct rpc_deframer {
-  buf bytes;    /* not yet delivered, from `at` on */
-  size_t at;    /* the start of the next message's prefix */
-  size_t limit; /* largest message accepted, bytes */
+  buf bytes;          /* not yet delivered, from `at` on */
+  size_t at;          /* the start of the next message's prefix */
+  size_t limit;       /* largest message accepted, bytes as they came */
+  bool compressed_ok; /* an encoding was declared: messages may be compressed */
 } rpc_deframer;
 
 /* What comes next. */
@@ -20,7 +21,8 @@ typedef enum rpc_frame {
   RPC_FRAME_NONE,       /* nothing buffered */
   RPC_FRAME_PARTIAL,    /* the begin of a message */
   RPC_FRAME_MESSAGE,    /* a whole message */
-  RPC_FRAME_COMPRESSED, /* compressed flag 1: no encoding was agreed */
+  RPC_FRAME_COMPRESSED, /* the same, compressed */
+  RPC_FRAME_UNAGREED,   /* compressed flag 1, but no encoding was declared */
   RPC_FRAME_BAD_FLAG,   /* a compressed flag other than 0 and 1 */
   RPC_FRAME_TOO_BIG     /* longer than the limit */
 } rpc_frame;

@@ -1,11 +1,11 @@
 /* The server's half of a call: requests read, responses written. */
 #include "rpc/call.h"
+#include "rpc/compress.h"
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
 static const caw_str content_grpc = CAW_STR("application/grpc");
 static const caw_str content_proto = CAW_STR("application/grpc+proto");
-static const caw_str identity = CAW_STR("identity");
 static const caw_str empty = CAW_STR("");
 static const caw_str none = {NULL, 0};
 
@@ -60,6 +60,10 @@ bool call_request_field(rpc_call *c, caw_str name, caw_str value) {
     content_type_field(c, value);
     return true;
   }
+  if (caw_str_is(name, "grpc-accept-encoding")) {
+    c->accepts |= rpc_encodings_of(value);
+    return true;
+  }
   if (caw_str_is(name, "host") && !c->authority.data) {
     /* RFC 9113 8.3.1: requests that came through HTTP/1.1. */
     keep(c, &c->authority, value, none);
@@ -75,6 +79,16 @@ static bool path_well_formed(caw_str path) {
   if (!second) return false;
   size_t at = (size_t)(second - path.data);
   return at > 1 && at + 1 < path.len && !memchr(second + 1, '/', path.len - at - 1);
+}
+
+/* compression.md: what a peer sends, it can read too. */
+static int check_encoding(rpc_call *c) {
+  if (!c->encoding.len) return 0;
+  c->in_encoding = rpc_encoding_of(c->encoding);
+  if (!c->in_encoding) return CAW_UNIMPLEMENTED;
+  c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
+  c->accepts |= 1u << c->in_encoding;
+  return 0;
 }
 
 int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
@@ -116,8 +130,8 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("malformed method name: it must be /Service/Method");
     return CAW_UNIMPLEMENTED;
   }
-  if (c->encoding.len && !caw_str_eq(c->encoding, identity)) {
-    *why = caw_str_from("the request's grpc-encoding is not supported; use identity");
+  if (check_encoding(c)) {
+    *why = caw_str_from("the request's grpc-encoding is not one of grpc-accept-encoding");
     return CAW_UNIMPLEMENTED;
   }
   return 0;
@@ -139,8 +153,12 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   int rc = call_check_sending(c);
   if (rc) return rc;
   fields f;
-  fields_init(&f, c->arena, 2 + (headers ? headers->list.len : 0));
+  fields_init(&f, c->arena, 4 + (headers ? headers->list.len : 0));
   add_leading(c, &f, 200);
+  if (c->out_encoding > CAW_ENCODING_IDENTITY)
+    fields_add(&f, "grpc-encoding", caw_str_from(caw_encoding_name(c->out_encoding)));
+  /* A client that compresses learns what else it may use. */
+  if (c->encoding.len) fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
   if (headers) fields_add_metadata(&f, &headers->list);
   if (f.failed) return CAW_ENOMEM;
   rc = h2_respond(c->session->h2, c->stream, f.list, f.len);
@@ -172,8 +190,8 @@ static int end(rpc_call *c, unsigned http, int code, caw_str message,
     if (!text.data) f.failed = true;
     fields_add(&f, "grpc-message", text);
   }
-  if (c->encoding.len && code == CAW_UNIMPLEMENTED)
-    fields_add(&f, "grpc-accept-encoding", identity);
+  if (c->encoding.len && !c->headers_sent)
+    fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
   if (trailers) fields_add_metadata(&f, &trailers->list);
   if (f.failed) return CAW_ENOMEM;
   int rc = h2_finish(c->session->h2, c->stream, f.list, f.len);

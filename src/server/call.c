@@ -176,6 +176,11 @@ static int begin(server_call *sc) {
   return h->open(&sc->base, sc->entry->impl, sc->entry->self);
 }
 
+/* Can the client read replies of this encoding? */
+static bool accepts(const server_call *sc, caw_encoding encoding) {
+  return sc->base.rpc.accepts & 1u << encoding;
+}
+
 static void route(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
   caw_str why;
@@ -200,6 +205,8 @@ static void route(server_call *sc) {
     return;
   }
   sc->entry = entry;
+  caw_encoding encoding = sc->worker->server->options.encoding;
+  if (accepts(sc, encoding)) rpc->out_encoding = encoding;
   int rc = begin(sc);
   if (rc == CAW_PENDING) sc->pending = true;
   else if (rc) finish_now(sc, rc);
@@ -234,14 +241,22 @@ static bool wants_input(const server_call *sc) {
   return sc->entry && !sc->asked && !sc->over && !call_has(&sc->base, CALL_LOCAL_END);
 }
 
+/* Takes and decodes the message that was peeked at; as call_decode. */
+static int take(server_call *sc, caw_arena *arena, rpc_message *bytes, void **message,
+                const char **why) {
+  sc->base.received++;
+  int code = rpc_call_take(&sc->base.rpc, bytes);
+  if (!code) return call_decode(&sc->base, arena, bytes, message, why);
+  *why = bytes->why;
+  return code;
+}
+
 /* One message of a stream of requests. */
-static void give(server_call *sc, const rpc_message *bytes) {
+static void give(server_call *sc, rpc_message *bytes) {
   void *message;
   const char *why;
   const caw_handler *h = sc->entry->handler;
-  int code = call_decode(&sc->base, &sc->base.scratch, bytes, &message, &why);
-  rpc_call_take(&sc->base.rpc);
-  sc->base.received++;
+  int code = take(sc, &sc->base.scratch, bytes, &message, &why);
   if (code) {
     cut(sc, code, caw_str_from(why));
   } else {
@@ -287,8 +302,7 @@ static void deliver_one(server_call *sc) {
     return;
   }
   if (!sc->base.rpc.remote_ended) return;
-  rpc_call_take(&sc->base.rpc);
-  sc->base.received++;
+  int code = take(sc, &sc->base.arena, &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, more came"));
@@ -298,7 +312,6 @@ static void deliver_one(server_call *sc) {
     cut(sc, more.code, caw_str_from(more.why));
     return;
   }
-  int code = call_decode(&sc->base, &sc->base.arena, &bytes, &message, &why);
   if (code) cut(sc, code, caw_str_from(why));
   else ask(sc, message);
 }
@@ -437,6 +450,15 @@ int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
 int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value) {
   if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
   return add_metadata(call, &self_of(call)->trailers, key, value);
+}
+
+int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {
+  if (!call->cls->server || call_has(call, CALL_HEADERS_TAKEN | CALL_LOCAL_END)) return CAW_ESTATE;
+  if (!caw_encoding_supported(encoding)) return CAW_EINVAL;
+  server_call *sc = self_of(call);
+  if (!encoding) encoding = sc->worker->server->options.encoding;
+  call->rpc.out_encoding = accepts(sc, encoding) ? encoding : CAW_ENCODING_IDENTITY;
+  return 0;
 }
 
 int caw_call_fail(caw_call *call, int code, const char *format, ...) {

@@ -24,6 +24,7 @@ static int read_options(caw_server_options *to, const caw_server_options *from) 
     memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
   }
   if (to->loops > MAX_LOOPS || to->pool_threads > MAX_POOL) return CAW_EINVAL;
+  if (!caw_encoding_supported(to->encoding)) return CAW_EINVAL;
   if (!to->loops || to->loop) to->loops = 1;
   if (!to->pool_threads) to->pool_threads = 8;
   if (!to->pool_queue) to->pool_queue = 1000;

@@ -75,8 +75,8 @@ static void prefixes(void **state) {
       {"\0\0\0\0\x64", 5, RPC_FRAME_PARTIAL},
       {"\0\0\0\0\x65", 5, RPC_FRAME_TOO_BIG}, /* before any of it has come */
       {"\0\xff\xff\xff\xff", 5, RPC_FRAME_TOO_BIG},
-      {"\1", 1, RPC_FRAME_COMPRESSED},
-      {"\1\0\0\0\0", 5, RPC_FRAME_COMPRESSED},
+      {"\1", 1, RPC_FRAME_UNAGREED},
+      {"\1\0\0\0\0", 5, RPC_FRAME_UNAGREED},
       {"\2", 1, RPC_FRAME_BAD_FLAG},
       {"\xff\0\0\0\0", 5, RPC_FRAME_BAD_FLAG},
   };

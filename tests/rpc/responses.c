@@ -20,6 +20,12 @@
   { {0}, {0}, 0 }
 #define MAX 8
 
+#ifdef CAW_ZSTD
+#define ZSTD ",zstd"
+#else
+#define ZSTD ""
+#endif
+
 static const size_t chunks[] = {1, 7, 0};
 #define EACH_CHUNK(c) for (size_t c = 0; c < sizeof(chunks) / sizeof(chunks[0]); c++)
 
@@ -213,7 +219,9 @@ static void the_request_on_the_wire(void **state) {
     assert_string_equal(p.headers,
                         ":method: POST\n:scheme: http\n:path: /a.B/C\n:authority: example.com\n"
                         "grpc-timeout: 2000000u\nte: trailers\ncontent-type: application/grpc\n"
-                        "user-agent: grpc-test/1\nkey: value\nblob-bin: AQIDBA\n"
+                        "user-agent: grpc-test/1\n"
+                        "grpc-accept-encoding: identity,deflate,gzip" ZSTD
+                        "\nkey: value\nblob-bin: AQIDBA\n"
                         "authorization: Bearer x\n");
     assert_int_equal(p.call.state, RPC_OPEN);
     pair_finish(&p);

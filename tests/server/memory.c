@@ -127,11 +127,14 @@ static struct {
   int idle; /* all that began are done */
 } served;
 
+static caw_encoding encoding; /* of both sides' messages */
+
 static int add_metadata(caw_call *call) {
   int rc = caw_call_add_header(call, caw_str_from("x-head"), caw_str_from("head"));
   if (!rc) rc = caw_call_add_header(call, caw_str_from("x-head-bin"), caw_str_of("\0\xff\1", 3));
   if (!rc) rc = caw_call_add_trailer(call, caw_str_from("x-tail"), caw_str_from("tail"));
   if (!rc) rc = caw_call_add_trailer(call, caw_str_from("x-tail-bin"), caw_str_of("\0\xff\2", 3));
+  if (!rc && encoding) rc = caw_call_set_encoding(call, encoding);
   return rc;
 }
 
@@ -355,8 +358,11 @@ static const caw_metadata_entry entries[] = {
 
 static int start(heard *h, caw_channel *channel, const caw_method *method, uint64_t timeout) {
   caw_str text = CAW_STR("question");
-  const caw_call_options o = {
-      .size = sizeof(o), .timeout_ms = timeout, .metadata = entries, .metadata_len = 3};
+  const caw_call_options o = {.size = sizeof(o),
+                              .timeout_ms = timeout,
+                              .metadata = entries,
+                              .metadata_len = 3,
+                              .encoding = encoding};
   bool one = method->kind == CAW_UNARY || method->kind == CAW_SERVER_STREAM;
   h->call = NULL;
   int rc = one ? caw_call_start_with(&h->call, channel, method, &text, &o, &client_events, h)
@@ -446,6 +452,13 @@ static int call_both(ends *e) {
   return 0;
 }
 
+static int call_compressed(ends *e) {
+  encoding = CAW_ENCODING_GZIP;
+  int code = call_both(e);
+  encoding = CAW_ENCODING_DEFAULT;
+  return code;
+}
+
 static int call_cancelled(ends *e) {
   heard h;
   memset(&h, 0, sizeof(h));
@@ -494,13 +507,10 @@ static int drain(ends *e) {
 }
 
 static const scenario scenarios[] = {
-    {"unary", call_unary, false},
-    {"server stream", call_down, false},
-    {"client stream", call_up, false},
-    {"bidirectional", call_both, false},
-    {"cancelled", call_cancelled, false},
-    {"deadline", call_expired, false},
-    {"drain", drain, true},
+    {"unary", call_unary, false},           {"server stream", call_down, false},
+    {"client stream", call_up, false},      {"bidirectional", call_both, false},
+    {"compressed", call_compressed, false}, {"cancelled", call_cancelled, false},
+    {"deadline", call_expired, false},      {"drain", drain, true},
 };
 
 /* A new client of the same server finds nothing amiss. */

@@ -1,0 +1,251 @@
+/* Compressed messages between a server and a channel of ours: who decides, what
+ * each side can see of it, and the limit. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "duo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LONG 5000
+#define MIB  ((size_t)1 << 20)
+
+static char text[LONG]; /* compresses well */
+
+static caw_str long_text(void) {
+  memset(text, 'x', sizeof(text));
+  return caw_str_of(text, sizeof(text));
+}
+
+/* A call on the client's side that notes, for each reply, 'c' (it came
+ * compressed) or 'p' (plain). */
+typedef struct seen {
+  caw_call *call;
+  char replies[64];
+  size_t n, bytes;
+  int done, code;
+  char message[256];
+} seen;
+
+static void on_reply(caw_call *call, const void *message, void *user) {
+  seen *s = user;
+  s->bytes += ((const caw_str *)message)->len;
+  if (s->n < sizeof(s->replies) - 1) s->replies[s->n++] = caw_call_was_compressed(call) ? 'c' : 'p';
+}
+
+static void on_done(caw_call *call, const caw_status *status, void *user) {
+  seen *s = user;
+  (void)call;
+  s->done = 1;
+  s->code = status->code;
+  snprintf(s->message, sizeof(s->message), "%.*s", CAW_STR_ARG(status->message));
+}
+
+static const caw_client_events events = {NULL, on_reply, NULL, on_done, NULL};
+
+/* What the handlers saw, likewise, and what they are to do. */
+typedef struct script {
+  char requests[64];
+  size_t n;
+  caw_encoding reply; /* for caw_call_set_encoding; DEFAULT: not called */
+  bool alternate;     /* every other reply of a stream as it is */
+} script;
+
+static int handle(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  script *s = d->extra;
+  s->requests[s->n++] = caw_call_was_compressed(call) ? 'c' : 'p';
+  if (s->reply && s->n == 1) assert_int_equal(caw_call_set_encoding(call, s->reply), 0);
+  if (reply) {
+    *reply = *request;
+    return 0;
+  }
+  caw_call_compress(call, !s->alternate || s->n % 2);
+  return caw_call_send(call, request);
+}
+
+static void run(duo *d, script *s, seen *h, const caw_method *method, caw_str request,
+                caw_encoding encoding) {
+  const caw_call_options o = {.size = sizeof(o), .encoding = encoding};
+  memset(h, 0, sizeof(*h));
+  memset(s->requests, 0, sizeof(s->requests));
+  s->n = 0;
+  d->extra = s;
+  d->on_message = handle;
+  assert_int_equal(caw_call_start_with(&h->call, d->channel, method, &request, &o, &events, h), 0);
+  duo_until(d, &h->done);
+}
+
+/* Every combination of what the channel, the call, the server and the handler
+ * say, for one long and one short message. */
+static void who_decides(void **state) {
+  (void)state;
+  static const caw_encoding values[] = {CAW_ENCODING_DEFAULT, CAW_ENCODING_IDENTITY,
+                                        CAW_ENCODING_DEFLATE, CAW_ENCODING_GZIP, CAW_ENCODING_ZSTD};
+  size_t n = caw_encoding_supported(CAW_ENCODING_ZSTD) ? 5 : 4;
+  for (size_t mine = 0; mine < n; mine++) {
+    duo d = {0};
+    d.channel_options.encoding = d.server_options.encoding = values[mine];
+    duo_init(&d);
+    for (size_t i = 0; i < n; i++) {
+      seen h;
+      script s = {.reply = values[i]};
+      caw_encoding used = values[i] ? values[i] : values[mine];
+      const char *want = used > CAW_ENCODING_IDENTITY ? "c" : "p";
+      run(&d, &s, &h, &duo_unary, long_text(), values[i]);
+      assert_int_equal(h.code, CAW_OK);
+      assert_int_equal(h.bytes, LONG);
+      assert_string_equal(s.requests, want);
+      assert_string_equal(h.replies, want);
+      run(&d, &s, &h, &duo_unary, caw_str_from("short"), values[i]);
+      assert_string_equal(s.requests, "p");
+      assert_string_equal(h.replies, "p");
+      assert_int_equal(h.bytes, 5);
+    }
+    duo_finish(&d);
+  }
+}
+
+static void unknown_encodings(void **state) {
+  (void)state;
+  caw_encoding bad =
+      caw_encoding_supported(CAW_ENCODING_ZSTD) ? (caw_encoding)9 : CAW_ENCODING_ZSTD;
+  caw_server_options so = {.size = sizeof(so), .encoding = bad};
+  caw_channel_options co = {.size = sizeof(co), .encoding = bad};
+  caw_server *server;
+  caw_channel *channel;
+  assert_int_equal(caw_server_new(&server, &so), CAW_EINVAL);
+  assert_int_equal(caw_channel_new(&channel, "127.0.0.1:1", &co, NULL), CAW_EINVAL);
+  duo d = {0};
+  duo_init(&d);
+  caw_call_options o = {.size = sizeof(o), .encoding = bad};
+  caw_str request = long_text();
+  seen h = {0};
+  assert_int_equal(caw_call_start_with(NULL, d.channel, &duo_unary, &request, &o, &events, &h),
+                   CAW_EINVAL);
+  duo_finish(&d);
+}
+
+/* Each message may be sent as it is. */
+static void message_by_message(void **state) {
+  (void)state;
+  duo d = {0};
+  seen h = {0};
+  script s = {.reply = CAW_ENCODING_GZIP, .alternate = true};
+  duo_init(&d);
+  d.extra = &s;
+  d.on_message = handle;
+  const caw_call_options o = {.size = sizeof(o), .encoding = CAW_ENCODING_DEFLATE};
+  caw_str request = long_text();
+  assert_int_equal(caw_call_start(&h.call, d.channel, &duo_bidi, &o, &events, &h), 0);
+  for (int i = 0; i < 6; i++) {
+    caw_call_compress(h.call, i % 3 != 0);
+    assert_int_equal(caw_call_send(h.call, &request), 0);
+  }
+  assert_int_equal(caw_call_close_send(h.call), 0);
+  duo_until(&d, &h.done);
+  assert_int_equal(h.code, CAW_OK);
+  assert_string_equal(s.requests, "pccpcc");
+  assert_string_equal(h.replies, "cpcpcp");
+  assert_int_equal(h.bytes, 6 * LONG);
+  duo_finish(&d);
+}
+
+static int set_late(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d;
+  *reply = *request;
+  assert_int_equal(caw_call_set_encoding(call, (caw_encoding)9), CAW_EINVAL);
+  assert_int_equal(caw_call_send_headers(call), 0);
+  assert_int_equal(caw_call_set_encoding(call, CAW_ENCODING_GZIP), CAW_ESTATE);
+  return 0;
+}
+
+static void after_the_headers(void **state) {
+  (void)state;
+  duo d = {0};
+  heard h = {0};
+  duo_init(&d);
+  d.on_message = set_late;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_OK);
+  duo_finish(&d);
+}
+
+/* A payload goes to calls of every encoding, and to those of none. */
+static int send_shared(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request, (void)reply;
+  caw_encoding encoding = (caw_encoding)(1 + d->n_drain++ % 3);
+  assert_int_equal(caw_call_set_encoding(call, encoding), 0);
+  return caw_call_send_payload(call, d->extra);
+}
+
+static void one_payload_for_all(void **state) {
+  (void)state;
+  duo d = {0};
+  caw_payload *p;
+  caw_str value = long_text();
+  duo_init(&d);
+  assert_int_equal(caw_payload_new(&p, &caw_type_bytes, &value), 0);
+  d.extra = p;
+  d.on_message = send_shared;
+  static const char *const want[] = {"p", "c", "c"};
+  for (int i = 0; i < 9; i++) {
+    seen h = {0};
+    caw_str request = caw_str_from("all");
+    assert_int_equal(caw_call_start_with(&h.call, d.channel, &duo_server_stream, &request, NULL,
+                                         &events, &h),
+                     0);
+    duo_until(&d, &h.done);
+    assert_string_equal(h.replies, want[i % 3]);
+    assert_int_equal(h.bytes, LONG);
+  }
+  caw_payload_unref(p);
+  duo_finish(&d);
+}
+
+/* A message that is small on the way and large afterwards. */
+static void bombs(void **state) {
+  (void)state;
+  size_t len = 16 * MIB;
+  char *zeros = calloc(1, len);
+  duo d = {0};
+  seen h;
+  script s = {.reply = CAW_ENCODING_GZIP};
+  duo_init(&d);
+  run(&d, &s, &h, &duo_unary, caw_str_of(zeros, len), CAW_ENCODING_GZIP);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  assert_string_equal(h.message,
+                      "a message is larger than the receiver's limit when it is decompressed");
+  assert_int_equal(s.n, 0);
+  /* Of the size of the limit, it is fine. */
+  run(&d, &s, &h, &duo_unary, caw_str_of(zeros, 4 * MIB), CAW_ENCODING_GZIP);
+  assert_int_equal(h.code, CAW_OK);
+  assert_int_equal(h.bytes, 4 * MIB);
+  run(&d, &s, &h, &duo_unary, caw_str_of(zeros, 4 * MIB + 1), CAW_ENCODING_GZIP);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  /* The client is no different. */
+  const caw_call_options o = {.size = sizeof(o), .encoding = CAW_ENCODING_GZIP, .max_receive = MIB};
+  caw_str request = caw_str_of(zeros, 2 * MIB);
+  memset(&h, 0, sizeof(h));
+  s.n = 0;
+  assert_int_equal(caw_call_start_with(&h.call, d.channel, &duo_unary, &request, &o, &events, &h),
+                   0);
+  duo_until(&d, &h.done);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  assert_int_equal(h.n, 0);
+  duo_finish(&d);
+  free(zeros);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(who_decides),         cmocka_unit_test(unknown_encodings),
+      cmocka_unit_test(message_by_message),  cmocka_unit_test(after_the_headers),
+      cmocka_unit_test(one_payload_for_all), cmocka_unit_test(bombs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
