@@ -82,6 +82,12 @@ bool case_cancel_after_begin(interop *t);
 bool case_cancel_after_first_response(interop *t);
 bool case_timeout_on_sleeping_server(interop *t);
 
+/* compressed.c */
+bool case_client_compressed_unary(interop *t);
+bool case_server_compressed_unary(interop *t);
+bool case_client_compressed_streaming(interop *t);
+bool case_server_compressed_streaming(interop *t);
+
 /* many.c */
 bool case_concurrent_large_unary(interop *t);
 bool case_max_streams(interop *t);

@@ -19,6 +19,10 @@
 static const interop_case cases[] = {
     {"empty_unary", case_empty_unary, "an empty request, an empty reply"},
     {"large_unary", case_large_unary, "271828 bytes there, 314159 back"},
+    {"client_compressed_unary", case_client_compressed_unary, "requests compressed and not"},
+    {"server_compressed_unary", case_server_compressed_unary, "replies compressed and not"},
+    {"client_compressed_streaming", case_client_compressed_streaming, "the same in one stream"},
+    {"server_compressed_streaming", case_server_compressed_streaming, "the same in one stream"},
     {"client_streaming", case_client_streaming, "four requests, one reply"},
     {"server_streaming", case_server_streaming, "one request, four replies"},
     {"ping_pong", case_ping_pong, "four requests and replies in turn"},

@@ -49,6 +49,13 @@ static int check_body(caw_call *call, int32_t type, int32_t size) {
   return 0;
 }
 
+/* CompressedRequest: did the request come as the client says it should have? */
+static int check_compressed(caw_call *call, const grpc_testing_bool_value *expected) {
+  if (!expected || expected->value == caw_call_was_compressed(call)) return 0;
+  return caw_call_fail(call, CAW_INVALID_ARGUMENT, "the request was expected to be %s",
+                       expected->value ? "compressed" : "uncompressed");
+}
+
 /* ---- Unary ---- */
 
 static int empty_call(caw_call *call, const grpc_testing_empty *request, grpc_testing_empty *reply,
@@ -63,8 +70,11 @@ static int unary_call(caw_call *call, const grpc_testing_simple_request *request
                       grpc_testing_simple_response *reply, void *self) {
   (void)self;
   int rc = echo_metadata(call);
+  if (!rc) rc = check_compressed(call, request->expect_compressed);
   if (!rc) rc = echo_status(call, request->response_status);
   if (!rc) rc = check_body(call, request->response_type, request->response_size);
+  if (!rc && request->response_compressed && request->response_compressed->value)
+    rc = caw_call_set_encoding(call, CAW_ENCODING_GZIP);
   if (rc) return rc;
   reply->payload = caw_arena_calloc(caw_call_arena(call), 1, sizeof(*reply->payload));
   if (!reply->payload) return CAW_ENOMEM;
@@ -108,7 +118,7 @@ static int input_message(caw_call *call, const grpc_testing_streaming_input_call
   inflow *in = caw_call_data(call);
   (void)self;
   if (request->payload) in->bytes += (int64_t)request->payload->body.len;
-  return 0;
+  return check_compressed(call, request->expect_compressed);
 }
 
 static int input_end(caw_call *call, grpc_testing_streaming_input_call_response *reply,
@@ -123,9 +133,15 @@ static int input_end(caw_call *call, grpc_testing_streaming_input_call_response 
 
 /* ---- Replies that were ordered ---- */
 
+/* One reply that was ordered. */
+typedef struct item {
+  int32_t size, interval_us;
+  bool compressed;
+} item;
+
 typedef struct batch {
   struct batch *next;
-  const grpc_testing_response_parameters *items;
+  const item *items;
   size_t len;
 } batch;
 
@@ -169,14 +185,15 @@ static int wait_interval(outflow *out, int32_t us) {
   return CAW_PENDING;
 }
 
-static int send_item(outflow *out, const grpc_testing_response_parameters *item) {
-  grpc_testing_payload payload = {.body = zeros((size_t)item->size)};
+static int send_item(outflow *out, const item *it) {
+  grpc_testing_payload payload = {.body = zeros((size_t)it->size)};
   grpc_testing_streaming_output_call_response reply = {.payload = &payload};
+  caw_call_compress(out->call, it->compressed);
   return caw_call_send(out->call, &reply);
 }
 
 /* The next reply that was ordered; forgets batches that are done. */
-static const grpc_testing_response_parameters *next_item(outflow *out) {
+static const item *next_item(outflow *out) {
   while (out->first && out->at == out->first->len) {
     out->first = out->first->next;
     out->at = 0;
@@ -190,10 +207,10 @@ static const grpc_testing_response_parameters *next_item(outflow *out) {
 /* Sends what can be sent. Returns 0 when all is, CAW_PENDING when the rest has
  * to wait, or an error. */
 static int pump(outflow *out) {
-  const grpc_testing_response_parameters *item;
-  while ((item = next_item(out)) != NULL) {
-    if (item->interval_us > 0 && !out->waited) return wait_interval(out, item->interval_us);
-    int rc = send_item(out, item);
+  const item *it;
+  while ((it = next_item(out)) != NULL) {
+    if (it->interval_us > 0 && !out->waited) return wait_interval(out, it->interval_us);
+    int rc = send_item(out, it);
     out->refused = rc == CAW_EAGAIN;
     if (rc) return out->refused ? CAW_PENDING : rc;
     out->waited = false;
@@ -218,15 +235,14 @@ static int take_order(outflow *out, const grpc_testing_streaming_output_call_req
   if (n > MAX_KEPT - out->kept)
     return caw_call_fail(out->call, CAW_RESOURCE_EXHAUSTED, "more than %u replies are ordered",
                          MAX_KEPT);
-  grpc_testing_response_parameters *items = caw_arena_calloc(out->arena, n, sizeof(*items));
+  item *items = caw_arena_calloc(out->arena, n, sizeof(*items));
   batch *b = caw_arena_calloc(out->arena, 1, sizeof(*b));
   if (!items || !b) return CAW_ENOMEM;
   for (size_t i = 0; i < n; i++) {
     const grpc_testing_response_parameters *p = &request->response_parameters.items[i];
     int rc = check_body(out->call, request->response_type, p->size);
     if (rc) return rc;
-    items[i].size = p->size;
-    items[i].interval_us = p->interval_us;
+    items[i] = (item){p->size, p->interval_us, p->compressed && p->compressed->value};
   }
   b->items = items;
   b->len = n;
@@ -271,7 +287,10 @@ static int outflow_open(outflow **result, caw_call *call) {
   caw_call_on(call, &events, out);
   out->arena = caw_arena_new(0);
   *result = out;
-  return out->arena ? echo_metadata(call) : CAW_ENOMEM;
+  if (!out->arena) return CAW_ENOMEM;
+  /* Each reply says for itself whether it is compressed. */
+  int rc = caw_call_set_encoding(call, CAW_ENCODING_GZIP);
+  return rc ? rc : echo_metadata(call);
 }
 
 /* ---- StreamingOutputCall, FullDuplexCall, HalfDuplexCall ---- */

@@ -14,6 +14,12 @@ PLAIN = [
     "unimplemented_method", "unimplemented_service", "cancel_after_begin",
     "cancel_after_first_response", "timeout_on_sleeping_server"]
 
+# Those of compression. A client of them has to see whether a reply came
+# compressed, a server whether a request did.
+CLIENT_COMPRESSED = ["client_compressed_unary", "client_compressed_streaming"]
+SERVER_COMPRESSED = ["server_compressed_unary", "server_compressed_streaming"]
+COMPRESSED = CLIENT_COMPRESSED + SERVER_COMPRESSED
+
 
 def port_of(address):
     return address.rsplit(":", 1)[1]

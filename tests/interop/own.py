@@ -24,7 +24,7 @@ class Served(kit.Case):
         cls.server.stop()
 
 
-@kit.per_case(kit.PLAIN)
+@kit.per_case(kit.PLAIN + kit.COMPRESSED)
 class Plain(Served):
     def check(self, case):
         self.passes(case, self.port)
@@ -71,8 +71,10 @@ class Long(Served):
 
     def test_soak_counts_slow_calls(self):
         flags = ["--soak_iterations=3", "--soak_per_iteration_max_acceptable_latency_ms=0",
-                 "--soak_overall_timeout_seconds=60", "--soak_response_size=60000000"]
+                 "--soak_overall_timeout_seconds=60", "--soak_request_size=4000000",
+                 "--soak_response_size=4000000"]
         _, err = self.soak("rpc_soak", *flags, code=1)
+        self.assertEqual(err.count(" exceeds max acceptable latency: 0\n"), 3, err)
         self.assertIn("3 iterations failed; at most 0 may", err)
         out, _ = self.soak("rpc_soak", *flags, "--soak_max_failures=3")
         self.assertEqual(out, "rpc_soak: passed\n")
@@ -138,7 +140,7 @@ class CommandLine(Served):
             out, _ = harness.run(program, "--version")
             self.assertRegex(out, rf"^{program} \d+\.\d+\.\d+\n$")
         out, _ = harness.run("interop-client", "--help")
-        for case in kit.PLAIN + HTTP2:
+        for case in kit.PLAIN + kit.COMPRESSED + HTTP2:
             self.assertIn(f"  {case} ", out)
 
     def test_nobody_there(self):

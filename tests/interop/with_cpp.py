@@ -7,7 +7,7 @@ import kit
 PEER = harness.program("peer-cpp")
 
 
-@kit.per_case(kit.PLAIN + ["concurrent_large_unary", "rpc_soak", "channel_soak"])
+@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["concurrent_large_unary", "rpc_soak", "channel_soak"])
 class CppServer(kit.Case):
     """Our client, the server in C++."""
 
@@ -27,7 +27,7 @@ class CppServer(kit.Case):
         kit.check_largest(self, self.peer.port)
 
 
-@kit.per_case(kit.PLAIN + ["largest"])
+@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["largest"])
 class CppClient(kit.Case):
     """The client in C++, our server."""
 

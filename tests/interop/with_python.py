@@ -72,7 +72,7 @@ class Service(stubs.TestServiceServicer):
             yield from self.StreamingOutputCall(request, context)
 
 
-@kit.per_case(kit.PLAIN + ["concurrent_large_unary"])
+@kit.per_case(kit.PLAIN + kit.SERVER_COMPRESSED + ["concurrent_large_unary"])
 class PythonServer(kit.Case):
     """Our client, Python's server."""
 
@@ -194,6 +194,53 @@ class PythonClient(kit.Case):
                    self.order(5, -1))
         self.fails(grpc.StatusCode.RESOURCE_EXHAUSTED, self.stub.HalfDuplexCall,
                    iter([self.order(*[0] * 60000)] * 2))
+
+    def test_client_compressed_unary(self):
+        yes, no = pb.BoolValue(value=True), pb.BoolValue(value=False)
+        self.fails(grpc.StatusCode.INVALID_ARGUMENT, self.stub.UnaryCall,
+                   large(expect_compressed=yes))
+        for encoding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            self.check_large(self.stub.UnaryCall(large(expect_compressed=yes), timeout=TIMEOUT,
+                                                 compression=encoding))
+            self.fails(grpc.StatusCode.INVALID_ARGUMENT, self.stub.UnaryCall,
+                       large(expect_compressed=no), compression=encoding)
+        self.check_large(self.stub.UnaryCall(large(expect_compressed=no), timeout=TIMEOUT))
+
+    def test_client_compressed_streaming(self):
+        def requests():
+            return (pb.StreamingInputCallRequest(payload=zeros(size), expect_compressed=yes)
+                    for size in (27182, 45904))
+        yes = pb.BoolValue(value=True)
+        self.fails(grpc.StatusCode.INVALID_ARGUMENT, self.stub.StreamingInputCall, requests())
+        for encoding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            reply = self.stub.StreamingInputCall(requests(), timeout=TIMEOUT, compression=encoding)
+            self.assertEqual(reply.aggregated_payload_size, 73086)
+
+    def test_server_compressed(self):
+        """That they can be read: Python does not show whether they are compressed."""
+        for value in (True, False):
+            wanted = pb.BoolValue(value=value)
+            self.check_large(self.stub.UnaryCall(large(response_compressed=wanted),
+                                                 timeout=TIMEOUT))
+        order = self.order(31415, 92653)
+        order.response_parameters[0].compressed.value = True
+        order.response_parameters[1].compressed.value = False
+        for call in (self.stub.StreamingOutputCall(order, timeout=TIMEOUT),
+                     self.stub.FullDuplexCall(iter([order]), timeout=TIMEOUT),
+                     self.stub.HalfDuplexCall(iter([order]), timeout=TIMEOUT)):
+            self.check_sizes(call, [31415, 92653])
+
+    def test_largest_compressed(self):
+        """The limit on a message holds for its size after it was decompressed."""
+        limit = 4 * harness.MIB
+        fits = pb.SimpleRequest(payload=zeros(limit - 10))
+        self.assertEqual(fits.ByteSize(), limit)
+        for encoding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            self.stub.UnaryCall(fits, timeout=TIMEOUT, compression=encoding)
+        fits.payload.body += b"\0"
+        for encoding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            self.fails(grpc.StatusCode.RESOURCE_EXHAUSTED, self.stub.UnaryCall, fits,
+                       compression=encoding)
 
     def test_custom_metadata(self):
         reply, call = self.stub.UnaryCall.with_call(large(), metadata=METADATA, timeout=TIMEOUT)

@@ -28,6 +28,23 @@ const LIMIT = 4 * 1024 * 1024;
 const GZIP = 2; // grpc.compressionAlgorithms.gzip
 const NO_COMPRESS = 2; // WriteFlags.NoCompress, which is not exported
 
+// The bytes of requests that came compressed. gRPC does not tell, so its method
+// that decompresses is asked, and the decoder that gets the bytes next.
+const wereCompressed = new WeakSet();
+const { BaseServerInterceptingCall } = require('@grpc/grpc-js/build/src/server-interceptors');
+const { decompressMessage } = BaseServerInterceptingCall.prototype;
+BaseServerInterceptingCall.prototype.decompressMessage = async function (message, encoding) {
+  const bytes = await decompressMessage.call(this, message, encoding);
+  if (encoding !== 'identity') wereCompressed.add(bytes);
+  return bytes;
+};
+for (const name of ['UnaryCall', 'StreamingInputCall']) {
+  const method = testing.TestService.service[name];
+  const decode = method.requestDeserialize;
+  method.requestDeserialize = (bytes) =>
+    Object.assign(decode(bytes), { wasCompressed: wereCompressed.has(bytes) });
+}
+
 const zeros = (size) => ({ body: Buffer.alloc(size) });
 
 // ---- Server ----
@@ -42,6 +59,9 @@ function echo(call) {
   return trailing;
 }
 
+const UNEXPECTED = { code: grpc.status.INVALID_ARGUMENT, message: 'compressed, or not, against expectation' };
+const unexpected = (request) =>
+  request.expect_compressed && Boolean(request.expect_compressed.value) !== request.wasCompressed;
 const failure = (status, metadata) => ({ code: status.code, details: status.message, metadata });
 
 const service = {
@@ -52,14 +72,19 @@ const service = {
   UnaryCall(call, done) {
     const trailing = echo(call);
     const request = call.request;
+    if (unexpected(request)) return done(failure(UNEXPECTED, trailing));
     if (request.response_status) return done(failure(request.response_status, trailing));
     done(null, { payload: zeros(request.response_size || 0) }, trailing);
   },
 
   StreamingInputCall(call, done) {
     let size = 0;
-    call.on('data', (request) => (size += request.payload.body.length));
-    call.on('end', () => done(null, { aggregated_payload_size: size }));
+    let wrong = false;
+    call.on('data', (request) => {
+      size += request.payload.body.length;
+      wrong = wrong || unexpected(request);
+    });
+    call.on('end', () => (wrong ? done(failure(UNEXPECTED)) : done(null, { aggregated_payload_size: size })));
   },
 
   StreamingOutputCall(call) {
