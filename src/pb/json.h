@@ -128,6 +128,9 @@ void json_write_fail(json_writer *w, int err, const char *format, ...) CAW_PRINT
 /* Text as it is. */
 void json_put(json_writer *w, const char *text, size_t len);
 
+/* A byte of a string, escaped where it must be. */
+void json_put_char(json_writer *w, char c);
+
 /* A string with its quotes and escapes; sets the error when it is not UTF-8. */
 void json_put_string(json_writer *w, caw_str s);
 

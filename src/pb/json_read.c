@@ -188,13 +188,13 @@ static bool read_map(json_reader *r, const caw_pb_field *f, uint8_t *m, int dept
   json_peek(r);
   const char *start = r->p;
   if (!json_object(r, "an object")) return false;
-  if (!depth) return json_fail(r, CAW_EDEPTH, start, "nested too deeply");
   pile_init(&s, t->size);
   while (json_member(r, &count, &step.name, &name_at)) {
     uint8_t *entry = pile_push(r, &s);
     r->at = &step;
     r->skipped = false;
-    if (!entry || !read_entry(r, t, entry, step.name, name_at, depth - 1)) break;
+    if (!depth) json_fail(r, CAW_EDEPTH, name_at, "nested too deeply");
+    if (!entry || r->err || !read_entry(r, t, entry, step.name, name_at, depth - 1)) break;
     if (r->skipped) pile_pop(r, &s);
     r->skipped = false;
     r->at = step.up;

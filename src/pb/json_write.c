@@ -47,6 +47,15 @@ static void put_escape(json_writer *w, uint8_t c) {
   }
 }
 
+static bool is_plain(uint8_t c) {
+  return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+}
+
+void json_put_char(json_writer *w, char c) {
+  if (is_plain((uint8_t)c)) put_char(w, c);
+  else put_escape(w, (uint8_t)c);
+}
+
 void json_put_string(json_writer *w, caw_str s) {
   size_t done = 0;
   if (!pb_utf8_valid((const uint8_t *)s.data, s.len)) {
@@ -55,10 +64,9 @@ void json_put_string(json_writer *w, caw_str s) {
   }
   put_char(w, '"');
   for (size_t i = 0; i < s.len; i++) {
-    uint8_t c = (uint8_t)s.data[i];
-    if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) continue;
+    if (is_plain((uint8_t)s.data[i])) continue;
     json_put(w, s.data + done, i - done);
-    put_escape(w, c);
+    put_escape(w, (uint8_t)s.data[i]);
     done = i + 1;
   }
   if (s.len > done) json_put(w, s.data + done, s.len - done);

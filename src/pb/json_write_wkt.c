@@ -28,10 +28,10 @@ static bool write_path(json_writer *w, caw_str path) {
       c = ++i < path.len ? path.data[i] : '\0';
       if (c < 'a' || c > 'z') return false;
       c = (char)(c & ~0x20);
-    } else if ((c >= 'A' && c <= 'Z') || c == ',' || c == '"' || c == '\\' || (uint8_t)c < 0x20) {
+    } else if ((c >= 'A' && c <= 'Z') || c == ',') {
       return false;
     }
-    json_put(w, &c, 1);
+    json_put_char(w, c);
   }
   return path.len && pb_utf8_valid((const uint8_t *)path.data, path.len);
 }
