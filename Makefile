@@ -5,6 +5,8 @@
 #   make test     installs what is missing, builds and runs everything that must pass
 #   make fuzz     runs each fuzz target for FUZZ_SECONDS (60)
 #   make conformance  runs the official Protocol Buffers conformance suite (npm, apt)
+#   make bench    measures beside gRPC C++ and Node; ONLY=part,... RESULTS=bench/RESULTS.md
+#   make bench-instructions  fails when a request costs 3 % more instructions than committed
 #   make format   formats the C code
 #   make coverage runs the tests with coverage and prints it by file
 #   make install  installs under PREFIX (/usr/local), with DESTDIR
@@ -15,7 +17,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 ARGS ?= --listen 127.0.0.1:50051
 
-.PHONY: all run test fuzz conformance format coverage install clean
+.PHONY: all run test fuzz conformance bench bench-instructions bench-build format coverage install clean
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
 
@@ -39,6 +41,20 @@ fuzz:
 conformance:
 	scripts/setup test
 	scripts/conformance
+
+bench-build:
+	scripts/setup bench
+	cmake -G Ninja -S . -B build/bench -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCAW_BENCH=ON -DCAW_BUILD_TESTS=OFF
+	cmake --build build/bench -j $(JOBS)
+
+bench: bench-build
+	mkdir -p build/bench/node
+	cp bench/peers/node/*.js* build/bench/node
+	cd build/bench/node && npm ci --no-audit --no-fund
+	bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(RESULTS),--results $(RESULTS))
+
+bench-instructions: bench-build
+	bench/run.py --instructions
 
 format:
 	git ls-files '*.c' '*.h' | grep -v '/gen/' | xargs clang-format-14 -i
