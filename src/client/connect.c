@@ -18,7 +18,7 @@ static uint64_t clamp_ms(uint64_t ms) {
 }
 
 static void try_next(caw_channel *ch);
-static void lose(caw_channel *ch);
+static void lose(caw_channel *ch, const conn *c);
 static void attempt(caw_channel *ch);
 
 /* ---- Calls and the connection ---- */
@@ -29,7 +29,7 @@ static void retire(caw_channel *ch) {
   conn *c = ch->conn;
   list_push_back(&ch->draining, &c->node);
   conn_drain(c);
-  lose(ch);
+  lose(ch, c);
 }
 
 static void kick(io_task *task) {
@@ -79,14 +79,16 @@ static void on_backoff(io_timer *timer) {
 
 /*
  * The channel's connection takes no more calls: the next call opens another.
- * One that ends before the back-off of its own attempt is over is followed by
- * another only then, so that a server which hangs up at once is not stormed;
- * the second time in a row that counts as a failure to connect.
+ * One that answered no call and ends before the back-off of its own attempt is
+ * over is followed by another only then, so that a server which hangs up at once
+ * is not stormed; the second time in a row that counts as a failure to connect.
+ * One that did answer has shown that the server is well, however short its life:
+ * servers bound the age of connections.
  */
-static void lose(caw_channel *ch) {
+static void lose(caw_channel *ch, const conn *c) {
   ch->conn = NULL;
   if (ch->shut) return;
-  if (io_now(ch->loop) >= ch->retry_at) {
+  if (c->useful || io_now(ch->loop) >= ch->retry_at) {
     ch->quick_losses = 0;
     ch->delay = clamp_ms(ch->options.backoff_initial_ms);
     channel_set_state(ch, CAW_CHANNEL_IDLE);
@@ -112,7 +114,7 @@ static void on_goaway(void *owner, conn *c) {
   list_push_back(&ch->draining, &c->node);
   channel_set_error(ch, "%s ended the connection (GOAWAY)", c->peer);
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
-    lose(ch);
+    lose(ch, c);
     return;
   }
   /* It went away before it was ready. */
@@ -132,7 +134,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   if (ch->conn != c) return;
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
     channel_set_error(ch, "connection to %s lost: %s", c->peer, why);
-    lose(ch);
+    lose(ch, c);
     return;
   }
   ch->conn = NULL;

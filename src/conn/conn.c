@@ -222,6 +222,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   conn *c = ctx;
   caw_call *call = call_of(rpc);
   call_wake(call);
+  if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
   /* A call that was finished stops counting as soon as its stream is closed:
    * the peer may open the next one before on_done has had its turn. */

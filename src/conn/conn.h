@@ -51,6 +51,7 @@ struct conn {
   unsigned max_live;          /* server: beyond, streams are refused */
   uint64_t refused;           /* streams, so far */
   bool connected;             /* TCP is there */
+  bool useful;                /* a call's leading headers came */
   bool throttled;             /* not read until the peer has read what it made us owe */
   bool blocked;               /* the kernel takes no more; on_writable comes */
   bool draining;              /* ends when the last call has */

@@ -431,6 +431,32 @@ static void goodbye_at_once(void **state) {
   finish(&r);
 }
 
+static void answer_and_leave(fake *f, fake_conn *c, int number) {
+  (void)f, (void)number;
+  fake_answer(c, "answer");
+  h2_goaway(c->h2, h2_last_id(c->h2), H2_NO_ERROR, caw_str_from("old age"));
+}
+
+/* Connections that answered and go soon after were of use: the next call opens
+ * another at once, back-off or not. */
+static void short_lives(void **state) {
+  (void)state;
+  rig r = {0};
+  r.d.channel_options.backoff_initial_ms = 60000;
+  r.d.channel_options.backoff_max_ms = 60000;
+  init(&r, NULL);
+  r.f.on_request = answer_and_leave;
+  for (int i = 1; i <= 5; i++) {
+    heard h = {0};
+    duo_call(&r.d, &h, &duo_unary, "x", NULL);
+    done(&r, &h);
+    assert_int_equal(h.code, 0);
+    assert_string_equal(h.replies, "answer");
+    assert_int_equal(r.f.n_conns, i);
+  }
+  finish(&r);
+}
+
 static void hang_up(fake *f, fake_conn *c, int number) {
   (void)f, (void)number;
   fake_hang_up(c);
@@ -580,6 +606,7 @@ int main(void) {
       cmocka_unit_test(goaway_before_processing),
       cmocka_unit_test(goaway_after_processing),
       cmocka_unit_test(goodbye_at_once),
+      cmocka_unit_test(short_lives),
       cmocka_unit_test(the_connection_is_lost),
       cmocka_unit_test(cancelling_resets_the_stream),
       cmocka_unit_test(pages_of_proxies),
