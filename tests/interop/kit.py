@@ -49,6 +49,16 @@ def check_largest(test, port):
     test.assertEqual(err.count(" failed: RESOURCE_EXHAUSTED"), 3, err)
 
 
+def check_short_lives(test, port):
+    """A server that asks each connection to go after a tenth of a second: no call
+    is lost on the way from one to the next."""
+    out, _ = run_client("rpc_soak", port, "--soak_iterations=2000", "--soak_num_threads=4",
+                        "--soak_request_size=1000", "--soak_response_size=1000",
+                        "--soak_min_time_ms_between_rpcs=2",
+                        "--soak_per_iteration_max_acceptable_latency_ms=10000")
+    test.assertEqual(out, "rpc_soak: passed\n")
+
+
 class Peer(harness.Child):
     """Another implementation's program. How a peer ends is not what is tested
     here, so it is killed, and its exit code is not looked at."""

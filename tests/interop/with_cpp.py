@@ -26,6 +26,11 @@ class CppServer(kit.Case):
     def test_largest(self):
         kit.check_largest(self, self.peer.port)
 
+    def test_short_lives(self):
+        peer = kit.Peer(PEER, "server", "100").listening()
+        self.addCleanup(peer.end)
+        kit.check_short_lives(self, peer.port)
+
 
 @kit.per_case(kit.PLAIN + kit.COMPRESSED + ["largest"])
 class CppClient(kit.Case):

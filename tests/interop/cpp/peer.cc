@@ -2,7 +2,8 @@
 // interoperability tests, for our programs to be tested with. It is the peer
 // that sees whether a message was compressed.
 //
-//   peer-cpp server           says where it listens; ends when it is killed
+//   peer-cpp server [AGE]     says where it listens; ends when it is killed. After
+//                             AGE ms it asks each connection to go (GOAWAY)
 //   peer-cpp client PORT CASE
 #include <grpc/testing/test.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -127,12 +128,13 @@ class Service final : public TestService::Service {
   }
 };
 
-static int serve() {
+static int serve(const char *age) {
   Service service;
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
+  if (age) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, atoi(age));
   auto server = builder.BuildAndStart();
   if (!server) return 1;
   printf("listening on 127.0.0.1:%d\n", port);
@@ -455,9 +457,9 @@ static const std::map<std::string, void (Client::*)()> kCases = {
 
 int main(int argc, char **argv) {
   std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "server" && argc == 2) return serve();
+  if (mode == "server" && argc <= 3) return serve(argc == 3 ? argv[2] : nullptr);
   if (mode != "client" || argc != 4 || !kCases.count(argv[3])) {
-    fprintf(stderr, "usage: peer-cpp server | peer-cpp client PORT CASE\n");
+    fprintf(stderr, "usage: peer-cpp server [AGE] | peer-cpp client PORT CASE\n");
     return 2;
   }
   try {

@@ -1,7 +1,8 @@
 // The TestService with @grpc/grpc-js, and a client with the cases of gRPC's
 // interoperability tests, for our programs to be tested with.
 //
-//   node peer.js server           says where it listens; ends when it is killed
+//   node peer.js server [AGE]     says where it listens; ends when it is killed. After
+//                                 AGE ms it asks each connection to go (GOAWAY)
 //   node peer.js client PORT CASE
 //
 // NODE_PATH is where the packages are, CAW_GRPC_PROTOS the folder of
@@ -108,8 +109,9 @@ const service = {
   },
 };
 
-function serve() {
-  const server = new grpc.Server();
+function serve(age) {
+  const options = age ? { 'grpc.max_connection_age_ms': Number(age) } : {};
+  const server = new grpc.Server(options);
   server.addService(testing.TestService.service, service);
   server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
     if (error) throw error;
@@ -343,13 +345,13 @@ async function run(port, name) {
 
 const [mode, port, name] = process.argv.slice(2);
 if (mode === 'server') {
-  serve();
+  serve(port);
 } else if (mode === 'client' && name in cases) {
   run(port, name).catch((error) => {
     console.error(`peer.js: ${name}: ${error.stack}`);
     process.exit(1);
   });
 } else {
-  console.error('usage: node peer.js server | node peer.js client PORT CASE');
+  console.error('usage: node peer.js server [AGE] | node peer.js client PORT CASE');
   process.exit(2);
 }
