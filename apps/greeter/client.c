@@ -120,7 +120,7 @@ static bool report(const char *call, int rc, const caw_status *status) {
 
 /* Ends a stream; `rc` is a local error that kept it from going on, or 0. */
 static bool end_stream(job *j, const char *call, caw_stream *stream, int rc) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   if (rc) caw_call_cancel(caw_stream_call(stream));
   int code = caw_stream_finish(stream, j->arena, &status);
   return rc ? report(call, rc, &status) : report(call, code, &status);
@@ -159,7 +159,7 @@ static greeter_hello_request make_request(job *j, int i) {
 /* ---- The calls ---- */
 
 static bool run_unary(job *j) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   greeter_hello_reply reply = {0};
   greeter_hello_request request = make_request(j, 0);
   int rc = greeter_greeter_say_hello(j->channel, &request, &reply, j->arena, &j->options, &status);
@@ -217,7 +217,7 @@ static void print_message(const room_message *m) {
 }
 
 static bool run_send(job *j) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   room_message reply = {0}, message = {0};
   message.user_name = caw_str_from(j->s->name);
   message.text = caw_str_from(j->s->text);

@@ -39,7 +39,7 @@ bool case_body(const interop *t, const char *what, caw_str body, int size) {
 
 bool case_finish(const interop *t, const char *what, caw_stream *stream, int rc, int code,
                  const char *message) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   bool broken = rc && rc != CAW_ECLOSED && rc != CAW_EEND;
   if (broken) caw_call_cancel(caw_stream_call(stream));
   int ended = caw_stream_finish(stream, t->arena, &status);

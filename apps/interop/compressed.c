@@ -92,7 +92,7 @@ static bool run(exchange *x) {
 }
 
 static bool outcome(const exchange *x, const char *what, int code) {
-  caw_status status = {x->code, x->text};
+  caw_status status = {.code = x->code, .message = x->text};
   return case_outcome(x->t, what, x->code, &status, code, NULL);
 }
 

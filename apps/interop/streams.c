@@ -11,7 +11,7 @@ static const int reply_sizes[] = {31415, 9, 2653, 58979};
 /* ---- Parts of a FullDuplexCall ---- */
 
 static bool open_duplex(interop *t, caw_stream **stream, const caw_call_options *options) {
-  caw_status none = {0, {NULL, 0}};
+  caw_status none = {0};
   int rc = grpc_testing_test_service_full_duplex_call(stream, t->channel, options);
   return case_outcome(t, "FullDuplexCall", rc, &none, CAW_OK, NULL);
 }
@@ -49,7 +49,7 @@ static int read_end(interop *t, caw_stream *stream, bool *good) {
 /* ---- Cases ---- */
 
 bool case_client_streaming(interop *t) {
-  caw_status none = {0, {NULL, 0}};
+  caw_status none = {0};
   caw_stream *stream;
   grpc_testing_streaming_input_call_response reply = {0};
   int rc = grpc_testing_test_service_streaming_input_call(&stream, t->channel, &t->options);
@@ -69,7 +69,7 @@ bool case_client_streaming(interop *t) {
 }
 
 bool case_server_streaming(interop *t) {
-  caw_status none = {0, {NULL, 0}};
+  caw_status none = {0};
   caw_stream *stream;
   bool good = true;
   grpc_testing_response_parameters parameters[N_SIZES] = {{0}};
@@ -143,7 +143,7 @@ static bool echo_options(interop *t, caw_call_options *options) {
 }
 
 static bool echo_unary(interop *t, const caw_call_options *options) {
-  caw_status none = {0, {NULL, 0}};
+  caw_status none = {0};
   caw_stream *stream;
   grpc_testing_payload payload = {.body = zeros(LARGE_REQUEST)};
   grpc_testing_simple_request request = {.response_size = LARGE_RESPONSE, .payload = &payload};
@@ -179,7 +179,7 @@ bool case_custom_metadata(interop *t) {
 /* ---- Early ends ---- */
 
 bool case_cancel_after_begin(interop *t) {
-  caw_status none = {0, {NULL, 0}};
+  caw_status none = {0};
   caw_stream *stream;
   int rc = grpc_testing_test_service_streaming_input_call(&stream, t->channel, &t->options);
   if (rc) return case_outcome(t, "StreamingInputCall", rc, &none, CAW_OK, NULL);

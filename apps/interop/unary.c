@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 bool case_empty_unary(interop *t) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   grpc_testing_empty request = {0}, reply = {0};
   int rc = grpc_testing_test_service_empty_call(t->channel, &request, &reply, t->arena, &t->options,
                                                 &status);
@@ -23,7 +23,7 @@ static int call_large(interop *t, grpc_testing_simple_response *reply, caw_statu
 }
 
 bool case_large_unary(interop *t) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   grpc_testing_simple_response reply = {0};
   int rc = call_large(t, &reply, &status);
   if (!case_outcome(t, "UnaryCall", rc, &status, CAW_OK, NULL)) return false;
@@ -35,7 +35,7 @@ bool case_large_unary(interop *t) {
 
 /* Has both kinds of call end with UNKNOWN and this text. */
 static bool echo_status(interop *t, const char *text) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   caw_stream *stream;
   grpc_testing_echo_status wanted = {.code = CAW_UNKNOWN, .message = caw_str_from(text)};
   grpc_testing_simple_request request = {.response_status = &wanted};
@@ -63,7 +63,7 @@ bool case_special_status_message(interop *t) {
 }
 
 bool case_unimplemented_method(interop *t) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   grpc_testing_empty request = {0}, reply = {0};
   int rc = grpc_testing_test_service_unimplemented_call(t->channel, &request, &reply, t->arena,
                                                         &t->options, &status);
@@ -71,7 +71,7 @@ bool case_unimplemented_method(interop *t) {
 }
 
 bool case_unimplemented_service(interop *t) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   grpc_testing_empty request = {0}, reply = {0};
   int rc = grpc_testing_unimplemented_service_unimplemented_call(t->channel, &request, &reply,
                                                                  t->arena, &t->options, &status);
@@ -84,7 +84,7 @@ bool case_unimplemented_service(interop *t) {
 /* The server resets the stream before the status: no status may be invented
  * that says it went well. */
 bool case_rst(interop *t) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   grpc_testing_simple_response reply = {0};
   int rc = call_large(t, &reply, &status);
   if (rc < 0) return case_outcome(t, "UnaryCall", rc, &status, CAW_OK, NULL);

@@ -233,6 +233,14 @@ CAW_API int caw_call_finish(caw_call *call, int code, const char *message);
 CAW_API int caw_call_reply(caw_call *call, const void *message);
 
 /*
+ * Keeps the details of the status with which the call will fail: a serialized
+ * google.rpc.Status (caw/details.h makes one), copied. They are sent with any
+ * status but OK, which has none. Returns 0, CAW_ESTATE (finished already),
+ * CAW_ENOMEM. The handler's thread. Since 0.1.
+ */
+CAW_API int caw_call_set_details(caw_call *call, caw_str google_rpc_status);
+
+/*
  * Keeps a text for the status of a handler that is about to return, and
  * returns `code`:  return caw_call_fail(call, CAW_NOT_FOUND, "no room %s", r);
  * The handler's thread. Since 0.1.

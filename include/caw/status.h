@@ -69,12 +69,14 @@ enum {
 };
 
 /*
- * The outcome of a call: its code and a text for people. The text is UTF-8,
- * may be empty, and is borrowed from whoever hands the struct over.
+ * The outcome of a call: its code, a text for people, and details for programs.
+ * The text is UTF-8; both may be empty, and are borrowed from whoever hands the
+ * struct over. caw/details.h makes and reads the details.
  */
 typedef struct caw_status {
   int code;        /* 0 .. 16; a code from the wire beyond that is CAW_UNKNOWN */
   caw_str message; /* grpc-message, percent-decoded */
+  caw_str details; /* a serialized google.rpc.Status, of grpc-status-details-bin */
 } caw_status;
 
 /*

@@ -133,6 +133,12 @@ static void wait_end(caw_stream *s) {
   mailbox_wait_done(s);
 }
 
+/* A copy for the caller, empty without an arena or memory. */
+static caw_str keep(caw_arena *arena, caw_str text) {
+  caw_str copy = {NULL, 0};
+  return arena && text.len ? caw_arena_dup(arena, text) : copy;
+}
+
 int caw_stream_finish(caw_stream *s, caw_arena *arena, caw_status *status) {
   if (!s) return 0;
   caw_stream_close_send(s);
@@ -140,8 +146,8 @@ int caw_stream_finish(caw_stream *s, caw_arena *arena, caw_status *status) {
   int code = s->status.code;
   if (status) {
     status->code = code;
-    status->message = arena && s->status.message.len ? caw_arena_dup(arena, s->status.message)
-                                                     : (caw_str){NULL, 0};
+    status->message = keep(arena, s->status.message);
+    status->details = keep(arena, s->status.details);
   }
   mailbox_unref(s);
   return code;

@@ -132,8 +132,9 @@ static void take_status(client_call *cc) {
   } else if (reset && rpc->close_code == H2_CANCEL && cc->base.deadline <= io_now(cc->base.loop)) {
     /* PROTOCOL-HTTP2.md, Client Cancellation: the server's clock was first. */
     decide(cc, CAW_DEADLINE_EXCEEDED, caw_str_from("the deadline is over"));
-  } else {
+  } else if (!cc->decided) {
     decide(cc, rpc->status.code, rpc->status.message);
+    cc->status.details = rpc->status.details;
   }
 }
 

@@ -102,12 +102,17 @@ void mailbox_drain(caw_stream *s) {
 }
 
 void mailbox_done(caw_stream *s, const caw_status *status) {
-  char *text = caw_malloc(status->message.len + 1);
-  if (text && status->message.len) memcpy(text, status->message.data, status->message.len);
+  size_t n = status->message.len, more = status->details.len;
+  char *text = caw_malloc(n + more + 1);
+  if (text && n) memcpy(text, status->message.data, n);
+  if (text && more) memcpy(text + n, status->details.data, more);
   pthread_mutex_lock(&s->lock);
   s->status_text = text;
   s->status.code = status->code;
-  s->status.message = caw_str_of(text, text ? status->message.len : 0);
+  if (text) {
+    s->status.message = caw_str_of(text, n);
+    s->status.details = caw_str_of(text + n, more);
+  }
   s->ended = s->done = true;
   pthread_cond_broadcast(&s->changed);
   pthread_mutex_unlock(&s->lock);

@@ -116,7 +116,7 @@ int rpc_call_half_close(rpc_call *c);
 
 /* Server: ends the call with a status and trailers, in one header block when
  * nothing was sent before. 0, CAW_ESTATE, CAW_ECLOSED, CAW_ENOMEM. */
-int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *headers,
+int rpc_call_end(rpc_call *c, const caw_status *status, const rpc_metadata *headers,
                  const rpc_metadata *trailers);
 
 /* Resets the stream with an HTTP/2 code; RPC_NEWS_CLOSED follows, if need be

@@ -55,6 +55,11 @@ bool call_response_field(rpc_call *c, caw_str name, caw_str value) {
     c->has_status = true;
   } else if (caw_str_is(name, "grpc-message")) {
     c->status.message = rpc_percent_decode(c->arena, value);
+  } else if (caw_str_is(name, "grpc-status-details-bin")) {
+    int rc = rpc_base64_decode(c->arena, value, &c->status.details);
+    if (rc) c->status.details = (caw_str){NULL, 0};
+    if (rc == CAW_ENOMEM) c->out_of_memory = true;
+    if (rc == CAW_EMALFORMED) c->bad_metadata = true;
   } else {
     return false;
   }
@@ -62,14 +67,14 @@ bool call_response_field(rpc_call *c, caw_str name, caw_str value) {
 }
 
 static void decide(rpc_call *c, int code, const char *message) {
-  c->status.code = code;
-  c->status.message = caw_str_from(message);
+  c->status = (caw_status){code, caw_str_from(message), {NULL, 0}};
 }
 
 /* The status of a response that has no grpc-status (PROTOCOL-HTTP2.md and
  * http-grpc-status-mapping.md). */
 static void synthesize(rpc_call *c) {
   caw_str text = {NULL, 0};
+  c->status.details = text;
   if (!c->remote_ended) {
     text = caw_arena_printf(c->arena, "the stream was reset: %s", rpc_h2_code_name(c->close_code));
     c->status.code = rpc_code_from_h2(c->close_code);

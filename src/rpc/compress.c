@@ -15,11 +15,12 @@ const caw_str rpc_accepted_encodings = CAW_STR("identity,deflate,gzip,zstd");
 const caw_str rpc_accepted_encodings = CAW_STR("identity,deflate,gzip");
 #endif
 
-static const char *const names[] = {"", "identity", "deflate", "gzip", "zstd"};
+static const caw_str names[] = {CAW_STR(""), CAW_STR("identity"), CAW_STR("deflate"),
+                                CAW_STR("gzip"), CAW_STR("zstd")};
 #define N_NAMES (sizeof(names) / sizeof(names[0]))
 
 const char *caw_encoding_name(caw_encoding encoding) {
-  return (unsigned)encoding < N_NAMES ? names[encoding] : NULL;
+  return (unsigned)encoding < N_NAMES ? names[encoding].data : NULL;
 }
 
 bool caw_encoding_supported(caw_encoding encoding) {
@@ -32,7 +33,7 @@ bool caw_encoding_supported(caw_encoding encoding) {
 
 caw_encoding rpc_encoding_of(caw_str name) {
   for (unsigned e = CAW_ENCODING_IDENTITY; e < N_NAMES; e++)
-    if (caw_str_is(name, names[e]) && caw_encoding_supported((caw_encoding)e))
+    if (caw_str_eq(name, names[e]) && caw_encoding_supported((caw_encoding)e))
       return (caw_encoding)e;
   return CAW_ENCODING_DEFAULT;
 }

@@ -176,22 +176,36 @@ static caw_str encode_message(rpc_call *c, caw_str message) {
   return out;
 }
 
-static int end(rpc_call *c, unsigned http, int code, caw_str message,
-               const rpc_metadata *trailers) {
+/* The details as they travel, in the call's arena. */
+static caw_str encode_details(rpc_call *c, caw_str details) {
+  buf encoded = {0};
+  caw_str out = {NULL, 0};
+  if (!rpc_base64_encode(&encoded, details))
+    out = caw_arena_dup(c->arena, caw_str_of((const char *)encoded.data, encoded.len));
+  buf_finish(&encoded);
+  return out;
+}
+
+static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_metadata *trailers) {
   /* A code is 0 to 16; without printf, which is 2 % of a small call. */
+  const int code = status->code;
   const char number[] = {(char)('0' + code / 10), (char)('0' + code % 10)};
-  caw_str status = code < 10 ? caw_str_of(number + 1, 1) : caw_str_of(number, 2);
   fields f;
-  fields_init(&f, c->arena, 5 + (trailers ? trailers->list.len : 0));
+  fields_init(&f, c->arena, 6 + (trailers ? trailers->list.len : 0));
   if (!c->headers_sent) add_leading(c, &f, http);
-  fields_add(&f, "grpc-status", status);
-  if (message.len) {
-    caw_str text = encode_message(c, message);
+  fields_add(&f, "grpc-status", caw_str_of(number + (code < 10), code < 10 ? 1 : 2));
+  if (status->message.len) {
+    caw_str text = encode_message(c, status->message);
     if (!text.data) f.failed = true;
     fields_add(&f, "grpc-message", text);
   }
   if (c->encoding.len && !c->headers_sent)
     fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
+  if (status->details.len && code) {
+    caw_str details = encode_details(c, status->details);
+    if (!details.data) f.failed = true;
+    fields_add(&f, "grpc-status-details-bin", details);
+  }
   if (trailers) fields_add_metadata(&f, &trailers->list);
   if (f.failed) return CAW_ENOMEM;
   int rc = h2_finish(c->session->h2, c->stream, f.list, f.len);
@@ -199,15 +213,16 @@ static int end(rpc_call *c, unsigned http, int code, caw_str message,
   return rc;
 }
 
-int rpc_call_end(rpc_call *c, int code, caw_str message, const rpc_metadata *headers,
+int rpc_call_end(rpc_call *c, const caw_status *status, const rpc_metadata *headers,
                  const rpc_metadata *trailers) {
   int rc = call_check_sending(c);
   if (rc) return rc;
   if (headers && headers->list.len && (rc = rpc_call_send_headers(c, headers))) return rc;
-  return end(c, 200, code, message, trailers);
+  return end(c, 200, status, trailers);
 }
 
 int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message) {
   int rc = call_check_sending(c);
-  return rc ? rc : end(c, http, code, message, NULL);
+  const caw_status status = {code, message, {NULL, 0}};
+  return rc ? rc : end(c, http, &status, NULL);
 }

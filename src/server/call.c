@@ -19,6 +19,7 @@ typedef struct server_call {
   void *events_user;
   void *reply;       /* of kinds with one reply, made when needed */
   caw_str fail_text; /* of caw_call_fail, in the handler's arena */
+  caw_str details;   /* of caw_call_set_details, there too */
   uint64_t started;  /* the deadline's begin, on the loop's clock */
   uint64_t began;    /* the access log's, on the real clock */
   caw_status told;   /* the outcome */
@@ -57,8 +58,9 @@ static void tell(server_call *sc, int code, caw_str text) {
  * may be adding to it at this moment, on another thread. */
 static void send_status(server_call *sc, int code, caw_str text, bool own) {
   if (sc->over) return;
-  int rc = rpc_call_end(&sc->base.rpc, code, text, own ? &sc->headers : NULL,
-                        own ? &sc->trailers : NULL);
+  const caw_status status = {code, text, own ? sc->details : (caw_str){NULL, 0}};
+  int rc =
+      rpc_call_end(&sc->base.rpc, &status, own ? &sc->headers : NULL, own ? &sc->trailers : NULL);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
   if (rc == CAW_ECLOSED) tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   else tell(sc, code, text);
@@ -450,6 +452,14 @@ int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
 int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value) {
   if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
   return add_metadata(call, &self_of(call)->trailers, key, value);
+}
+
+int caw_call_set_details(caw_call *call, caw_str google_rpc_status) {
+  if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
+  caw_str copy = caw_arena_dup(&call->arena, google_rpc_status);
+  if (!copy.data) return CAW_ENOMEM;
+  self_of(call)->details = copy;
+  return 0;
 }
 
 int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {

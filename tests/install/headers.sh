@@ -1,10 +1,10 @@
 #!/bin/sh
 # Each public header compiles alone, as C11 and as C++17, with gcc and clang.
 #
-#   headers.sh SOURCE_DIR
+#   headers.sh SOURCE_DIR BUILD_DIR
 set -eu
 cd "$1"
-flags="-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Werror -fsyntax-only -Iinclude"
+flags="-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Werror -fsyntax-only -Iinclude -I$2/services/caw_services.caw"
 count=0
 # The adapters' headers want those of the loops that they adapt to.
 # libuv's header does not compile without POSIX names.

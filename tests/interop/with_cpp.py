@@ -32,7 +32,7 @@ class CppServer(kit.Case):
         kit.check_short_lives(self, peer.port)
 
 
-@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["largest"])
+@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["concurrent_large_unary", "largest"])
 class CppClient(kit.Case):
     """The client in C++, our server."""
 

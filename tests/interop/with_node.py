@@ -41,7 +41,7 @@ class NodeServer(kit.Case):
         kit.check_short_lives(self, peer.port)
 
 
-@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["largest"])
+@kit.per_case(kit.PLAIN + kit.COMPRESSED + ["concurrent_large_unary", "largest"])
 class NodeClient(kit.Case):
     """Node's client, our server."""
 

@@ -58,7 +58,7 @@ static void read_all(attempt *a, caw_stream *stream, caw_arena *arena) {
 }
 
 static void end(attempt *a, caw_stream *stream, caw_arena *arena) {
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   caw_arena_reset(arena);
   caw_stream_finish(stream, arena, &status);
   attempt_done(a, status.code, status.message);
@@ -96,7 +96,7 @@ static void run_one(job *j, caw_arena *arena) {
 static void run_unary(job *j, caw_arena *arena) {
   attempt a = {.job = j};
   peer_answer reply;
-  caw_status status = {0, {NULL, 0}};
+  caw_status status = {0};
   peer_order order = job_order(j, 1);
   int rc = caw_call_unary(channel, &j->method, &order, &reply, arena, &j->options, &status);
   if (rc == 0) attempt_reply(&a, &reply);

@@ -188,6 +188,8 @@ static void values_are_kept(void **state) {
 
 static const h2_field plain[] = {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, {{0}, {0}, 0}};
 
+static const caw_status ok, not_found = {CAW_NOT_FOUND, CAW_STR("no \xc3\xa9 %\n"), {NULL, 0}};
+
 static void open_plain(pair *p, size_t chunk) {
   pair_init(p, true, chunk);
   pair_request(p, plain);
@@ -198,14 +200,30 @@ static void trailers_only(void **state) {
   EACH_CHUNK(c) {
     pair p;
     open_plain(&p, chunks[c]);
-    assert_int_equal(
-        rpc_call_end(&p.call, CAW_NOT_FOUND, caw_str_from("no \xc3\xa9 %\n"), NULL, NULL), 0);
+    assert_int_equal(rpc_call_end(&p.call, &not_found, NULL, NULL), 0);
     pair_run(&p);
     assert_string_equal(p.headers, ":status: 200\ncontent-type: application/grpc\ngrpc-status: 5\n"
                                    "grpc-message: no %C3%A9 %25%0A\n");
     assert_true(p.ended);
-    assert_int_equal(rpc_call_end(&p.call, 0, caw_str_from(""), NULL, NULL),
+    assert_int_equal(rpc_call_end(&p.call, &ok, NULL, NULL),
                      p.call.stream ? CAW_ESTATE : CAW_ECLOSED);
+    pair_finish(&p);
+  }
+}
+
+/* Details go with an error, before the handler's own trailers, and never with OK. */
+static void details_of_a_status(void **state) {
+  (void)state;
+  for (int code = 0; code < 2; code++) {
+    pair p;
+    open_plain(&p, 0);
+    const caw_status status = {code ? CAW_NOT_FOUND : CAW_OK, {NULL, 0}, CAW_STR("\x08\x05")};
+    assert_int_equal(rpc_call_end(&p.call, &status, NULL, NULL), 0);
+    pair_run(&p);
+    assert_string_equal(p.headers,
+                        code ? ":status: 200\ncontent-type: application/grpc\ngrpc-status: 5\n"
+                               "grpc-status-details-bin: CAU\n"
+                             : ":status: 200\ncontent-type: application/grpc\ngrpc-status: 0\n");
     pair_finish(&p);
   }
 }
@@ -239,7 +257,7 @@ static void full_answer(void **state) {
     caw_payload *one = payload("one");
     assert_int_equal(rpc_call_send(&p.call, one, &headers), 0);
     assert_int_equal(rpc_call_send(&p.call, one, &headers), 0);
-    assert_int_equal(rpc_call_end(&p.call, 0, caw_str_from(""), &headers, &trailers), 0);
+    assert_int_equal(rpc_call_end(&p.call, &ok, &headers, &trailers), 0);
     assert_int_equal(rpc_call_send(&p.call, one, &headers), CAW_ESTATE);
     pair_run(&p);
     assert_string_equal(p.headers, ":status: 200\ncontent-type: application/grpc\nh: 1\n");
@@ -377,11 +395,17 @@ static void too_many_fields(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(header_sets),        cmocka_unit_test(values_are_kept),
-      cmocka_unit_test(trailers_only),      cmocka_unit_test(refusal),
-      cmocka_unit_test(full_answer),        cmocka_unit_test(messages),
-      cmocka_unit_test(broken_messages),    cmocka_unit_test(a_paused_call_holds_its_window),
-      cmocka_unit_test(a_reset_is_the_end), cmocka_unit_test(the_end_of_the_session_ends_the_call),
+      cmocka_unit_test(header_sets),
+      cmocka_unit_test(values_are_kept),
+      cmocka_unit_test(trailers_only),
+      cmocka_unit_test(details_of_a_status),
+      cmocka_unit_test(refusal),
+      cmocka_unit_test(full_answer),
+      cmocka_unit_test(messages),
+      cmocka_unit_test(broken_messages),
+      cmocka_unit_test(a_paused_call_holds_its_window),
+      cmocka_unit_test(a_reset_is_the_end),
+      cmocka_unit_test(the_end_of_the_session_ends_the_call),
       cmocka_unit_test(too_many_fields),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,7 +298,7 @@ static void errors_of_unary_calls(void **state) {
   start();
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     const caw_call_options o = {.size = sizeof(o), .timeout_ms = cases[i].timeout};
-    caw_status status = {-1, {NULL, 0}};
+    caw_status status = {.code = -1};
     assert_int_equal(ask(cases[i].method, cases[i].text, &o, NULL, &status), cases[i].rc);
     if (!cases[i].message) continue;
     assert_int_equal(status.code, cases[i].rc);
