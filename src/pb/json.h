@@ -101,6 +101,10 @@ bool json_read_message(json_reader *r, const caw_pb_message *t, uint8_t *m, int 
  * passed over. */
 bool json_read_fields(json_reader *r, const caw_pb_message *t, uint8_t *m, int depth, bool any);
 
+/* Passes over the "@type" of an Any, if that is the member's name. *typed is
+ * whether it came before. */
+bool json_is_type(json_reader *r, caw_str name, const char *name_at, bool *typed);
+
 /* A field of the message m that is an array or map, and nothing else. */
 bool json_read_repeated(json_reader *r, const caw_pb_field *f, uint8_t *m, int depth);
 

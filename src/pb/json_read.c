@@ -289,16 +289,25 @@ static bool unknown_field(json_reader *r, const caw_pb_message *t, caw_str name,
                    t->name);
 }
 
+bool json_is_type(json_reader *r, caw_str name, const char *name_at, bool *typed) {
+  if (!caw_str_is(name, "@type")) return false;
+  if (*typed) json_fail(r, CAW_EJSON, name_at, "\"@type\" comes twice");
+  else json_skip(r, 0);
+  *typed = true;
+  return true;
+}
+
 bool json_read_fields(json_reader *r, const caw_pb_message *t, uint8_t *m, int depth, bool any) {
   size_t count = 0;
   caw_str name;
   const char *name_at;
+  bool typed = false;
   if (!json_object(r, "an object") || !seen_push(r, t)) return false;
   while (json_member(r, &count, &name, &name_at)) {
+    if (any && json_is_type(r, name, name_at, &typed)) continue;
     const caw_pb_field *f = caw_pb_field_by_name(t, name);
     if (!f) {
-      if (any && caw_str_is(name, "@type")) json_skip(r, 0);
-      else unknown_field(r, t, name, name_at);
+      unknown_field(r, t, name, name_at);
       continue;
     }
     json_step step = {r->at, JSON_FIELD, caw_str_from(f->json_name), 0};

@@ -161,16 +161,15 @@ static const caw_type *type_of_url(json_reader *r, caw_str url, const char *url_
 /* The members of an Any whose type has a form of its own: "@type" and "value". */
 static bool read_wrapped(json_reader *r, const caw_pb_message *t, uint8_t *m, int depth) {
   size_t count = 0;
-  bool found = false;
+  bool found = false, typed = false;
   caw_str name;
   const char *at, *start = r->p;
   char quoted[JSON_QUOTED];
   json_step step = {r->at, JSON_FIELD, CAW_STR("value"), 0};
   json_object(r, "an object");
   while (json_member(r, &count, &name, &at)) {
-    if (caw_str_is(name, "@type")) {
-      json_skip(r, 0);
-    } else if (caw_str_is(name, "value")) {
+    if (json_is_type(r, name, at, &typed)) continue;
+    if (caw_str_is(name, "value")) {
       if (found) return json_fail(r, CAW_EJSON, at, "the field comes twice");
       found = true;
       r->at = &step;
