@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The first block serves a connection with a call or two in flight and fits
- * malloc's thread cache; under load the later ones take many frames each. */
-#define FIRST_BLOCK ((size_t)1000)
-#define LATER_BLOCK ((size_t)16000)
+/* The first block serves a connection with a call or two in flight; under load
+ * the later ones take many frames each. With its head each fills a cell. */
+#define FIRST_BLOCK ((size_t)1024 - sizeof(out_block))
+#define LATER_BLOCK ((size_t)4608 - sizeof(out_block))
 #define KEEP_PARTS  ((size_t)32)
 
 static out_part *part_at(const out *o, size_t i) {
@@ -37,12 +37,12 @@ static out_part *push(out *o) {
 
 static bool new_tail(out *o) {
   size_t room = o->tail ? LATER_BLOCK : FIRST_BLOCK;
-  out_block *b = caw_malloc(sizeof(*b) + room);
+  out_block *b = cells_alloc(o->cells, sizeof(*b) + room);
   if (!b) return false;
   b->used = b->pending = 0;
   b->room = room;
   /* A former tail with pending bytes is freed when they are written. */
-  if (o->tail && !o->tail->pending) caw_free(o->tail);
+  if (o->tail && !o->tail->pending) cells_free(o->cells, o->tail);
   o->tail = b;
   return true;
 }
@@ -107,7 +107,7 @@ static void part_done(out *o, out_part *p, size_t n) {
     b->pending -= n;
     if (b->pending) return;
     if (b == o->tail) b->used = 0;
-    else caw_free(b);
+    else cells_free(o->cells, b);
   } else if (!p->len && p->release) {
     p->release(p->owner);
   }
@@ -127,7 +127,7 @@ void out_written(out *o, size_t len) {
   }
   if (o->len) return;
   /* Most connections are idle most of the time: they keep little. */
-  caw_free(o->tail);
+  cells_free(o->cells, o->tail);
   o->tail = NULL;
   if (o->room <= KEEP_PARTS) return;
   caw_free(o->parts);
@@ -137,7 +137,7 @@ void out_written(out *o, size_t len) {
 
 void out_finish(out *o) {
   out_written(o, o->bytes);
-  caw_free(o->tail);
+  cells_free(o->cells, o->tail);
   caw_free(o->parts);
   memset(o, 0, sizeof(*o));
 }

@@ -6,6 +6,8 @@
 #ifndef H2_OUT_H
 #define H2_OUT_H
 
+#include "base/cells.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -31,6 +33,7 @@ typedef struct out {
   size_t head, len, room;
   out_block *tail; /* the block that the next copy goes to, or NULL */
   size_t bytes;    /* in all parts */
+  cells *cells;    /* where blocks come from, or NULL; the owner's, set before use */
 } out;
 
 /* Releases what was not written. */

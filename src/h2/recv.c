@@ -176,7 +176,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
   h2_session *s = user;
   h2_stream *st = stream_of(s, id);
   if (!st) return 0;
-  nghttp2_session_set_stream_user_data(ng, id, NULL);
+  (void)ng;
+  stream_part(s, st);
   bool remote = st->remote_reset || (code == H2_REFUSED_STREAM && s->goaway_received);
   if (s->pumping) stream_end(s, st, st->failed ? H2_INTERNAL_ERROR : code, remote);
   else if (st->ended) stream_close(s, st, st->end_code, st->end_remote);

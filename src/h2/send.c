@@ -381,7 +381,7 @@ int h2_consume(h2_session *s, h2_stream *st, size_t len) {
 static void tell_endings(h2_session *s) {
   while (!list_empty(&s->endings)) {
     h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, ending);
-    nghttp2_session_set_stream_user_data(s->ng, (int32_t)st->id, NULL);
+    stream_part(s, st);
     stream_close(s, st, st->end_code, st->end_remote);
   }
 }

@@ -130,6 +130,7 @@ int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
   s->events = events;
   s->ctx = ctx;
   set_config(&s->config, config);
+  s->out.cells = s->config.cells;
   list_init(&s->streams);
   list_init(&s->endings);
   s->payload_left = role == H2_SERVER ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
@@ -151,7 +152,13 @@ void h2_session_free(h2_session *s) {
 }
 
 h2_stream *stream_of(h2_session *s, int32_t id) {
-  return nghttp2_session_get_stream_user_data(s->ng, id);
+  if (s->recent && s->recent->id == (uint32_t)id) return s->recent;
+  return s->recent = nghttp2_session_get_stream_user_data(s->ng, id);
+}
+
+void stream_part(h2_session *s, const h2_stream *st) {
+  nghttp2_session_set_stream_user_data(s->ng, (int32_t)st->id, NULL);
+  if (s->recent == st) s->recent = NULL;
 }
 
 h2_stream *stream_new(h2_session *s) {
@@ -171,6 +178,7 @@ void stream_drop(h2_session *s, h2_stream *st) {
   list_remove(&st->node);
   list_remove(&st->ending);
   if (s->block_of == st) s->block_of = NULL;
+  if (s->recent == st) s->recent = NULL;
   s->open--;
   cells_free(s->config.cells, st);
 }

@@ -64,7 +64,8 @@ struct h2_session {
 
   list streams;
   list endings;
-  size_t open; /* length of `streams` */
+  h2_stream *recent; /* that stream_of found last: frames come in runs; or NULL */
+  size_t open;       /* length of `streams` */
   uint32_t last_id;
   bool goaway_received, goaway_sent;
   size_t own_goaways; /* submitted and not framed */
@@ -91,6 +92,9 @@ struct h2_session {
 
 /* The stream of an id, or NULL when we have none (any more). */
 h2_stream *stream_of(h2_session *s, int32_t id);
+
+/* From now on stream_of does not find the stream. */
+void stream_part(h2_session *s, const h2_stream *st);
 
 /* Makes a stream that is not yet known to nghttp2. NULL: out of memory. */
 h2_stream *stream_new(h2_session *s);
