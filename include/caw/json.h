@@ -31,8 +31,8 @@
 CAW_BEGIN_DECLS
 
 /* Bytes of arena that reading may take: this many per byte of text, and
- * CAW_PB_FLOOR. Any google.protobuf.Value fits: `[[],[],...]` takes 21. */
-#define CAW_JSON_EXPANSION 24
+ * CAW_PB_FLOOR. Any google.protobuf.Value fits: `[[[[]]]]` takes 32. */
+#define CAW_JSON_EXPANSION 32
 
 /* What is wrong, for people. Filled when a function fails, else untouched. */
 typedef struct caw_json_error {

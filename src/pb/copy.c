@@ -10,12 +10,11 @@ static int merge_message(caw_arena *arena, const caw_pb_message *t, uint8_t *to,
                          const uint8_t *from, int depth);
 
 static int copy_str(caw_arena *arena, uint8_t *to, const uint8_t *from) {
-  caw_str s = pb_load_str(from);
+  caw_str s = pb_load_str(from), copy = {NULL, 0};
   if (s.len && !s.data) return CAW_EINVAL;
-  if (s.len) s = caw_arena_dup(arena, s);
-  else s.data = NULL;
-  if (s.len && !s.data) return CAW_ENOMEM;
-  memcpy(to, &s, sizeof(s));
+  if (s.len) copy = caw_arena_dup(arena, s);
+  if (s.len && !copy.data) return CAW_ENOMEM;
+  memcpy(to, &copy, sizeof(copy));
   return 0;
 }
 
