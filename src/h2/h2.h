@@ -136,9 +136,6 @@ bool h2_want_output(const h2_session *s);
 /* True when both sides are done: nothing to write and no reason to read. */
 bool h2_finished(const h2_session *s);
 
-/* Client: may a stream be opened now (peer's limit, ids left, no GOAWAY)? */
-bool h2_can_open(const h2_session *s);
-
 /*
  * Client: opens a stream with these request fields, copied. Sets *out, valid
  * until on_close. Returns 0, CAW_ENOMEM, CAW_EAGAIN (the peer's limit is

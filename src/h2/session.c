@@ -230,10 +230,6 @@ int session_check_open(const h2_session *s) {
   return s->open < limit ? 0 : CAW_EAGAIN;
 }
 
-bool h2_can_open(const h2_session *s) {
-  return session_check_open(s) == 0;
-}
-
 /* The first step of a graceful end; nghttp2 queues nothing when it comes too
  * late. */
 static int announce_end(h2_session *s) {
