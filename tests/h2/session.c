@@ -284,11 +284,9 @@ static void test_max_streams(void **state) {
   rig_stream *c = NULL, *first = NULL;
   rig_start(&r, NULL, &server);
   for (int i = 0; i < 100; i++) {
-    assert_true(h2_can_open(r.client.s));
     assert_int_equal(rig_try_request(&r.client, "/s/m", &c), 0);
     if (!first) first = c;
   }
-  assert_false(h2_can_open(r.client.s));
   assert_int_equal(rig_try_request(&r.client, "/s/m", &c), CAW_EAGAIN);
   rig_pump(&r);
   for (int i = 0; i < 20; i++) assert_int_equal(rig_try_request(&r.client, "/s/m", &c), 0);
