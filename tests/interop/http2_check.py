@@ -6,7 +6,6 @@ import unittest
 
 import harness
 import http2_server
-import kit
 from harness import TIMEOUT, grpc
 from http2_server import ACK, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame
 
@@ -30,7 +29,7 @@ class Official(Server):
 
     def check(self, case, calls=1, connections=1, at_once=1):
         server = self.start(case)
-        channel = kit.channel_to(f"127.0.0.1:{server.port}")
+        channel = harness.channel_to(f"127.0.0.1:{server.port}")
         for _ in range(calls):
             for call in [self.call(channel) for _ in range(at_once)]:
                 if case.startswith("rst_"):

@@ -36,14 +36,6 @@ def run_client(case, port, *flags, code=0):
                        f"--test_case={case}", *flags, code=code)
 
 
-def channel_to(address, *options):
-    """A channel of Python's with a connection of its own. Not harness.channel_to,
-    whose short back-off is also the time that a connection may take to be made,
-    which is too short for a busy machine."""
-    return harness.grpc.insecure_channel(
-        address, options=[("grpc.use_local_subchannel_pool", 1), *options])
-
-
 def check_largest(test, port):
     """Messages of 4 MiB, the limit of every implementation, pass in both
     directions; a reply that is larger by one byte does not."""

@@ -100,7 +100,7 @@ class PythonClient(kit.Case):
     @classmethod
     def setUpClass(cls):
         cls.server = kit.serve()
-        cls.channel = kit.channel_to(cls.server.address)
+        cls.channel = harness.channel_to(cls.server.address)
         cls.stub = stubs.TestServiceStub(cls.channel)
 
     @classmethod
@@ -286,9 +286,7 @@ class PythonClient(kit.Case):
     def test_largest(self):
         limit = 4 * harness.MIB
         options = [("grpc.max_receive_message_length", -1)]
-        channel = kit.channel_to(self.server.address, *options)
-        self.addCleanup(channel.close)
-        stub = stubs.TestServiceStub(channel)
+        stub = stubs.TestServiceStub(self.connect(self.server.address, *options))
         fits = pb.SimpleRequest(response_size=limit, payload=zeros(limit - 15))
         self.assertEqual(fits.ByteSize(), limit)
         self.assertEqual(len(stub.UnaryCall(fits, timeout=TIMEOUT).payload.body), limit)

@@ -157,7 +157,8 @@ def channel_to(address, *options):
     return grpc.insecure_channel(address, options=[
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # Not a back-off at all: the time in which a connection has to be made.
+        ("grpc.min_reconnect_backoff_ms", 20000),
         ("grpc.max_reconnect_backoff_ms", 500),
         *options])
 
