@@ -72,13 +72,14 @@ typedef struct caw_json_read_options {
  * The text is read once, from begin to end; only an Any whose "@type" does not
  * come first is searched for it before, so that a text of n bytes that is made
  * of such Anys costs up to CAW_PB_DEPTH * n. Arrays that are being read take at
- * most twice what they will take of the arena, and 1 KiB, from caw_malloc for
- * the moment.
+ * most twice what they will take of the arena, and 1 KiB per level, from caw_malloc
+ * for the moment.
  *
  * Returns 0; CAW_EJSON; CAW_EUTF8; CAW_EDEPTH when messages nest deeper than
  * caw_pb_decode would take them (in a google.protobuf.Struct each object counts
- * as three, in a ListValue each array as two); CAW_ENOMEM; CAW_EINVAL when the
- * type is not one of caw_pb_codec. Any thread. Since 0.1.
+ * as three, in a ListValue each array as two); CAW_ENOMEM; CAW_ETOOBIG for a
+ * text of 2 GiB and more; CAW_EINVAL when the type is not one of caw_pb_codec
+ * (both without filling `error`). Any thread. Since 0.1.
  */
 CAW_API int caw_json_read(void *message, caw_arena *arena, const caw_type *type, caw_str text,
                           const caw_json_read_options *options, caw_json_error *error);

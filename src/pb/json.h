@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "pb/wire.h"
+#include "pb/wkt.h"
 
 #include <caw/json.h>
 
@@ -112,7 +113,7 @@ bool json_read_repeated(json_reader *r, const caw_pb_field *f, uint8_t *m, int d
 bool json_read_sub(json_reader *r, const caw_pb_field *f, uint8_t *m, int depth);
 
 /* A message that has a form of its own (json_read_wkt.c). */
-bool json_read_wkt(json_reader *r, int kind, const caw_pb_message *t, uint8_t *m, int depth);
+bool json_read_wkt(json_reader *r, pb_wkt kind, const caw_pb_message *t, uint8_t *m, int depth);
 
 /* -- writing ------------------------------------------------------------- */
 
@@ -159,7 +160,8 @@ void json_write_fields(json_writer *w, const caw_pb_message *t, const uint8_t *m
 void json_write_repeated(json_writer *w, const caw_pb_field *f, const uint8_t *at, int depth);
 
 /* A message that has a form of its own (json_write_wkt.c). */
-void json_write_wkt(json_writer *w, int kind, const caw_pb_message *t, const uint8_t *m, int depth);
+void json_write_wkt(json_writer *w, pb_wkt kind, const caw_pb_message *t, const uint8_t *m,
+                    int depth);
 
 /* The message's members may be read: memory for an empty one in place of NULL. */
 const uint8_t *json_not_null(json_writer *w, const caw_pb_message *t, const uint8_t *m);

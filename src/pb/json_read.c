@@ -8,7 +8,6 @@
  * exactly as many as there are.
  */
 #include "pb/json.h"
-#include "pb/wkt.h"
 
 #include <caw/alloc.h>
 #include <caw/status.h>
@@ -321,7 +320,7 @@ bool json_read_fields(json_reader *r, const caw_pb_message *t, uint8_t *m, int d
 
 bool json_read_message(json_reader *r, const caw_pb_message *t, uint8_t *m, int depth) {
   pb_wkt kind = pb_wkt_of(t);
-  if (kind) return json_read_wkt(r, (int)kind, t, m, depth);
+  if (kind) return json_read_wkt(r, kind, t, m, depth);
   return json_read_fields(r, t, m, depth, false);
 }
 
@@ -342,6 +341,7 @@ int caw_json_read(void *message, caw_arena *arena, const caw_type *type, caw_str
   if (options) memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
   if (!text.data) text = caw_str_from("");
   memset(message, 0, t->size);
+  if (text.len > PB_MAX_LEN) return CAW_ETOOBIG;
   json_reader r = {.begin = text.data,
                    .p = text.data,
                    .end = text.data + text.len,

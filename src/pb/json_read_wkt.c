@@ -5,7 +5,6 @@
  */
 #include "pb/json.h"
 #include "pb/time.h"
-#include "pb/wkt.h"
 
 #include <caw/status.h>
 
@@ -222,13 +221,13 @@ static bool read_any(json_reader *r, const caw_pb_message *t, uint8_t *m, int de
 
 /* -- all of them --------------------------------------------------------- */
 
-bool json_read_wkt(json_reader *r, int kind, const caw_pb_message *t, uint8_t *m, int depth) {
-  switch ((pb_wkt)kind) {
+bool json_read_wkt(json_reader *r, pb_wkt kind, const caw_pb_message *t, uint8_t *m, int depth) {
+  switch (kind) {
   case PB_WKT_ANY:
     return read_any(r, t, m, depth);
   case PB_WKT_TIMESTAMP:
   case PB_WKT_DURATION:
-    return read_time(r, (pb_wkt)kind, t, m);
+    return read_time(r, kind, t, m);
   case PB_WKT_MASK:
     return read_mask(r, t, m);
   case PB_WKT_VALUE:

@@ -1,18 +1,16 @@
 /* JSON's numbers, strings and words as values of fields. */
 #include "pb/json.h"
 #include "pb/number.h"
-#include "pb/wkt.h"
 
 #include <caw/status.h>
 #include <math.h>
 
 /* A number, also one that is written as a string. */
 static bool take_number(json_reader *r, caw_str *number) {
-  const char *at = (json_peek(r), r->p);
-  if (json_peek(r) != '"') {
-    if (json_peek(r) != '-' && !(*at >= '0' && *at <= '9')) return json_expected(r, "a number");
-    return json_number(r, number);
-  }
+  char c = json_peek(r);
+  const char *at = r->p;
+  if (c == '-' || (c >= '0' && c <= '9')) return json_number(r, number);
+  if (c != '"') return json_expected(r, "a number");
   if (!json_string(r, number)) return false;
   if (number->len && pb_number_scan(*number) == number->len) return true;
   return json_fail(r, CAW_EJSON, at, "expected a number, found a string that is none");

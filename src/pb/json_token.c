@@ -165,41 +165,47 @@ static const char *unescape_unicode(json_reader *r, const char *p, const char *e
   return p + 10;
 }
 
-/* The text p .. end with escapes resolved; the result is never longer. */
-static bool unescape(json_reader *r, const char *p, const char *end, caw_str *s) {
+/* Writes the text p .. end with its escapes resolved to `out`, which is never
+ * longer, and returns its length; with NULL only checks. */
+static size_t unescape(json_reader *r, const char *p, const char *end, char *out) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  char *first = json_take(r, (size_t)(end - p)), *out = first;
-  if (!first) return false;
+  size_t len = 0;
+  char bytes[4];
   while (p < end) {
     const char *slash = memchr(p, '\\', (size_t)(end - p)), *plain = slash ? slash : end;
-    memcpy(out, p, (size_t)(plain - p));
-    out += plain - p;
+    if (out) memcpy(out + len, p, (size_t)(plain - p));
+    len += (size_t)(plain - p);
     if (!slash) break;
     const char *known = memchr(from, slash[1], sizeof(from) - 1);
+    size_t n = 1;
     p = slash + 2;
     if (known) {
-      *out++ = to[known - from];
+      bytes[0] = to[known - from];
     } else if (slash[1] == 'u') {
       uint32_t c;
       p = unescape_unicode(r, p, end, &c);
-      if (!p) return false;
-      out = put_utf8(out, c);
+      if (!p) return 0;
+      n = (size_t)(put_utf8(bytes, c) - bytes);
     } else {
-      return json_fail(r, CAW_EJSON, slash, "no such escape in JSON");
+      json_fail(r, CAW_EJSON, slash, "no such escape in JSON");
+      return 0;
     }
+    if (out) memcpy(out + len, bytes, n);
+    len += n;
   }
-  *s = caw_str_of(first, (size_t)(out - first));
-  return true;
+  return len;
 }
 
-bool json_string(json_reader *r, caw_str *out) {
+/* Takes a string, which is next, without its quotes; says whether it has
+ * escapes, which are left as they are. */
+static bool take_quoted(json_reader *r, caw_str *out, bool *escapes) {
   if (json_peek(r) != '"') return json_expected(r, "a string");
   const char *start = r->p, *p = start + 1;
-  bool escapes = false;
+  *escapes = false;
   for (; p < r->end && *p != '"'; p++) {
     if ((uint8_t)*p < 0x20) return json_fail(r, CAW_EJSON, p, "control character in a string");
     if (*p != '\\') continue;
-    escapes = true;
+    *escapes = true;
     if (++p == r->end) break;
   }
   if (p >= r->end) return json_fail(r, CAW_EJSON, start, "string without an end");
@@ -207,7 +213,17 @@ bool json_string(json_reader *r, caw_str *out) {
   if (!pb_utf8_valid((const uint8_t *)out->data, out->len))
     return json_fail(r, CAW_EUTF8, start, "string that is not UTF-8");
   r->p = p + 1;
-  return !escapes || unescape(r, start + 1, p, out);
+  return true;
+}
+
+bool json_string(json_reader *r, caw_str *out) {
+  bool escapes;
+  if (!take_quoted(r, out, &escapes)) return false;
+  if (!escapes) return true;
+  char *text = json_take(r, out->len);
+  if (!text) return false;
+  *out = caw_str_of(text, unescape(r, out->data, out->data + out->len, text));
+  return !r->err;
 }
 
 /* -- objects and arrays -------------------------------------------------- */
@@ -239,12 +255,14 @@ bool json_element(json_reader *r, size_t *count) {
 
 /* -- skipping ------------------------------------------------------------ */
 
-/* A value that is no object or array. */
+/* A value that is no object or array, with its mistakes but without memory. */
 static bool skip_plain(json_reader *r) {
   caw_str s;
+  bool escapes;
   switch (json_peek(r)) {
   case '"':
-    return json_string(r, &s);
+    if (take_quoted(r, &s, &escapes) && escapes) unescape(r, s.data, s.data + s.len, NULL);
+    return !r->err;
   case 't':
     return json_word(r, "true");
   case 'f':

@@ -4,7 +4,6 @@
  */
 #include "pb/json.h"
 #include "pb/number.h"
-#include "pb/wkt.h"
 
 #include <caw/status.h>
 #include <math.h>
@@ -308,7 +307,7 @@ void json_write_message(json_writer *w, const caw_pb_message *t, const uint8_t *
   m = json_not_null(w, t, m);
   if (!m) return;
   if (kind) {
-    json_write_wkt(w, (int)kind, t, m, depth);
+    json_write_wkt(w, kind, t, m, depth);
     return;
   }
   json_open(w, '{');

@@ -2,7 +2,6 @@
  * json_read_wkt.c is the other direction. */
 #include "pb/json.h"
 #include "pb/time.h"
-#include "pb/wkt.h"
 
 #include <caw/status.h>
 #include <math.h>
@@ -131,15 +130,15 @@ static void write_any(json_writer *w, const caw_pb_message *t, const uint8_t *m,
 
 /* -- all of them --------------------------------------------------------- */
 
-void json_write_wkt(json_writer *w, int kind, const caw_pb_message *t, const uint8_t *m,
+void json_write_wkt(json_writer *w, pb_wkt kind, const caw_pb_message *t, const uint8_t *m,
                     int depth) {
-  switch ((pb_wkt)kind) {
+  switch (kind) {
   case PB_WKT_ANY:
     write_any(w, t, m, depth);
     break;
   case PB_WKT_TIMESTAMP:
   case PB_WKT_DURATION:
-    write_time(w, (pb_wkt)kind, t, m);
+    write_time(w, kind, t, m);
     break;
   case PB_WKT_MASK:
     write_mask(w, t, m);
