@@ -22,6 +22,12 @@ void json_write_fail(json_writer *w, int err, const char *format, ...) {
 }
 
 void json_put(json_writer *w, const char *text, size_t len) {
+  /* Most pieces are short and fit. */
+  if (len <= w->out.room - w->out.len) {
+    if (len) memcpy(w->out.data + w->out.len, text, len);
+    w->out.len += len;
+    return;
+  }
   if (buf_append(&w->out, text, len)) json_write_fail(w, CAW_ENOMEM, "out of memory");
 }
 

@@ -151,9 +151,22 @@ static void decimal_of(decimal *d, caw_str s) {
   if (i < s.len) d->exponent += exponent_of(s, i + 1);
 }
 
+/* Digits and nothing else, few enough not to overflow: what most numbers are. */
+static bool read_plain(caw_str number, uint64_t *v) {
+  *v = 0;
+  if (number.len > 19) return false;
+  for (size_t i = 0; i < number.len; i++) {
+    if (number.data[i] < '0' || number.data[i] > '9') return false;
+    *v = 10 * *v + (uint64_t)(number.data[i] - '0');
+  }
+  return true;
+}
+
 pb_integer pb_read_integer(caw_str number, bool *negative, uint64_t *magnitude) {
   decimal d;
   uint64_t v = 0;
+  *negative = false;
+  if (read_plain(number, magnitude)) return PB_INTEGER_OK;
   decimal_of(&d, number);
   *negative = d.negative;
   *magnitude = 0;
