@@ -1,0 +1,468 @@
+/* One connection between a socket pair, without server or channel: how it
+ * begins, is read and written, is told off, drains and ends. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "conn/call.h"
+#include "conn/conn.h"
+#include "io/address.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* ---- The rig: a connection of ours, and a peer made of a bare session ---- */
+
+typedef struct rig {
+  caw_loop *loop;
+  conn *c;
+  int fd; /* the peer's end; -1: closed */
+  h2_session *peer;
+  int ready, goaways, capacity, closed, opened, done;
+  int rc;
+  char why[128];
+  bool refuse; /* on_open answers NULL */
+  /* What the peer heard. */
+  int settings, acks, peer_goaways, resets, answers;
+  uint32_t last_id, reset_code;
+  h2_stream *stream;
+  uint64_t opaque;
+} rig;
+
+static void dispatch(caw_call *call) {
+  bool drain;
+  call_take_news(call, &drain);
+  if (call->rpc.headers_received && call->rpc.state == RPC_HALF_CLOSED_REMOTE) {
+    const caw_status ok = {0};
+    assert_int_equal(rpc_call_end(&call->rpc, &ok, NULL, NULL), 0);
+    call_set(call, CALL_LOCAL_END);
+    conn_flush_later(call->conn);
+  }
+  if (call->rpc.state != RPC_DONE) return;
+  ((rig *)call->data)->done++;
+  call_release(call);
+}
+
+static const call_class stub_class = {.size = sizeof(caw_call),
+                                      .server = true,
+                                      .dispatch = dispatch};
+
+static caw_call *on_open(void *owner, conn *c) {
+  rig *r = owner;
+  (void)c;
+  if (r->refuse) return NULL;
+  caw_call *call = call_new(&stub_class, r->loop, 1000, 1000);
+  assert_non_null(call);
+  call->data = r;
+  r->opened++;
+  return call;
+}
+
+static void on_ready(void *owner, conn *c) {
+  (void)c;
+  ((rig *)owner)->ready++;
+}
+
+static void on_goaway(void *owner, conn *c) {
+  (void)c;
+  ((rig *)owner)->goaways++;
+}
+
+static void on_capacity(void *owner, conn *c) {
+  (void)c;
+  ((rig *)owner)->capacity++;
+}
+
+static void on_closed(void *owner, conn *c, int rc, const char *why) {
+  rig *r = owner;
+  assert_ptr_equal(c, r->c);
+  r->closed++;
+  r->rc = rc;
+  snprintf(r->why, sizeof(r->why), "%s", why);
+  r->c = NULL;
+}
+
+static const conn_events events = {on_open, on_ready, on_goaway, on_capacity, on_closed};
+
+static void *peer_stream(void *ctx, h2_stream *stream) {
+  ((rig *)ctx)->stream = stream;
+  return ctx;
+}
+static void peer_field(void *ctx, void *user, caw_str name, caw_str value) {
+  (void)ctx, (void)user, (void)name, (void)value;
+}
+static void peer_headers(void *ctx, void *user, unsigned flags) {
+  (void)user, (void)flags;
+  ((rig *)ctx)->answers++;
+}
+static void peer_data(void *ctx, void *user, const uint8_t *data, size_t len) {
+  (void)ctx, (void)user, (void)data, (void)len;
+}
+static void peer_end(void *ctx, void *user) {
+  (void)ctx, (void)user;
+}
+static void peer_sent(void *ctx, void *user, size_t len) {
+  (void)ctx, (void)user, (void)len;
+}
+static void peer_close(void *ctx, void *user, uint32_t code, bool remote) {
+  rig *r = ctx;
+  (void)user;
+  if (remote && code) {
+    r->resets++;
+    r->reset_code = code;
+  }
+}
+static void peer_settings(void *ctx) {
+  ((rig *)ctx)->settings++;
+}
+static void peer_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debug) {
+  rig *r = ctx;
+  (void)code, (void)debug;
+  r->peer_goaways++;
+  r->last_id = last_id;
+}
+static void peer_ack(void *ctx, uint64_t opaque) {
+  rig *r = ctx;
+  r->acks++;
+  r->opaque = opaque;
+}
+
+static const h2_events peer_events = {peer_stream, peer_field, peer_headers, peer_data,
+                                      peer_end,    peer_sent,  peer_close,   peer_settings,
+                                      peer_goaway, peer_ack};
+
+static void start(rig *r, uint32_t max_live, uint64_t ready_timeout) {
+  int fds[2];
+  memset(r, 0, sizeof(*r));
+  assert_int_equal(caw_loop_new(&r->loop), 0);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  r->fd = fds[1];
+  const conn_config config = {.h2 = {.max_streams = 200}, .ready_timeout = ready_timeout};
+  assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &config, max_live, &events, r), 0);
+}
+
+static void hang_up(rig *r) {
+  if (r->fd >= 0) close(r->fd);
+  r->fd = -1;
+}
+
+static void stop(rig *r) {
+  hang_up(r);
+  if (r->c) conn_close(r->c, CAW_ECLOSED, "the test is over");
+  h2_session_free(r->peer);
+  for (int i = 0; i < 3; i++) caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r->opened, r->done);
+  assert_int_equal(r->closed, 1);
+  caw_loop_free(r->loop);
+}
+
+/* The peer writes what it has to say. */
+static void say(rig *r) {
+  struct iovec parts[16];
+  int n;
+  while (r->fd >= 0 && (n = h2_output(r->peer, parts, 16)) > 0) {
+    ssize_t sent = writev(r->fd, parts, n);
+    if (sent < 0) return;
+    h2_written(r->peer, (size_t)sent);
+  }
+}
+
+/* The peer reads what there is. */
+static void hear(rig *r) {
+  uint8_t bytes[65536];
+  ssize_t n;
+  while (r->fd >= 0 && (n = read(r->fd, bytes, sizeof(bytes))) >= 0) {
+    if (n == 0) {
+      hang_up(r);
+      return;
+    }
+    h2_recv(r->peer, bytes, (size_t)n);
+  }
+}
+
+/* Both go on until *count is not less than `least`; at most 10 s. */
+static void until(rig *r, const int *count, int least) {
+  uint64_t end = caw_loop_now(r->loop) + UINT64_C(10000000000);
+  while (*count < least) {
+    say(r);
+    caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+    hear(r);
+    if (caw_loop_now(r->loop) > end) fail_msg("waited too long");
+  }
+}
+
+static void greet(rig *r) {
+  assert_int_equal(h2_session_new(&r->peer, H2_CLIENT, NULL, &peer_events, r), 0);
+  until(r, &r->settings, 1);
+  until(r, &r->ready, 1);
+}
+
+static h2_stream *request(rig *r, bool whole) {
+  static const h2_field fields[] = {{CAW_STR(":method"), CAW_STR("POST"), false},
+                                    {CAW_STR(":scheme"), CAW_STR("http"), false},
+                                    {CAW_STR(":path"), CAW_STR("/a/b"), false},
+                                    {CAW_STR(":authority"), CAW_STR("x"), false},
+                                    {CAW_STR("content-type"), CAW_STR("application/grpc"), false}};
+  h2_stream *st;
+  assert_int_equal(h2_request(r->peer, fields, 5, r, &st), 0);
+  if (whole) assert_int_equal(h2_finish(r->peer, st, NULL, 0), 0);
+  return st;
+}
+
+#define LONG UINT64_C(10000000000)
+#define MS   UINT64_C(1000000)
+
+/* ---- Beginnings ---- */
+
+static void becomes_ready(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  assert_int_equal(r.ready, 0);
+  greet(&r);
+  request(&r, true);
+  until(&r, &r.answers, 1);
+  assert_int_equal(r.opened, 1);
+  until(&r, &r.done, 1);
+  assert_true(r.capacity > 0);
+  assert_int_equal(r.c->live, 0);
+  hang_up(&r);
+  until(&r, &r.closed, 1);
+  assert_int_equal(r.rc, CAW_ECLOSED);
+  assert_string_equal(r.why, "the peer closed the connection");
+  stop(&r);
+}
+
+static void says_nothing(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, 20 * MS);
+  assert_int_equal(write(r.fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24), 24);
+  while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_int_equal(r.rc, CAW_ETIMEDOUT);
+  assert_string_equal(r.why, "the peer did not begin HTTP/2 in time");
+  stop(&r);
+}
+
+static void nobody_listens(void **state) {
+  (void)state;
+  rig r;
+  io_target target;
+  const char *why;
+  memset(&r, 0, sizeof(r));
+  r.fd = -1;
+  assert_int_equal(caw_loop_new(&r.loop), 0);
+  /* A port that was free a moment ago. */
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof(a);
+  assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+  char text[64];
+  snprintf(text, sizeof(text), "127.0.0.1:%d", ntohs(a.sin_port));
+  assert_int_equal(io_target_parse(&target, caw_str_from(text), false, &why), 0);
+  const conn_config config = {.ready_timeout = LONG};
+  assert_int_equal(conn_connect(&r.c, r.loop, &target.addresses[0], &config, &events, &r), 0);
+  while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_int_equal(r.rc, CAW_ECONN);
+  assert_string_equal(r.why, "Connection refused");
+  close(fd);
+  stop(&r);
+}
+
+/* ---- Offences ---- */
+
+static void garbage(void **state) {
+  (void)state;
+  rig r;
+  uint8_t bytes[256];
+  start(&r, 100, LONG);
+  assert_int_equal(write(r.fd, "GET / HTTP/1.1\r\n\r\n", 18), 18);
+  /* It says why, closes its side and waits for ours. */
+  size_t got = 0;
+  for (;;) {
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    ssize_t n = read(r.fd, bytes + got, sizeof(bytes) - got);
+    if (n == 0) break;
+    if (n > 0) got += (size_t)n;
+    else assert_int_equal(errno, EAGAIN);
+  }
+  assert_true(got > 17);
+  assert_int_equal(bytes[got - 17 + 3], 7); /* GOAWAY, ... */
+  assert_int_equal(bytes[got - 1], H2_PROTOCOL_ERROR);
+  assert_int_equal(r.closed, 0);
+  hang_up(&r);
+  while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_int_equal(r.rc, CAW_EPROTO);
+  stop(&r);
+}
+
+/* More calls than it may have: refused, while those that are there go on. */
+static void too_many_calls(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 3, LONG);
+  greet(&r);
+  h2_stream *first[3];
+  for (int i = 0; i < 3; i++) first[i] = request(&r, false);
+  for (int i = 0; i < 2; i++) request(&r, true);
+  until(&r, &r.resets, 2);
+  assert_int_equal(r.reset_code, H2_REFUSED_STREAM);
+  assert_int_equal(r.opened, 3);
+  assert_int_equal(r.c->refused, 2);
+  assert_int_equal(r.c->live, 3);
+  for (int i = 0; i < 3; i++) assert_int_equal(h2_finish(r.peer, first[i], NULL, 0), 0);
+  until(&r, &r.answers, 3);
+  request(&r, true);
+  until(&r, &r.answers, 4);
+  stop(&r);
+}
+
+/* A request by hand, whole. */
+static size_t raw_request(uint8_t *to, uint32_t id) {
+  static const uint8_t block[] = {0x83, 0x86, 0x44, 4, '/', 'a', '/', 'b', 0x41, 1, 'x'};
+  const uint8_t head[] = {0,
+                          0,
+                          sizeof(block),
+                          1,
+                          5,
+                          (uint8_t)(id >> 24),
+                          (uint8_t)(id >> 16),
+                          (uint8_t)(id >> 8),
+                          (uint8_t)id};
+  memcpy(to, head, sizeof(head));
+  memcpy(to + sizeof(head), block, sizeof(block));
+  return sizeof(head) + sizeof(block);
+}
+
+/* Requests without end that are refused, from a peer that does not read: the
+ * connection stops reading, and goes on when the peer has read. */
+static void unread_answers(void **state) {
+  (void)state;
+  rig r;
+  uint8_t bytes[65536];
+  size_t len = 0, sent = 0;
+  uint32_t id = 1;
+  start(&r, 100, LONG);
+  greet(&r);
+  r.refuse = true;
+  for (;;) {
+    if (sent == len) {
+      for (len = sent = 0; len < 4000; id += 2) len += raw_request(bytes + len, id);
+      assert_true(id < 10000000);
+    }
+    ssize_t n = write(r.fd, bytes + sent, len - sent);
+    if (n > 0) sent += (size_t)n;
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    if (n < 0 && r.c->throttled) break;
+  }
+  assert_int_equal(r.closed, 0);
+  uint64_t refused = r.c->refused;
+  assert_true(h2_queued(r.c->rpc.h2) <= 2 * (1000 + 4 * 100) + sizeof(bytes) / 20);
+  for (int i = 0; i < 100; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.c->refused, refused); /* it does not read */
+  uint8_t answers[4096];
+  while (r.c->throttled) {
+    while (read(r.fd, answers, sizeof(answers)) > 0) continue;
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  }
+  while (r.c->refused == refused) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.closed, 0);
+  stop(&r);
+}
+
+/* ---- Endings ---- */
+
+static void drains_in_two_steps(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  h2_stream *open = request(&r, false);
+  until(&r, &r.opened, 1);
+  conn_drain(r.c);
+  conn_drain(r.c); /* asked again: nothing more */
+  until(&r, &r.peer_goaways, 1);
+  assert_int_equal(r.last_id, INT32_MAX);
+  until(&r, &r.peer_goaways, 2);
+  assert_int_equal(r.last_id, h2_stream_id(open));
+  assert_int_equal(r.closed, 0);
+  assert_int_equal(h2_finish(r.peer, open, NULL, 0), 0);
+  until(&r, &r.answers, 1); /* and then our side hangs up, as it heard the end */
+  until(&r, &r.closed, 1);
+  assert_int_equal(r.rc, 0);
+  assert_string_equal(r.why, "finished");
+  stop(&r);
+}
+
+/* A peer that does not answer the PING of a drain is waited for no longer than a
+ * second. */
+static void drains_without_an_answer(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  uint64_t before = caw_loop_now(r.loop);
+  conn_drain(r.c);
+  while (!r.c->goaway_final) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_true(caw_loop_now(r.loop) - before >= 1000 * MS);
+  until(&r, &r.closed, 1);
+  assert_int_equal(r.rc, 0);
+  stop(&r);
+}
+
+static void drains_before_it_is_ready(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  conn_drain(r.c);
+  uint8_t bytes[256];
+  ssize_t n = 1;
+  while (n) {
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    n = read(r.fd, bytes, sizeof(bytes));
+  }
+  hang_up(&r);
+  until(&r, &r.closed, 1);
+  assert_int_equal(r.rc, 0);
+  stop(&r);
+}
+
+/* Calls hear of the end of their connection, and may outlive it. */
+static void ends_under_its_calls(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  for (int i = 0; i < 5; i++) request(&r, false);
+  until(&r, &r.opened, 5);
+  conn_close(r.c, CAW_ESYS, "a reason");
+  assert_int_equal(r.closed, 1);
+  assert_int_equal(r.rc, CAW_ESYS);
+  assert_string_equal(r.why, "a reason");
+  assert_int_equal(r.done, 0); /* not inside of conn_close */
+  stop(&r);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(becomes_ready),
+      cmocka_unit_test(says_nothing),
+      cmocka_unit_test(nobody_listens),
+      cmocka_unit_test(garbage),
+      cmocka_unit_test(too_many_calls),
+      cmocka_unit_test(unread_answers),
+      cmocka_unit_test(drains_in_two_steps),
+      cmocka_unit_test(drains_without_an_answer),
+      cmocka_unit_test(drains_before_it_is_ready),
+      cmocka_unit_test(ends_under_its_calls),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
