@@ -43,8 +43,10 @@ SERVERS = {
     "cpp": [BIN / "bench-cpp-server"],
     "node": ["node", BUILD / "node/server.js", ROOT / "proto", ROOT / "bench"],
     "limit": [BIN / "bench-canned"],
+    "greeter": [BIN / "greeter-server", "--no-log", "--listen", "127.0.0.1:0"],
 }
-TITLES = {"caw": "Caw", "cpp": "gRPC C++", "node": "gRPC Node", "limit": "limit"}
+TITLES = {"caw": "Caw", "cpp": "gRPC C++", "node": "gRPC Node", "limit": "limit",
+          "greeter": "greeter-server"}
 SERVER_CORE, LOAD_CORE = ("0", "1") if (os.cpu_count() or 1) > 1 else ("0", "0")
 SAY_HELLO = "/greeter.Greeter/SayHello"
 POINTS = [(1, 1), (1, 100), (10, 100), (50, 10), (200, 1)]
@@ -69,7 +71,7 @@ class Server:
         line = self.process.stdout.readline()
         if not line:
             sys.exit(f"{name}: the server did not start: {self.process.stderr.read()}")
-        self.port = line.strip()
+        self.port = line.strip().rsplit(":", 1)[-1]
 
     def cpu(self):
         """Seconds of CPU, from the clock of the process (clock_getcpuclockid)."""
@@ -234,6 +236,8 @@ def part_unary(repeats):
                 return {**result, "cpu_us": cpu * 1e6 / n}
 
             names = ["caw", "cpp", "node", "limit"]
+            if tool == "bench-load" and (conns, streams) == (10, 100):
+                names.append("greeter")
             figures[f"{tool} {conns}x{streams}"] = interleaved(names, repeats, measure)
             progress(f"{tool} {conns} x {streams}")
     return figures
@@ -397,7 +401,7 @@ def unary_tables(f):
         lines += ["", f"### Unary calls, {tool} ({what})", ""]
         rows = []
         for key in keys:
-            for name in ("caw", "cpp", "node", "limit"):
+            for name in f[key]:
                 r, caw = f[key][name], f[key]["caw"]
                 times = "" if name == "caw" else ratio(r["cpu_us"], caw["cpu_us"])
                 rows.append([key.split()[1].replace("x", " x "), TITLES[name], number(r["rate"]),

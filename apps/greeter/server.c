@@ -18,6 +18,7 @@ typedef struct settings {
   char server_id[256];
   bool list;
   unsigned loops;
+  bool no_log;
 } settings;
 
 static void print_help(void) {
@@ -35,6 +36,7 @@ static void print_help(void) {
        "  --loops N          event loops, each with a thread (default 1)\n"
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
+       "  --no-log           write no line for each call\n"
        "  --help, --version");
 }
 
@@ -62,6 +64,9 @@ static void read_option(settings *s, int option, const char *value) {
   case 'n':
     s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
     break;
+  case 'q':
+    s->no_log = true;
+    break;
   case 'h':
     print_help();
     exit(EXIT_SUCCESS);
@@ -76,15 +81,11 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},
-      {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},
-      {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'},
-      {"loops", required_argument, NULL, 'n'},
-      {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'v'},
-      {NULL, 0, NULL, 0},
+      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
+      {"no-log", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
@@ -136,7 +137,8 @@ int main(int argc, char **argv) {
   caw_server *server;
   chat_room *chat;
   greeter hello = {s.server_id, s.interval_ms};
-  caw_server_options options = {.size = sizeof(options), .loops = s.loops, .on_call = log_call};
+  caw_server_options options = {.size = sizeof(options), .loops = s.loops};
+  if (!s.no_log) options.on_call = log_call;
   check(caw_server_new(&server, &options), "cannot make a server");
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");

@@ -46,8 +46,22 @@ static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str v
   }
 }
 
+/* The one reserved field that programs see; nearly all requests have it. */
+static int add_user_agent(rpc_metadata *m, caw_arena *arena, caw_str value) {
+  static const caw_str key = CAW_STR("user-agent");
+  if (!rpc_ascii_value_valid(value)) return 0;
+  caw_metadata_entry *e = append(m, arena);
+  if (!e) return CAW_ENOMEM;
+  e->key = key;
+  e->value = caw_arena_dup(arena, value);
+  if (!e->value.data) return CAW_ENOMEM;
+  m->list.len++;
+  return 0;
+}
+
 int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value) {
-  if (rpc_key_reserved(name) && !caw_str_is(name, "user-agent")) return 0;
+  if (caw_str_is(name, "user-agent")) return add_user_agent(m, arena, value);
+  if (rpc_key_reserved(name)) return 0;
   if (rpc_key_binary(name)) return add_binary(m, arena, name, value);
   /* Legal in HTTP, not in gRPC: thrown away, as the protocol document permits,
    * so that a program may send back whatever it was given. */

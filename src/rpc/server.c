@@ -24,24 +24,41 @@ typedef struct request_field {
   caw_str usual;
 } request_field;
 
-/* Every field of every request is looked for: lengths and second letters tell
- * the names apart before memcmp is asked. */
+/* The field of this name, or NULL. Every field of every request is looked for:
+ * by its length, which leaves one or two. */
 static const request_field *find_field(caw_str name) {
-  static const request_field known[] = {
-      {CAW_STR(":path"), offsetof(rpc_call, path), {NULL, 0}},
-      {CAW_STR(":method"), offsetof(rpc_call, method), CAW_STR("POST")},
-      {CAW_STR(":authority"), offsetof(rpc_call, authority), {NULL, 0}},
-      {CAW_STR(":scheme"), offsetof(rpc_call, scheme), CAW_STR("http")},
-      {CAW_STR("te"), offsetof(rpc_call, te), CAW_STR("trailers")},
-      {CAW_STR("grpc-timeout"), offsetof(rpc_call, raw_timeout), {NULL, 0}},
-      {CAW_STR("grpc-encoding"), offsetof(rpc_call, encoding), CAW_STR("identity")},
-  };
-  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-    const request_field *f = &known[i];
-    if (name.len == f->name.len && name.data[1] == f->name.data[1] && caw_str_eq(name, f->name))
-      return f;
+  static const request_field
+      path = {CAW_STR(":path"), offsetof(rpc_call, path), {NULL, 0}},
+      method = {CAW_STR(":method"), offsetof(rpc_call, method), CAW_STR("POST")},
+      authority = {CAW_STR(":authority"), offsetof(rpc_call, authority), {NULL, 0}},
+      scheme = {CAW_STR(":scheme"), offsetof(rpc_call, scheme), CAW_STR("http")},
+      te = {CAW_STR("te"), offsetof(rpc_call, te), CAW_STR("trailers")},
+      timeout = {CAW_STR("grpc-timeout"), offsetof(rpc_call, raw_timeout), {NULL, 0}},
+      encoding = {CAW_STR("grpc-encoding"), offsetof(rpc_call, encoding), CAW_STR("identity")};
+  const request_field *f = NULL;
+  switch (name.len) {
+  case sizeof("te") - 1:
+    f = &te;
+    break;
+  case sizeof(":path") - 1:
+    f = &path;
+    break;
+  case sizeof(":method") - 1:
+    f = name.data[1] == 'm' ? &method : &scheme;
+    break;
+  case sizeof(":authority") - 1:
+    f = &authority;
+    break;
+  case sizeof("grpc-timeout") - 1:
+    f = &timeout;
+    break;
+  case sizeof("grpc-encoding") - 1:
+    f = &encoding;
+    break;
+  default:
+    break;
   }
-  return NULL;
+  return f && caw_str_eq(name, f->name) ? f : NULL;
 }
 
 static void content_type_field(rpc_call *c, caw_str value) {

@@ -132,6 +132,13 @@ class Words(harness.Case):
         self.server.stop()
         self.assertEqual(sum(bool(re.search(LOG, line)) for line in self.server.lines), 6)
 
+    def test_no_log(self):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--no-log")
+        stubs.GreeterStub(self.connect(server.address)).SayHello(pb.HelloRequest())
+        server.stop()
+        self.assertEqual(sum(bool(re.search(LOG, line)) for line in server.lines), 0, server.lines)
+        self.assertIn("listening", " ".join(server.lines))
+
 
 class Room(harness.Case):
     """Python's clients and the ChatService."""
