@@ -41,10 +41,16 @@ enum {
   H2_HTTP_1_1_REQUIRED = 0xd
 };
 
+/* Flags of a field. */
+enum {
+  H2_FIELD_SECRET = 1, /* never put into a compression table */
+  H2_FIELD_LASTING = 2 /* the name's text lives for ever, and need not be copied */
+};
+
 /* A header field. Names are lower case; pseudo-header fields come first. */
 typedef struct h2_field {
   caw_str name, value;
-  bool secret; /* never put into a compression table */
+  unsigned flags;
 } h2_field;
 
 typedef struct h2_config {

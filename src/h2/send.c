@@ -227,7 +227,8 @@ int session_pump(h2_session *s) {
 /* ---- fields ---- */
 
 static void to_nv(nghttp2_nv *nv, const h2_field *f, uint8_t flags) {
-  if (f->secret) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+  if (f->flags & H2_FIELD_SECRET) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+  if (f->flags & H2_FIELD_LASTING) flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
   nv->name = (uint8_t *)(uintptr_t)f->name.data;
   nv->value = (uint8_t *)(uintptr_t)f->value.data;
   nv->namelen = f->name.len;
@@ -235,10 +236,11 @@ static void to_nv(nghttp2_nv *nv, const h2_field *f, uint8_t flags) {
   nv->flags = flags;
 }
 
-/* Submits a header block; nghttp2 copies the text. `id` -1 makes a request.
- * Returns nghttp2's result. */
+/* Submits a header block; nghttp2 copies the text. `id` -1 makes a request, on
+ * whose stream stream_of will find `opened`: nghttp2 itself would look for a
+ * request that waits among all that wait. Returns nghttp2's result. */
 static int32_t submit_fields(h2_session *s, int32_t id, uint8_t flags, const h2_field *fields,
-                             size_t n) {
+                             size_t n, h2_stream *opened) {
   nghttp2_nv on_stack[STACK_FIELDS], *nv = on_stack;
   on_stack[0] = (nghttp2_nv){0}; /* defined without any field, too */
   if (n > STACK_FIELDS) {
@@ -246,7 +248,7 @@ static int32_t submit_fields(h2_session *s, int32_t id, uint8_t flags, const h2_
     if (!nv) return NGHTTP2_ERR_NOMEM;
   }
   for (size_t i = 0; i < n; i++) to_nv(&nv[i], &fields[i], NGHTTP2_NV_FLAG_NONE);
-  int32_t rc = nghttp2_submit_headers(s->ng, flags, id, NULL, nv, n, NULL);
+  int32_t rc = nghttp2_submit_headers(s->ng, flags, id, NULL, nv, n, opened);
   if (nv != on_stack) caw_free(nv);
   return rc;
 }
@@ -290,7 +292,7 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
   if (rc) return rc;
   h2_stream *st = stream_new(s);
   if (!st) return CAW_ENOMEM;
-  int32_t id = submit_fields(s, -1, NGHTTP2_FLAG_NONE, fields, n);
+  int32_t id = submit_fields(s, -1, NGHTTP2_FLAG_NONE, fields, n, st);
   if (id < 0) {
     stream_drop(s, st);
     return id == NGHTTP2_ERR_NOMEM ? CAW_ENOMEM : CAW_ECLOSED;
@@ -298,7 +300,6 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
   st->id = (uint32_t)id;
   st->user = user;
   st->answered = true;
-  nghttp2_session_set_stream_user_data(s->ng, id, st);
   *result = st;
   return 0;
 }
@@ -306,7 +307,7 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
 int h2_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->role != H2_SERVER || st->answered || st->ended) return CAW_ESTATE;
-  if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_NONE, fields, n)) return CAW_ENOMEM;
+  if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_NONE, fields, n, NULL)) return CAW_ENOMEM;
   st->answered = true;
   return 0;
 }
@@ -347,7 +348,8 @@ int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) 
   bool now = !st->bytes && st->answered && (s->role == H2_SERVER || st->opened);
   if (alone && !n) return CAW_ESTATE;
   if (n && (alone || now)) {
-    if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_END_STREAM, trailers, n)) return CAW_ENOMEM;
+    if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_END_STREAM, trailers, n, NULL))
+      return CAW_ENOMEM;
     st->answered = st->finished = true;
     return 0;
   }

@@ -17,21 +17,21 @@ void fields_init(fields *f, caw_arena *arena, size_t room) {
   f->failed = !f->list;
 }
 
-static void add(fields *f, caw_str name, caw_str value) {
+static void add(fields *f, caw_str name, caw_str value, unsigned flags) {
   if (f->failed || f->len == f->room) return;
-  h2_field field = {name, value, is_secret(name)};
+  h2_field field = {name, value, flags};
   f->list[f->len++] = field;
 }
 
 void fields_add(fields *f, const char *name, caw_str value) {
-  add(f, caw_str_from(name), value);
+  add(f, caw_str_from(name), value, H2_FIELD_LASTING);
 }
 
 void fields_add_metadata(fields *f, const caw_metadata *m) {
   for (size_t i = 0; i < m->len; i++) {
     caw_str value = rpc_metadata_wire_value(f->arena, &m->entries[i]);
     if (!value.data && m->entries[i].value.len) f->failed = true;
-    add(f, m->entries[i].key, value);
+    add(f, m->entries[i].key, value, is_secret(m->entries[i].key) ? H2_FIELD_SECRET : 0);
   }
 }
 

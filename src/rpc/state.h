@@ -48,6 +48,7 @@ typedef struct fields {
 } fields;
 
 void fields_init(fields *f, caw_arena *arena, size_t room);
+/* `name` is a literal, and none of the secrets. */
 void fields_add(fields *f, const char *name, caw_str value);
 /* Adds the entries, encoded for the wire. */
 void fields_add_metadata(fields *f, const caw_metadata *m);
