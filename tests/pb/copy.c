@@ -97,6 +97,25 @@ static void test_null_messages(void **state) {
   assert_false(equal(E, &a, &c));
 }
 
+/* NaNs are equal whatever their bits are, and no other numbers are. */
+static void test_nan(void **state) {
+  (void)state;
+  static const uint32_t floats[] = {0x7fc00000, 0xffc00001, 0x7f800001, 0x7f800000, 0xff800000, 0};
+  static const uint64_t doubles[] = {0x7ff8000000000000, 0xfff8000000000001, 0x7ff0000000000001,
+                                     0x7ff0000000000000, 0xfff0000000000000, 0};
+  for (int i = 0; i < 6; i++) {
+    for (int k = 0; k < 6; k++) {
+      caw_test_everything a = {.has_o_float = true}, b = a, c = {.has_o_double = true}, d = c;
+      memcpy(&a.o_float, &floats[i], 4);
+      memcpy(&b.o_float, &floats[k], 4);
+      memcpy(&c.o_double, &doubles[i], 8);
+      memcpy(&d.o_double, &doubles[k], 8);
+      assert_int_equal(equal(E, &a, &b), i == k || (i < 3 && k < 3));
+      assert_int_equal(equal(E, &c, &d), i == k || (i < 3 && k < 3));
+    }
+  }
+}
+
 /* Unknown fields are equal whatever pieces they are in. */
 static void test_unknown(void **state) {
   (void)state;
@@ -291,10 +310,11 @@ static void test_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pairs),         cmocka_unit_test(test_null_messages),
-      cmocka_unit_test(test_unknown),       cmocka_unit_test(test_random_copies),
-      cmocka_unit_test(test_random_merges), cmocka_unit_test(test_merges),
-      cmocka_unit_test(test_cycle),         cmocka_unit_test(test_arguments),
+      cmocka_unit_test(test_pairs),         cmocka_unit_test(test_nan),
+      cmocka_unit_test(test_null_messages), cmocka_unit_test(test_unknown),
+      cmocka_unit_test(test_random_copies), cmocka_unit_test(test_random_merges),
+      cmocka_unit_test(test_merges),        cmocka_unit_test(test_cycle),
+      cmocka_unit_test(test_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,6 +83,7 @@ static const pair pairs[] = {
     {DURATION, "\"0001s\"", "\"1s\""},
     {MASK, "\"\"", NULL},
     {MASK, "\"a\"", NULL},
+    {MASK, "\"a\\\"b.\\n\\\\Ã¤\"", NULL},
     {MASK, "\"fooBar.bazQux,b.c2D\"", NULL},
     {VALUE, "null", NULL},
     {VALUE, "1.5", NULL},
@@ -410,8 +411,61 @@ static void test_unwritable(void **state) {
   any.type_url = (caw_str)CAW_STR("x/caw.test.Everything");
   any.value = (caw_str)CAW_STR("\x08");
   expect_unwritable(ANY, &any, CAW_EJSON, "the bytes of an Any: malformed bytes");
+  any.value = (caw_str){NULL, 1};
+  expect_unwritable(ANY, &any, CAW_EINVAL, "a string without bytes");
+  any.value = (caw_str)CAW_STR("x");
   any.type_url = (caw_str){NULL, 0};
   expect_unwritable(ANY, &any, CAW_EJSON, "no type for the Any of \"\"");
+}
+
+/* A list that contains itself is too deep. */
+static void test_deep_value(void **state) {
+  (void)state;
+  google_protobuf_list_value list;
+  google_protobuf_value v = {.kind_case = GOOGLE_PROTOBUF_VALUE_KIND_CASE_LIST_VALUE};
+  list = (google_protobuf_list_value){.values = {&v, 1}};
+  v.kind.list_value = &list;
+  caw_arena *arena = caw_arena_new(0);
+  caw_str out;
+  assert_int_equal(write_text(&out, arena, VALUE, &v, NULL), CAW_EDEPTH);
+  assert_int_equal(write_text(&out, arena, LIST, &list, NULL), CAW_EDEPTH);
+  caw_arena_free(arena);
+}
+
+/* Beside "@type" and "value", what is unknown may be ignored. */
+static void test_ignored_in_any(void **state) {
+  (void)state;
+  caw_arena *arena = caw_arena_new(0);
+  caw_json_read_options o = {.size = sizeof(o), .types = known, .ignore_unknown = true};
+  google_protobuf_any any;
+  caw_str text =
+      CAW_STR("{\"a\":[{}],\"@type\":\"x/google.protobuf.Duration\",\"b\":{},\"value\":\"1s\"}");
+  assert_int_equal(caw_json_read(&any, arena, ANY, text, &o, NULL), 0);
+  assert_true(caw_str_is(any.value, "\x08\x01"));
+  caw_arena_free(arena);
+}
+
+/* A type that only has the name of a well-known one is a message like others. */
+static void test_impostor(void **state) {
+  (void)state;
+  static const caw_pb_field fields[] = {
+      {"seconds", "seconds", NULL, 1 << 3 | 2, 8, 0, CAW_PB_STRING, CAW_PB_UTF8, 0}};
+  static const uint16_t names[] = {0};
+  static const caw_pb_message table = {.name = "google.protobuf.Timestamp",
+                                       .fields = fields,
+                                       .by_name = names,
+                                       .size = 24,
+                                       .field_count = 1,
+                                       .name_count = 1,
+                                       .dense = 1};
+  static const caw_type type = {&caw_pb_codec, &table, 24};
+  caw_arena *arena = caw_arena_new(0);
+  caw_str out, text = CAW_STR("{\"seconds\":\"x\"}");
+  void *m = caw_arena_alloc(arena, 24);
+  assert_int_equal(caw_json_read(m, arena, &type, text, NULL, NULL), 0);
+  assert_int_equal(caw_json_write(&out, arena, &type, m, NULL, NULL), 0);
+  assert_true(caw_str_eq(out, text));
+  caw_arena_free(arena);
 }
 
 /* Anys in one another count as levels, each one. */
@@ -449,6 +503,8 @@ int main(void) {
       cmocka_unit_test(test_calendar),   cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_null),       cmocka_unit_test(test_times_out_of_range),
       cmocka_unit_test(test_unwritable), cmocka_unit_test(test_deep_any),
+      cmocka_unit_test(test_deep_value), cmocka_unit_test(test_ignored_in_any),
+      cmocka_unit_test(test_impostor),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -43,6 +43,10 @@ static const struct {
     {E, "c20c 00", "200: \"\"\n"},
     {E, "c20c 02 0801", "200 {\n  1: 1\n}\n"},
     {E, "c20c 06 0a04 0a02 0801", "200 {\n  1 {\n    1 {\n      1: 1\n    }\n  }\n}\n"},
+    {E, "c20c 0e 09 0100000000000000 15 02000000",
+     "200 {\n  1: 0x0000000000000001\n  2: 0x00000002\n}\n"},
+    {E, "c20c 02 0b0c", "200: \"\\013\\014\"\n"},
+    {E, "c20c 02 0007", "200: \"\\000\\007\"\n"},
     {E, "c20c 03 ffff08", "200: \"\\377\\377\\010\"\n"},
     {E, "c20c 02 0001", "200: \"\\000\\001\"\n"},
     {E, "c30c 0801 0b 1002 0c c40c", "200 {\n  1: 1\n  1 {\n    2: 2\n  }\n}\n"},
@@ -108,6 +112,18 @@ static void test_bad_text(void **state) {
   m.caw_unknown = &u;
   assert_int_equal(caw_pb_print(&out, arena, E, &m), 0);
   assert_string_equal(out.data, "f_string: \"a\\377\\303\\244\"\n200");
+  static const struct {
+    uint8_t bytes[4], len;
+    const char *want;
+  } broken[] = {{{0x0c}, 1, ""},         {{0x08, 0x80}, 2, "1: 0\n"},
+                {{0x0f, 1}, 2, "1"},     {{0x0b, 0x08, 1}, 3, "1 {\n  1: 1\n}\n"},
+                {{0x0d, 1}, 2, "1: \n"}, {{0x80}, 1, "0: 0\n"}};
+  for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+    caw_pb_unknown piece = {&piece, broken[i].bytes, broken[i].len};
+    m = (caw_test_everything){.caw_unknown = &piece};
+    assert_int_equal(caw_pb_print(&out, arena, E, &m), 0);
+    assert_string_equal(out.data, broken[i].want);
+  }
   m = (caw_test_everything){.f_string = {NULL, 1}};
   assert_int_equal(caw_pb_print(&out, arena, E, &m), CAW_EINVAL);
   assert_null(out.data);
