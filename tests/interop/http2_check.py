@@ -59,38 +59,11 @@ class Official(Server):
         self.check("no_df_padding_sanity_test")
 
 
-class Raw:
-    """A client made of the same frames; it acknowledges only what it is told to."""
-
-    def __init__(self, port):
-        self.client = socket.create_connection(("127.0.0.1", port))
-        self.client.sendall(http2_server.PREFACE + frame(SETTINGS, 0, 0))
-        self.stream = self.client.makefile("rb")
-
-    def send(self, *frames):
-        self.client.sendall(b"".join(frames))
-
-    def request(self, stream):
-        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x83"))
-
-    def wait(self, wanted, flags):
-        """The payload of the next frame of this type with these flags."""
-        while True:
-            head = self.stream.read(9)
-            payload = self.stream.read(int.from_bytes(head[:3], "big"))
-            if head[3] == wanted and head[4] & flags == flags:
-                return payload
-
-    def close(self):
-        self.stream.close()
-        self.client.close()
-
-
 class Faults(Server):
     """What each case looks for is found."""
 
     def connect(self, server):
-        client = Raw(server.port)
+        client = http2_server.Raw(server.port)
         self.addCleanup(client.close)
         return client
 
@@ -100,7 +73,7 @@ class Faults(Server):
         client.send(frame(SETTINGS, ACK, 0), frame(http2_server.WINDOW_UPDATE, 0, 0,
                                                    struct.pack(">I", 2**30)))
         client.request(1)
-        mine = client.wait(PING, 0)
+        mine = client.wait(PING)
         client.send(frame(SETTINGS, ACK, 0))
         client.request(3)
         client.send(frame(PING, ACK, 0, mine))
@@ -112,7 +85,7 @@ class Faults(Server):
         server = self.start("ping")
         client = self.connect(server)
         client.request(1)
-        client.wait(PING, 0)
+        client.wait(PING)
         client.close()
         server.close()
         self.assertRegex(server.faults[-1], "[1-4] PINGs were not acknowledged")

@@ -3,7 +3,8 @@ gRPC's doc/http2-interop-test-descriptions.md. It is no server for anything
 else: it knows no HPACK beyond what it sends, and takes every request for a
 UnaryCall that asks for REPLY_SIZE bytes.
 
-What a client did wrong is in `faults` when the server has been closed.
+What a client did wrong is in `faults` when the server has been closed. Raw is
+a client of the same frames.
 """
 import os
 import socket
@@ -280,3 +281,45 @@ class Server:
             thread.join(30)
             if thread.is_alive():
                 self.faults.append("a connection was left open")
+
+
+class Raw:
+    """A client made of frames, that does nothing by itself."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.file = self.socket.makefile("rb")
+        self.send(PREFACE, frame(SETTINGS, 0, 0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def send(self, *frames):
+        self.socket.sendall(b"".join(frames))
+
+    def request(self, stream):
+        """A whole request for Server, which does not look into it."""
+        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x83"))
+
+    def call(self, path, *fields):
+        """The headers of a call, on stream 1."""
+        block = b"\x83\x86"  # ":method: POST", ":scheme: http"
+        for name, value in ((b":path", path.encode()), (b":authority", b"localhost"),
+                            (b"te", b"trailers"), (b"content-type", b"application/grpc"), *fields):
+            block += literal(name, value)
+        self.send(frame(HEADERS, END_HEADERS, 1, block))
+
+    def wait(self, kind, flags=0):
+        """The payload of the next frame of this type with these flags."""
+        while True:
+            head = self.file.read(9)
+            payload = self.file.read(int.from_bytes(head[:3], "big"))
+            if head[3] == kind and head[4] & flags == flags:
+                return payload

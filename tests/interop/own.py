@@ -1,6 +1,8 @@
 """Our client against our server, against HTTP/2 servers that misbehave, and the
 command lines of both programs."""
 import socket
+import struct
+import time
 import unittest
 
 import harness
@@ -91,6 +93,20 @@ class Misbehaving(kit.Case):
         self.assertEqual(server.faults, [])
         self.assertEqual((server.connections, server.requests),
                          {"goaway": (2, 2), "max_streams": (1, 11)}.get(case, (1, 1)))
+
+
+class Deadline(Served):
+    def test_the_client_expires_first(self):
+        """A server that resets an expired call leaves the client two milliseconds to
+        do it by itself: gRPC's C core asks for 1 ns in the last millisecond of a
+        deadline, and takes a reset in that one for a cancellation."""
+        for _ in range(5):
+            client = http2_server.Raw(int(self.port))
+            with client:
+                begin = time.monotonic()
+                client.call("/grpc.testing.TestService/FullDuplexCall", (b"grpc-timeout", b"1n"))
+                self.assertEqual(client.wait(http2_server.RST_STREAM), struct.pack(">I", 8))
+                self.assertGreaterEqual(time.monotonic() - begin, 0.002)
 
 
 class CommandLine(Served):
