@@ -51,6 +51,23 @@ uint64_t args_seconds(const char *program, const char *option, const char *text)
   return ms || seconds == 0 ? ms : 1;
 }
 
-void args_version(const char *program) {
-  printf("%s %s\n", program, caw_version());
+int args_next(const char *program, void (*help)(void), int argc, char **argv,
+              const struct option *options, int *index) {
+  int option = getopt_long(argc, argv, "", options, index);
+  switch (option) {
+  case -1:
+    if (optind < argc) args_wrong(program, "unexpected argument: %s", argv[optind]);
+    return -1;
+  case 'h':
+    help();
+    exit(EXIT_SUCCESS);
+  case 'v':
+    printf("%s %s\n", program, caw_version());
+    exit(EXIT_SUCCESS);
+  case '?': /* getopt has said what is wrong */
+    fprintf(stderr, "Try: %s --help\n", program);
+    exit(EXIT_USAGE);
+  default:
+    return option;
+  }
 }

@@ -5,7 +5,6 @@
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
-#include <getopt.h>
 #include <greeter.caw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -65,15 +64,8 @@ static void read_option(settings *s, int option, const char *value) {
   case 'w':
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
-  case 'h':
-    print_help();
-    exit(EXIT_SUCCESS);
-  case 'v':
-    args_version(PROGRAM);
-    exit(EXIT_SUCCESS);
   default:
-    fprintf(stderr, "Try: " PROGRAM " --help\n");
-    exit(EXIT_USAGE);
+    break;
   }
 }
 
@@ -87,14 +79,11 @@ static void read_args(settings *s, int argc, char **argv) {
       {"count", required_argument, NULL, 'k'},
       {"timeout", required_argument, NULL, 'd'},
       {"connect-timeout", required_argument, NULL, 'w'},
-      {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'v'},
-      {NULL, 0, NULL, 0},
+      ARGS_COMMON,
   };
   int option;
-  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+  while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
     read_option(s, option, optarg);
-  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
 }
 
 /* ---- What the calls share ---- */

@@ -2,7 +2,6 @@
 #include "args.h"
 #include "greeter.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,15 +66,8 @@ static void read_option(settings *s, int option, const char *value) {
   case 'q':
     s->no_log = true;
     break;
-  case 'h':
-    print_help();
-    exit(EXIT_SUCCESS);
-  case 'v':
-    args_version(PROGRAM);
-    exit(EXIT_SUCCESS);
   default:
-    fprintf(stderr, "Try: " PROGRAM " --help\n");
-    exit(EXIT_USAGE);
+    break;
   }
 }
 
@@ -84,17 +76,15 @@ static void read_args(settings *s, int argc, char **argv) {
       {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
       {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
       {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
-      {"no-log", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
+      {"no-log", no_argument, NULL, 'q'},        ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
   s->grace_ms = 5000;
   s->loops = 1;
   int option;
-  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+  while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
     read_option(s, option, optarg);
-  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
   if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
 }
 

@@ -5,7 +5,6 @@
 #include "flags.h"
 #include "zeros.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -145,15 +144,13 @@ static const struct option options[] = {
     {"soak_response_size", required_argument, NULL, 'R'},
     {"soak_num_threads", required_argument, NULL, 'N'},
     {"iteration_interval", required_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {NULL, 0, NULL, 0},
+    ARGS_COMMON,
 };
 
 static void read_flag(settings *s, int option, int index, int argc, char **argv) {
   char flag[64];
   int min, max, *number = number_flag(s, option, &min, &max);
-  if (option != '?') snprintf(flag, sizeof(flag), "--%s", options[index].name);
+  snprintf(flag, sizeof(flag), "--%s", options[index].name);
   if (number) {
     *number = (int)args_number(PROGRAM, flag, optarg, min, max);
     return;
@@ -177,15 +174,8 @@ static void read_flag(settings *s, int option, int index, int argc, char **argv)
   case 'u': /* without TLS it says nothing */
     flags_bool(PROGRAM, flag, optarg, argc, argv);
     break;
-  case 'h':
-    print_help();
-    exit(EXIT_SUCCESS);
-  case 'v':
-    args_version(PROGRAM);
-    exit(EXIT_SUCCESS);
   default:
-    fprintf(stderr, "Try: " PROGRAM " --help\n");
-    exit(EXIT_USAGE);
+    break;
   }
 }
 
@@ -198,9 +188,8 @@ static const interop_case *find_case(const char *name) {
 
 static void read_args(settings *s, int argc, char **argv) {
   int option, index = 0;
-  while ((option = getopt_long(argc, argv, "", options, &index)) != -1)
+  while ((option = args_next(PROGRAM, print_help, argc, argv, options, &index)) != -1)
     read_flag(s, option, index, argc, argv);
-  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
   if (!s->port) args_wrong(PROGRAM, "--server_port is missing");
   if (s->use_tls) flags_no_tls(PROGRAM);
 }

@@ -3,7 +3,6 @@
 #include "flags.h"
 #include "service.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,12 +35,11 @@ static void read_args(settings *s, int argc, char **argv) {
       {"host", required_argument, NULL, 'o'},
       {"use_tls", optional_argument, NULL, 't'},
       {"loops", required_argument, NULL, 'n'},
-      {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'v'},
-      {NULL, 0, NULL, 0},
+      ARGS_COMMON,
   };
   int option;
-  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) switch (option) {
+  while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
+    switch (option) {
     case 'p':
       s->port = (int)args_number(PROGRAM, "--port", optarg, 0, 65535);
       break;
@@ -54,17 +52,9 @@ static void read_args(settings *s, int argc, char **argv) {
     case 'n':
       s->loops = (unsigned)args_number(PROGRAM, "--loops", optarg, 1, 64);
       break;
-    case 'h':
-      print_help();
-      exit(EXIT_SUCCESS);
-    case 'v':
-      args_version(PROGRAM);
-      exit(EXIT_SUCCESS);
     default:
-      fprintf(stderr, "Try: " PROGRAM " --help\n");
-      exit(EXIT_USAGE);
+      break;
     }
-  if (optind < argc) args_wrong(PROGRAM, "unexpected argument: %s", argv[optind]);
   if (s->port < 0) args_wrong(PROGRAM, "--port is missing");
   if (s->use_tls) flags_no_tls(PROGRAM);
 }
