@@ -132,15 +132,21 @@ static void free_parts(caw_server *s) {
 
 void caw_server_free(caw_server *s) {
   if (!s) return;
+  s->ending = true;
   if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
   close_listeners(s);
   end_workers(s);
   io_pool_free(s->pool); /* its handlers have been told by now */
   s->pool = NULL;
   take_last_turns(s);
-  /* On the program's loop the last of them frees the server when it finishes. */
-  if (orphans(s)) s->orphaned = !s->own_loops;
-  else free_parts(s);
+  if (!orphans(s)) {
+    free_parts(s);
+    return;
+  }
+  /* On the program's loop the last of them frees the server when it finishes.
+   * What the program gave for its log may be gone by then. */
+  s->orphaned = !s->own_loops;
+  s->options.on_call = NULL;
 }
 
 void server_call_gone(caw_server *s) {
@@ -348,7 +354,7 @@ static void all_drained(caw_server *s) {
 
 static void on_worker_drained(io_post *post) {
   worker *w = LIST_ENTRY(post, worker, drained_post);
-  if (--w->server->left == 0) all_drained(w->server);
+  if (--w->server->left == 0 && !w->server->ending) all_drained(w->server);
 }
 
 void server_worker_drained(worker *w, int rc) {
@@ -368,7 +374,7 @@ static void drain_worker(io_post *post) {
   pthread_mutex_lock(&w->server->lock);
   w->drain_asked = false;
   pthread_mutex_unlock(&w->server->lock);
-  if (!w->server->freed) worker_drain(w, drain_time(w->server));
+  if (!w->server->ending) worker_drain(w, drain_time(w->server));
 }
 
 static void drain(io_post *post) {
@@ -380,6 +386,7 @@ static void drain(io_post *post) {
     if (!s->own_loops) free_struct(s);
     return;
   }
+  if (s->ending) return;
   if (!s->draining) {
     s->draining = true;
     s->left = s->n_workers;

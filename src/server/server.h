@@ -54,6 +54,7 @@ struct caw_server {
   worker *workers;
   unsigned n_workers;
   bool own_loops, started;
+  bool ending;   /* caw_server_free was called: a drain does nothing any more */
   bool orphaned; /* to be freed, on the program's loop, when its last call is over */
   bool freed;    /* only posts that are on their way may still see it */
 

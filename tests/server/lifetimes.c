@@ -105,12 +105,47 @@ static void handlers_finish_after_the_server_was_freed(void **state) {
   d.server = NULL;
   for (int i = 0; i < 3; i++) duo_done(&d, &h[i]);
   assert_int_equal(d.n_done, 0);
+  uint64_t logged = d.summaries;
   for (int i = 0; i < 3; i++) {
     assert_int_equal(caw_call_cancelled(pending[i]), true);
     assert_int_equal(caw_call_finish(pending[i], 0, NULL), 0);
   }
   while (d.n_done < 3) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(d.summaries, logged); /* what on_call wants may be gone */
   duo_finish(&d);
+}
+
+static void never_drained(void *user) {
+  (void)user;
+  fail_msg("on_drained after caw_server_free was called");
+}
+
+/* A drain that was asked for, is under way or is over when the server is freed,
+ * with and without a handler that has not finished. */
+static void freed_while_it_drains(void **state) {
+  (void)state;
+  for (int turns = 0; turns < 4; turns++) {
+    for (int pending = 0; pending < 2; pending++) {
+      DUO(d);
+      heard h = {0};
+      d.on_message = keep;
+      if (pending) duo_call(&d, &h, &duo_unary, "wait", NULL);
+      while (pending && !d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+      caw_server_drain(d.server, 50, turns < 3 ? never_drained : NULL, NULL);
+      if (turns == 3) duo_turns(&d, 5);
+      else if (pending) duo_turns(&d, turns);
+      if (turns) caw_server_drain(d.server, 20, pending ? never_drained : NULL, NULL);
+      caw_server_free(d.server);
+      d.server = NULL;
+      if (pending) {
+        duo_done(&d, &h);
+        assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
+        while (!d.n_done) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+      }
+      duo_turns(&d, 5);
+      duo_finish(&d);
+    }
+  }
 }
 
 /* ---- Freeing from callbacks ---- */
@@ -329,6 +364,7 @@ int main(void) {
       cmocka_unit_test(many_parents_are_cancelled),
       cmocka_unit_test(only_a_servers_call_is_a_parent),
       cmocka_unit_test(handlers_finish_after_the_server_was_freed),
+      cmocka_unit_test(freed_while_it_drains),
       cmocka_unit_test(a_channel_is_freed_in_a_callback),
       cmocka_unit_test(a_server_is_freed_in_on_drained),
       cmocka_unit_test(a_watch_that_goes_on_ends_with_the_channel),
