@@ -21,7 +21,8 @@
 CAW_BEGIN_DECLS
 
 /*
- * Adds a detail to `status`, encoded into `arena`: `detail` is a message of
+ * Adds a detail to `status`, whose array of details is copied into `arena`, as is
+ * the encoded detail; what the array was before stays untouched. `detail` is a message of
  * `type`, which is one of caw/details.caw.h (&caw_details_error_info_type, ...)
  * or any that protoc-gen-caw has made. The strings of `detail` are not needed
  * afterwards. Returns 0; CAW_EINVAL when the type is none of protobuf's;
@@ -49,7 +50,7 @@ CAW_API int caw_details_find(const caw_details_status *status, size_t *at, const
 CAW_API int caw_details_read(caw_details_status *out, caw_arena *arena, const caw_status *status);
 
 /*
- * Server: has the call fail with the code, the text and the details of `status`,
+ * Server: has the call fail with the code, the text (up to a NUL) and the details of `status`,
  * and returns the code, for a handler that is about to return:
  *
  *   return caw_details_fail(call, &status);

@@ -23,16 +23,15 @@ static bool wire_name(const caw_type *type, caw_str *package, caw_str *rest) {
   return true;
 }
 
+/* A new array each time: the old one is the program's or a decoder's, and how much
+ * room it has nobody knows. Details are few. */
 static caw_details_detail *add_place(caw_details_status *status, caw_arena *arena) {
   size_t n = status->details.len;
-  /* The room is the power of two at or above the length. */
-  if ((n & (n - 1)) == 0) {
-    caw_details_detail *items = caw_arena_calloc(arena, n ? 2 * n : 1, sizeof(*items));
-    if (!items) return NULL;
-    if (n) memcpy(items, status->details.items, n * sizeof(*items));
-    status->details.items = items;
-  }
-  return &status->details.items[n];
+  caw_details_detail *items = caw_arena_calloc(arena, n + 1, sizeof(*items));
+  if (!items) return NULL;
+  if (n) memcpy(items, status->details.items, n * sizeof(*items));
+  status->details.items = items;
+  return &items[n];
 }
 
 int caw_details_add(caw_details_status *status, caw_arena *arena, const caw_type *type,

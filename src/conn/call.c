@@ -333,6 +333,7 @@ int caw_call_finish(caw_call *call, int code, const char *message) {
   if (!call->cls->server) return CAW_ESTATE;
   if (call_set(call, CALL_LOCAL_END) & CALL_LOCAL_END) return CAW_ESTATE;
   int told = call_status_code(code);
+  if (told != code) call_set(call, CALL_MUTE);
   call_end(call, told, told == code ? copy_text(message) : NULL);
   return 0;
 }

@@ -25,7 +25,8 @@ enum {
   CALL_HEADERS_TAKEN = 64, /* server: the leading metadata may not change any more */
   CALL_GONE = 128,         /* client: the stream has ended, sending is in vain */
   CALL_DRAINING = 256,     /* server: the server shuts down */
-  CALL_UNCOMPRESSED = 512  /* messages are sent as they are, whatever the encoding */
+  CALL_UNCOMPRESSED = 512, /* messages are sent as they are, whatever the encoding */
+  CALL_MUTE = 1024         /* server: ended by a local error, of which only the code is told */
 };
 
 /* What servers' and clients' calls do differently; all but `destroy` on the
@@ -37,7 +38,7 @@ typedef struct call_class {
   void (*dispatch)(caw_call *call);
   /* Sends a message; 0 or a CAW_E*. */
   int (*send)(caw_call *call, caw_payload *payload);
-  /* Server: the handler has finished the call. Client: no more requests.
+  /* Server: the handler has finished the call; see CALL_MUTE. Client: no more requests.
    * `text` is handed over (caw_free), may be NULL. */
   void (*end)(caw_call *call, int code, char *text);
   /* Server: sends the leading headers; 0 or a CAW_E*. */

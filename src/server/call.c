@@ -58,12 +58,17 @@ static void tell(server_call *sc, int code, caw_str text) {
  * may be adding to it at this moment, on another thread. */
 static void send_status(server_call *sc, int code, caw_str text, bool own) {
   if (sc->over) return;
-  const caw_status status = {code, text, own ? sc->details : (caw_str){NULL, 0}};
+  bool details = own && code && !call_has(&sc->base, CALL_MUTE);
+  const caw_status status = {code, text, details ? sc->details : (caw_str){NULL, 0}};
   int rc =
       rpc_call_end(&sc->base.rpc, &status, own ? &sc->headers : NULL, own ? &sc->trailers : NULL);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
-  if (rc == CAW_ECLOSED) tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
-  else tell(sc, code, text);
+  if (rc == CAW_ECLOSED) {
+    tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  } else {
+    tell(sc, code, text);
+    sc->told.details = status.details;
+  }
   if (sc->base.conn) conn_flush_later(sc->base.conn);
 }
 
@@ -106,7 +111,8 @@ static void server_abort(caw_call *call, int code, const char *text) {
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  send_status(sc, code, text || !code ? caw_str_from(text) : sc->fail_text, true);
+  bool kept = code && !text && !call_has(call, CALL_MUTE);
+  send_status(sc, code, kept ? sc->fail_text : caw_str_from(text), true);
   caw_free(text);
   call_wake(call);
 }
@@ -116,7 +122,7 @@ static void server_end(caw_call *call, int code, char *text) {
 static void finish_now(server_call *sc, int code) {
   if (call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END) return;
   int told = call_status_code(code);
-  if (told != code) sc->fail_text = (caw_str){NULL, 0};
+  if (told != code) call_set(&sc->base, CALL_MUTE);
   call_end(&sc->base, told, NULL);
 }
 

@@ -12,6 +12,7 @@
 #include <caw/details.h>
 #include <caw/pb.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- Making and reading, without a call ---- */
 
@@ -67,6 +68,37 @@ static void several_details(void **state) {
   caw_arena_free(arena);
 }
 
+/* To what a peer sent, and to an array of the program's: nothing is written behind
+ * what was there (the sanitizer watches), whatever its length. */
+static void added_to_what_is_there(void **state) {
+  (void)state;
+  for (size_t n = 0; n < 9; n++) {
+    caw_arena *arena = caw_arena_new(0);
+    caw_details_detail *own = calloc(n ? n : 1, sizeof(*own));
+    caw_details_status s = {.code = CAW_ABORTED}, got;
+    caw_details_help help = {0};
+    s.details.items = own;
+    s.details.len = n;
+    for (size_t i = 0; i < n; i++) own[i].type_url = caw_str_from("x/google.rpc.Other");
+    assert_int_equal(caw_details_add(&s, arena, &caw_details_help_type, &help), 0);
+    assert_int_equal(s.details.len, n + 1);
+    caw_str bytes;
+    assert_int_equal(caw_pb_encode(&bytes, arena, &caw_details_status_type, &s), 0);
+    assert_int_equal(caw_pb_decode(&got, arena, &caw_details_status_type, bytes.data, bytes.len),
+                     0);
+    char *after = caw_arena_calloc(arena, 1, 64);
+    assert_int_equal(caw_details_add(&got, arena, &caw_details_help_type, &help), 0);
+    for (int i = 0; i < 64; i++) assert_int_equal(after[i], 0);
+    assert_int_equal(got.details.len, n + 2);
+    size_t at = 0;
+    for (int i = 0; i < 2; i++)
+      assert_int_equal(caw_details_find(&got, &at, &caw_details_help_type, &help, arena), 0);
+    assert_int_equal(caw_details_find(&got, &at, &caw_details_help_type, &help, arena), CAW_EEND);
+    free(own);
+    caw_arena_free(arena);
+  }
+}
+
 static void what_cannot_be_read(void **state) {
   (void)state;
   caw_arena *arena = caw_arena_new(0);
@@ -119,6 +151,49 @@ static void without_memory(void **state) {
 }
 
 /* ---- Through a call ---- */
+
+typedef struct mute {
+  int done, code;
+  size_t text, details;
+} mute;
+
+static void on_mute(caw_call *call, const caw_status *status, void *user) {
+  mute *m = user;
+  (void)call;
+  *m = (mute){1, status->code, status->message.len, status->details.len};
+}
+
+static int fail_locally(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d, (void)reply;
+  caw_details_status s = {.code = CAW_ABORTED, .message = CAW_STR("not for the peer")};
+  assert_int_equal(caw_details_fail(call, &s), CAW_ABORTED);
+  duo_listen(d, call);
+  if (caw_str_is(*request, "return")) return CAW_ENOMEM;
+  assert_int_equal(caw_call_finish(call, CAW_EINVAL, "neither is this"), 0);
+  return CAW_PENDING;
+}
+
+/* Of a local error the peer learns the code and nothing else. */
+static void local_errors_are_mute(void **state) {
+  (void)state;
+  static const char *const requests[] = {"return", "finish"};
+  static const int want[] = {CAW_RESOURCE_EXHAUSTED, CAW_INTERNAL};
+  for (int i = 0; i < 2; i++) {
+    duo d = {0};
+    duo_init(&d);
+    d.on_message = fail_locally;
+    mute m = {0};
+    caw_str request = caw_str_from(requests[i]);
+    static const caw_client_events events = {.on_done = on_mute};
+    assert_int_equal(caw_call_start_with(NULL, d.channel, &duo_unary, &request, NULL, &events, &m),
+                     0);
+    duo_until(&d, &m.done);
+    assert_int_equal(m.code, want[i]);
+    assert_int_equal(m.text, 0);
+    assert_int_equal(m.details, 0);
+    duo_finish(&d);
+  }
+}
 
 static int fail_richly(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
   (void)d, (void)reply;
@@ -213,11 +288,10 @@ static void from_a_pending_handler(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(several_details),
-      cmocka_unit_test(what_cannot_be_read),
-      failing_test(without_memory),
-      cmocka_unit_test(from_a_handler),
-      cmocka_unit_test(from_a_pending_handler),
+      cmocka_unit_test(several_details),       cmocka_unit_test(added_to_what_is_there),
+      cmocka_unit_test(what_cannot_be_read),   failing_test(without_memory),
+      cmocka_unit_test(from_a_handler),        cmocka_unit_test(from_a_pending_handler),
+      cmocka_unit_test(local_errors_are_mute),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
