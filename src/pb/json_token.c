@@ -69,10 +69,11 @@ bool json_expected(json_reader *r, const char *wanted) {
 }
 
 void *json_take(json_reader *r, size_t bytes) {
-  size_t charge = (bytes + 15) & ~(size_t)15;
+  /* What the arena rounds up to. Nothing is charged too, as it gets an address. */
+  size_t charge = bytes ? (bytes + 15) & ~(size_t)15 : 16;
   void *p = NULL;
   if (charge >= bytes && charge <= r->budget) p = caw_arena_alloc(r->arena, bytes);
-  if (p) r->budget -= charge ? charge : 16;
+  if (p) r->budget -= charge;
   else json_fail(r, CAW_ENOMEM, r->p, "out of memory, or of what this text may take");
   return p;
 }

@@ -83,6 +83,29 @@ static void test_attacks(void **state) {
   }
 }
 
+/* However little is allowed, no more is taken: also where something of no bytes,
+ * here what an Any holds, comes when less than one piece is left. */
+static void test_small_budgets(void **state) {
+  enum { ELEMENTS = 1000 };
+  static const char start[] =
+      "{\"wAny\":{\"@type\":\"x/caw.test.Everything.Inner\"},\"rInner\":[{}";
+  char text[sizeof(start) + 3 * ELEMENTS + 2], *p = text;
+  (void)state;
+  p += sprintf(p, "%s", start);
+  for (int i = 1; i < ELEMENTS; i++) p += sprintf(p, ",{}");
+  p += sprintf(p, "]}");
+  for (size_t memory = 1; memory < 512; memory++) {
+    caw_arena *arena = caw_arena_new(0);
+    caw_test_everything m;
+    caw_json_read_options o = {.size = sizeof(o), .types = known, .memory = memory};
+    int rc = caw_json_read(&m, arena, E, caw_str_of(text, (size_t)(p - text)), &o, NULL);
+    size_t used = caw_arena_used(arena);
+    if (rc != CAW_ENOMEM || used > memory)
+      fail_msg("%zu bytes allowed: %s with %zu", memory, caw_code_name(rc), used);
+    caw_arena_free(arena);
+  }
+}
+
 /* An arena's limit is an error too, wherever it is met. */
 static void test_arena_limit(void **state) {
   (void)state;
@@ -222,6 +245,7 @@ static int tear_down(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_attacks),
+      cmocka_unit_test_setup_teardown(test_small_budgets, set_up, tear_down),
       cmocka_unit_test(test_arena_limit),
       cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
   };
