@@ -33,26 +33,31 @@ static int add_file(caw_pb_types *types, const caw_pb_file *file) {
   return rc;
 }
 
-/* The files to be added: those in `known`, in the order they were found. */
+/* The files to be added, in the order they were found, each table once. What is
+ * known is the table, not its name: of two files with one name, as when two
+ * libraries brought their own timestamp.proto, both are looked through, and of
+ * two types with one name the one that was found first counts (`add`). */
 typedef struct work {
-  map known; /* by their names */
+  map known; /* by the bytes of their addresses */
   const caw_pb_file **files;
   size_t len, room;
 } work;
 
-static int find_file(work *w, const caw_pb_file *file) {
-  const caw_pb_file *there = map_get(&w->known, caw_str_from(file->name));
-  if (there == file) return 0;
+/* `*file` stands in the list or table that names it, which outlives the work:
+ * its bytes are the key. */
+static int find_file(work *w, const caw_pb_file *const *file) {
+  caw_str key = caw_str_of((const char *)file, sizeof(*file));
+  if (map_get(&w->known, key)) return 0;
   if (w->len == w->room) {
     size_t room = w->room ? 2 * w->room : 16;
+    if (room > SIZE_MAX / sizeof(*w->files)) return CAW_ENOMEM;
     const caw_pb_file **files = caw_realloc(w->files, room * sizeof(*files));
     if (!files) return CAW_ENOMEM;
     w->files = files;
     w->room = room;
   }
-  /* Two files of one name are two files; which one is known does not matter. */
-  int rc = there ? 0 : map_add(&w->known, caw_str_from(file->name), (void *)(uintptr_t)file);
-  if (!rc) w->files[w->len++] = file;
+  int rc = map_add(&w->known, key, (void *)(uintptr_t)*file);
+  if (!rc) w->files[w->len++] = *file;
   return rc;
 }
 
@@ -62,11 +67,11 @@ int caw_pb_types_new(caw_pb_types **out, const caw_pb_file *const *files, size_t
   *out = NULL;
   caw_pb_types *types = caw_calloc(1, sizeof(*types));
   if (!types) return CAW_ENOMEM;
-  for (size_t i = 0; i < count && !rc; i++) rc = find_file(&w, files[i]);
+  for (size_t i = 0; i < count && !rc; i++) rc = find_file(&w, &files[i]);
   for (size_t i = 0; i < w.len && !rc; i++) {
     const caw_pb_file *file = w.files[i];
     rc = add_file(types, file);
-    for (size_t k = 0; k < file->import_count && !rc; k++) rc = find_file(&w, file->imports[k]);
+    for (size_t k = 0; k < file->import_count && !rc; k++) rc = find_file(&w, &file->imports[k]);
   }
   map_finish(&w.known);
   caw_free(w.files);

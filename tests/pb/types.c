@@ -91,11 +91,40 @@ static void test_diamonds(void **state) {
   caw_pb_types_free(types);
 }
 
+/* The same with names that other files have: every layer has two files that
+ * import both of the next one, so that there are 2^60 ways to the last. */
+static void test_twins(void **state) {
+  enum { LAYERS = 60, FILES = 2 * LAYERS };
+  static caw_pb_file first[FILES], second[FILES];
+  static const caw_pb_file *imports[FILES][2], *roots[FILES + 1];
+  static char names[FILES][16];
+  caw_pb_types *types;
+  (void)state;
+  for (int i = 0; i < FILES; i++) {
+    sprintf(names[i], "f%d.proto", i);
+    first[i] = second[i] = (caw_pb_file){.name = names[i]};
+    roots[i] = &first[i];
+    if (i / 2 == LAYERS - 1) continue;
+    imports[i][0] = &second[i / 2 * 2 + 2];
+    imports[i][1] = &second[i / 2 * 2 + 3];
+    second[i].imports = imports[i];
+    second[i].import_count = 2;
+  }
+  roots[FILES] = &second[0];
+  second[FILES - 1].messages = caw_file_other_imported_proto.messages;
+  second[FILES - 1].message_count = caw_file_other_imported_proto.message_count;
+  assert_int_equal(caw_pb_types_new(&types, roots, FILES + 1), 0);
+  assert_ptr_equal(caw_pb_types_message(types, caw_str_from("other.pkg.Foo")),
+                   &other_pkg_foo_type_);
+  caw_pb_types_free(types);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_all_found),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_diamonds),
+      cmocka_unit_test(test_twins),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
