@@ -57,6 +57,7 @@ bool json_expected(json_reader *r, const char *wanted);
 /* Memory from the arena, within the budget. */
 void *json_take(json_reader *r, size_t bytes);
 void *json_take_zeroed(json_reader *r, size_t bytes);
+void *json_take_array(json_reader *r, size_t count, size_t size);
 
 /* Tokens (json_token.c). */
 

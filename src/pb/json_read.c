@@ -49,7 +49,8 @@ static void pile_finish(pile *s) {
 static bool pile_grow(json_reader *r, pile *s) {
   size_t room = s->count ? s->count : 1;
   if (room < 512 / s->size) room = 512 / s->size;
-  piece *p = caw_malloc(PIECE_HEADER + room * s->size);
+  piece *p = NULL;
+  if (room <= (SIZE_MAX - PIECE_HEADER) / s->size) p = caw_malloc(PIECE_HEADER + room * s->size);
   if (!p) return json_fail(r, CAW_ENOMEM, r->p, "out of memory");
   *p = (piece){NULL, 0, room};
   if (s->last) s->last->next = p;
@@ -88,8 +89,8 @@ static void pile_pop(json_reader *r, pile *s) {
 static bool pile_gather(json_reader *r, pile *s, uint8_t *at) {
   pb_array a = {NULL, s->count};
   if (!s->count) return true;
-  r->budget += s->size * s->count;
-  uint8_t *to = json_take(r, s->size * s->count);
+  r->budget += s->size * s->count; /* was charged piece by piece: it cannot wrap */
+  uint8_t *to = json_take_array(r, s->count, s->size);
   if (!to) return false;
   a.items = to;
   size_t inside = s->count < s->inside ? s->count : s->inside;

@@ -62,7 +62,7 @@ static bool read_mask(json_reader *r, const caw_pb_message *t, uint8_t *m) {
   if (!json_string(r, &text)) return false;
   if (!text.len) return true;
   for (size_t i = 0; i < text.len; i++) count += text.data[i] == ',';
-  caw_str *paths = json_take(r, count * sizeof(*paths));
+  caw_str *paths = json_take_array(r, count, sizeof(*paths));
   if (!paths) return false;
   for (size_t i = 0; i < count; i++) {
     const char *comma = memchr(text.data, ',', text.len);

@@ -84,6 +84,11 @@ void *json_take_zeroed(json_reader *r, size_t bytes) {
   return p;
 }
 
+void *json_take_array(json_reader *r, size_t count, size_t size) {
+  /* More than the budget can be: refused there. */
+  return json_take(r, count <= SIZE_MAX / size ? count * size : SIZE_MAX);
+}
+
 /* -- tokens -------------------------------------------------------------- */
 
 char json_peek(json_reader *r) {
