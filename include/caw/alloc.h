@@ -1,7 +1,8 @@
 /*
  * The allocator that Caw uses for every byte of its own, and that it hands to
- * its HTTP/2 codec. libuv's and c-ares's few allocations stay with the C
- * library: their allocators are process-wide and may belong to the program.
+ * its HTTP/2 codec and to zlib. libuv's and c-ares's few allocations stay with the
+ * C library: their allocators are process-wide and may belong to the program; and
+ * so do libzstd's, in builds with it, which takes no allocator.
  */
 #ifndef CAW_ALLOC_H
 #define CAW_ALLOC_H

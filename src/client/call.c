@@ -180,7 +180,7 @@ static int decode(client_call *cc, int code, caw_arena *arena, const rpc_message
 static void give(client_call *cc, rpc_message *bytes) {
   void *message;
   const char *why;
-  int code = rpc_call_take(&cc->base.rpc, bytes);
+  int code = call_take(&cc->base, bytes);
   code = decode(cc, code, &cc->base.scratch, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
   else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
@@ -204,6 +204,7 @@ static void deliver_many(client_call *cc) {
       call_wake(&cc->base);
       return;
     }
+    if (next == RPC_NEXT_MESSAGE && call_put_off(&cc->base, &bytes)) return;
     if (next == RPC_NEXT_MESSAGE) give(cc, &bytes);
     else if (next == RPC_NEXT_ERROR) take_error(cc, &bytes);
     else if (rpc->status_final) take_status(cc);
@@ -243,7 +244,8 @@ static void deliver_one(client_call *cc) {
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server answered OK without a reply");
     return;
   }
-  int code = rpc_call_take(rpc, &bytes);
+  if (call_put_off(&cc->base, &bytes)) return;
+  int code = call_take(&cc->base, &bytes);
   next = rpc_call_peek(rpc, &more);
   if (next == RPC_NEXT_MESSAGE)
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
@@ -287,7 +289,7 @@ static void take_turn(client_call *cc, bool drain) {
   if (!cc->decided && (attached(cc) || call->rpc.state == RPC_DONE)) {
     if (call_receives_one(call)) deliver_one(cc);
     else deliver_many(cc);
-    if (!cc->decided || !call_receives_one(call)) rpc_call_consumed(&call->rpc);
+    if (!cc->decided || !call_receives_one(call)) call_consumed(call);
   }
   if (drain && !cc->decided && cc->events.on_drain) cc->events.on_drain(call, cc->user);
   close_our_side(cc);
@@ -461,7 +463,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   call->method = method;
   cc->user = call->data = user;
   cc->wait_for_ready = o.wait_for_ready;
-  call->rpc.out_encoding = o.encoding ? o.encoding : ch->options.encoding;
+  call->rpc.out_encoding = call->encoding = o.encoding ? o.encoding : ch->options.encoding;
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);

@@ -36,6 +36,7 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
   io_task_init(&call->task, run_dispatch);
   list_init(&call->children);
   list_init(&call->sibling);
+  list_init(&call->put_off);
   call->cls = cls;
   call->loop = loop;
   call->deadline = UINT64_MAX;
@@ -127,6 +128,46 @@ unsigned call_take_news(caw_call *call, bool *drain) {
     if (atomic_load(&call->queued) >= call->send_limit) call_set(call, CALL_WANT_DRAIN);
   }
   return news;
+}
+
+/* ---- Decompressing ---- */
+
+/* What a connection decompresses in a turn before others have theirs: some half
+ * a millisecond, or one message. */
+#define INFLATED_PER_TURN ((size_t)256 * 1024)
+
+/* What the decompressed messages of a connection's calls take at most. */
+#define INFLATED_PER_CONN ((size_t)64 * 1024 * 1024)
+
+bool call_put_off(caw_call *call, const rpc_message *m) {
+  conn *c = call->conn;
+  if (!m->compressed || !c || !c->socket || c->inflated_now < INFLATED_PER_TURN) return false;
+  if (!list_linked(&call->put_off)) list_push_back(&c->put_off, &call->put_off);
+  return true;
+}
+
+static void account(caw_call *call) {
+  conn *c = call->conn;
+  size_t now = call->rpc.inflated.room;
+  if (!c || now == call->inflated) return;
+  c->inflated += now - call->inflated;
+  call->inflated = now;
+}
+
+int call_take(caw_call *call, rpc_message *m) {
+  conn *c = call->conn;
+  size_t others = c ? c->inflated - call->inflated : 0;
+  size_t room = others < INFLATED_PER_CONN ? INFLATED_PER_CONN - others : 0;
+  int code = rpc_call_take(&call->rpc, m, room);
+  if (!m->compressed) return code;
+  account(call);
+  if (c) conn_inflated(c, m->len);
+  return code;
+}
+
+void call_consumed(caw_call *call) {
+  rpc_call_consumed(&call->rpc);
+  account(call);
 }
 
 int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
@@ -230,16 +271,14 @@ static int check_send(caw_call *call) {
   return is_full(call) ? CAW_EAGAIN : 0;
 }
 
-/* The form in which the payload travels on this call, borrowed from it. */
-static int choose_form(const caw_call *call, caw_payload **payload) {
-  caw_encoding encoding = call->rpc.out_encoding;
-  if (encoding <= CAW_ENCODING_IDENTITY || call_has(call, CALL_UNCOMPRESSED)) return 0;
-  return rpc_payload_compressed(payload, *payload, encoding);
+int call_choose_form(const caw_call *call, caw_payload **payload) {
+  if (call->encoding <= CAW_ENCODING_IDENTITY || call_has(call, CALL_UNCOMPRESSED)) return 0;
+  return rpc_payload_compressed(payload, *payload, call->encoding);
 }
 
 int caw_call_send_payload(caw_call *call, caw_payload *payload) {
   int rc = check_open(call);
-  if (!rc) rc = choose_form(call, &payload);
+  if (!rc) rc = call_choose_form(call, &payload);
   if (rc) return rc;
   bool one = call_sends_one(call);
   if (one && (call_set(call, CALL_SENT_ONE) & CALL_SENT_ONE)) return CAW_ESTATE;

@@ -68,6 +68,7 @@ struct caw_call {
   bool timed;              /* the timer is in use */
   uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
   size_t send_limit;       /* bytes queued before CAW_EAGAIN */
+  caw_encoding encoding;   /* of what is sent; set before anything is */
   uint64_t received, sent; /* messages */
   size_t framed;           /* bytes that left the queue on this stream */
 
@@ -81,6 +82,8 @@ struct caw_call {
 
   caw_call *parent;       /* on whose behalf this call is made, or NULL */
   list children, sibling; /* family.c */
+  list put_off;           /* in conn->put_off */
+  size_t inflated;        /* of conn->inflated */
 
   caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
   caw_arena arena;    /* the handler's: caw_call_arena */
@@ -96,7 +99,8 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
 /* Has dispatch called, later in this turn. */
 void call_wake(caw_call *call);
 
-/* Sets the deadline: `abort` is called when it is over. 0 or CAW_ENOMEM. */
+/* Sets the deadline: `abort` is called when it is over, on a server a moment later.
+ * 0 or CAW_ENOMEM. */
 int call_set_deadline(caw_call *call, uint64_t at);
 
 /* Takes the news; subtracts what was sent. True in *drain when on_drain is
@@ -106,6 +110,12 @@ unsigned call_take_news(caw_call *call, bool *drain);
 /* The last step on the loop, after user code was told: leaves the connection,
  * stops the timer, gives the loop's reference back. */
 void call_release(caw_call *call);
+
+/*
+ * The form in which the payload travels on this call, in place of it and borrowed
+ * from it; compresses it the first time. 0 or CAW_ENOMEM. Any thread.
+ */
+int call_choose_form(const caw_call *call, caw_payload **payload);
 
 static inline bool call_has(const caw_call *call, unsigned flags) {
   return atomic_load(&call->flags) & flags;
@@ -154,6 +164,19 @@ static inline bool call_receives_one(const caw_call *call) {
 static inline const caw_type *call_in_type(const caw_call *call) {
   return call->cls->server ? call->method->request : call->method->response;
 }
+
+/*
+ * Decompressing takes time and memory that the peer pays little for. So a
+ * connection does only so much of it in a turn of the loop, and holds only so
+ * much.
+ *
+ * call_put_off: shall the message that was peeked at wait? Then the call is woken
+ * in the next turn. call_take: rpc_call_take within the connection's memory.
+ * call_consumed: rpc_call_consumed.
+ */
+bool call_put_off(caw_call *call, const rpc_message *m);
+int call_take(caw_call *call, rpc_message *m);
+void call_consumed(caw_call *call);
 
 /* Decodes bytes of that type into a zeroed message in `arena`. Returns 0, or
  * the gRPC code to end the call with and a static text. */

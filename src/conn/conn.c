@@ -39,8 +39,10 @@ void conn_close(conn *c, int rc, const char *why) {
   snprintf(c->why, sizeof(c->why), "%s", why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
+  io_timer_finish(&c->next_turn);
   io_socket_close(c->socket);
   c->socket = NULL;
+  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
   rpc_session_finish(&c->rpc);
   c->events->on_closed(c->owner, c, rc, why);
   conn_unref(c);
@@ -275,6 +277,19 @@ static void expire(io_timer *timer) {
              c->connected ? "the peer did not begin HTTP/2 in time" : "connecting took too long");
 }
 
+/* The next turn of the loop after one in which something was decompressed. */
+static void begin_turn(io_timer *timer) {
+  conn *c = LIST_ENTRY(timer, conn, next_turn);
+  c->inflated_now = 0;
+  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
+}
+
+void conn_inflated(conn *c, size_t len) {
+  if (!c->socket) return;
+  if (!c->inflated_now) io_timer_start(&c->next_turn, io_now(c->loop));
+  c->inflated_now += len;
+}
+
 void conn_drain(conn *c) {
   if (c->draining || c->lingering || !c->socket) return;
   c->draining = true;
@@ -299,14 +314,18 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   c->owner = owner;
   c->refs = 1;
   list_init(&c->node);
+  list_init(&c->put_off);
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
+  if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
   h2_config h2 = config->h2;
   h2.cells = io_cells(loop);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
   io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
   return c;
 no_session:
+  io_timer_finish(&c->next_turn);
+no_turn:
   io_timer_finish(&c->deadline);
 no_timer:
   caw_free(c);
@@ -315,6 +334,7 @@ no_timer:
 
 /* Undoes new_conn when no socket came to be: nobody was told of it. */
 static void abandon(conn *c) {
+  io_timer_finish(&c->next_turn);
   io_timer_finish(&c->deadline);
   rpc_session_finish(&c->rpc);
   caw_free(c);
@@ -367,6 +387,9 @@ void conn_leave(caw_call *call) {
   conn *c = call->conn;
   if (!c) return;
   uncount(call);
+  list_remove(&call->put_off);
+  c->inflated -= call->inflated;
+  call->inflated = 0;
   call->conn = NULL;
   conn_flush_later(c);
   conn_unref(c);

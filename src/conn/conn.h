@@ -49,6 +49,10 @@ struct conn {
   unsigned refs;              /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;              /* calls that are not finished on both sides */
   unsigned max_live;          /* server: beyond, streams are refused */
+  size_t inflated;            /* bytes that its calls' decompressed messages take */
+  size_t inflated_now;        /* bytes decompressed in this turn of the loop */
+  list put_off;               /* of caw_call.put_off: calls whose turn comes with the next */
+  io_timer next_turn;         /* runs while inflated_now is not 0 */
   uint64_t refused;           /* streams, so far */
   bool connected;             /* TCP is there */
   bool useful;                /* a call's leading headers came */
@@ -84,6 +88,9 @@ void conn_close(conn *c, int rc, const char *why);
 /* The memory of the connection, for calls that outlive its socket. */
 void conn_ref(conn *c);
 void conn_unref(conn *c);
+
+/* Bytes were decompressed: they count for this turn of the loop. */
+void conn_inflated(conn *c, size_t len);
 
 /* A call joins: it holds the connection's memory until conn_leave. */
 void conn_join(conn *c, caw_call *call);

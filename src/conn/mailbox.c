@@ -1,6 +1,8 @@
 /* The mailbox of mailbox.h. */
 #include "conn/mailbox.h"
 
+#include "conn/call.h"
+
 #include <caw/alloc.h>
 
 /* Unread bytes beyond this pause the call; below half of it, it goes on. */
@@ -184,8 +186,10 @@ int caw_stream_read(caw_stream *s, void *message, caw_arena *arena) {
 int mailbox_write_payload(caw_stream *s, caw_payload *payload) {
   /* on_drain is told with the lock held, so it cannot fall between the
    * refusal and the wait. */
+  caw_payload *form = payload;
+  int rc = call_choose_form(s->call, &form); /* compressed without the lock */
+  if (rc) return rc;
   pthread_mutex_lock(&s->lock);
-  int rc;
   while ((rc = caw_call_send_payload(s->call, payload)) == CAW_EAGAIN) {
     if (s->done || s->cancelled) {
       rc = CAW_ECLOSED;

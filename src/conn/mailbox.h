@@ -1,6 +1,7 @@
 /*
  * caw_stream behind caw/blocking.h: a mailbox between the callbacks of a call,
- * on its loop, and a thread that blocks. It uses the public callback face only.
+ * on its loop, and a thread that blocks. It uses the public callback face only,
+ * but that it compresses before it takes its lock.
  * The call carries raw bytes; the blocking thread encodes and decodes. What is
  * particular to clients and servers is in their folders' blocking.c.
  */

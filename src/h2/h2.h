@@ -62,7 +62,7 @@ typedef struct h2_config {
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */
   uint32_t hard_header_fields; /* 0: 512 */
-  struct cells *cells; /* where streams come from; outlives the session; NULL: malloc */
+  struct cells *cells; /* memory of streams, blocks and the codec; outlives it; NULL: malloc */
 } h2_config;
 
 /* Flags of on_headers. */

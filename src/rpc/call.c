@@ -151,16 +151,19 @@ static void give_window(rpc_call *c) {
 /* Most calls that had a message larger than this need the room no more. */
 #define KEEP_INFLATED ((size_t)16 * 1024)
 
-static int inflate_message(rpc_call *c, rpc_message *m) {
+static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
+  size_t limit = room < c->in.limit ? room : c->in.limit;
   c->inflated.len = 0;
-  int rc = rpc_decompress(c->in_encoding, m->data, m->len, &c->inflated, c->in.limit);
+  int rc = rpc_decompress(c->in_encoding, m->data, m->len, &c->inflated, limit);
   m->data = c->inflated.data;
   m->len = c->inflated.len;
   switch (rc) {
   case 0:
     return 0;
   case CAW_ETOOBIG:
-    m->why = "a message is larger than the receiver's limit when it is decompressed";
+    m->why = room < c->in.limit
+                 ? "the connection's messages take too much memory when they are decompressed"
+                 : "a message is larger than the receiver's limit when it is decompressed";
     return CAW_RESOURCE_EXHAUSTED;
   case CAW_ENOMEM:
     m->why = "out of memory for a received message";
@@ -171,10 +174,10 @@ static int inflate_message(rpc_call *c, rpc_message *m) {
   }
 }
 
-int rpc_call_take(rpc_call *c, rpc_message *m) {
+int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
   rpc_deframer_skip(&c->in);
   c->took_compressed = m->compressed;
-  return m->compressed ? inflate_message(c, m) : 0;
+  return m->compressed ? inflate_message(c, m, room) : 0;
 }
 
 void rpc_call_consumed(rpc_call *c) {

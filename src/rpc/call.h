@@ -149,10 +149,10 @@ typedef struct rpc_message {
 
 /* Looks at the next message, as it came, without taking it. */
 rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
-/* Takes the message that peek showed and decompresses it if need be. Its bytes
- * stay until the next take or rpc_call_consumed. Returns 0, or the gRPC code to
- * end the call with, and m->why. */
-int rpc_call_take(rpc_call *c, rpc_message *m);
+/* Takes the message that peek showed and decompresses it if need be, into `room`
+ * bytes at most. Its bytes stay until the next take or rpc_call_consumed. Returns
+ * 0, or the gRPC code to end the call with, and m->why. */
+int rpc_call_take(rpc_call *c, rpc_message *m, size_t room);
 /* The taken messages are not needed any more: frees their room, and gives
  * window back when nothing more waits. */
 void rpc_call_consumed(rpc_call *c);

@@ -2,6 +2,8 @@
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
+#include <assert.h>
+
 /* Secrets must not stay in a compression table that other requests can probe
  * (RFC 7541 7.1.3). */
 static bool is_secret(caw_str name) {
@@ -18,7 +20,9 @@ void fields_init(fields *f, caw_arena *arena, size_t room) {
 }
 
 static void add(fields *f, caw_str name, caw_str value, unsigned flags) {
-  if (f->failed || f->len == f->room) return;
+  assert(f->failed || f->len < f->room); /* the block's maker knows what it adds */
+  if (f->len == f->room) f->failed = true;
+  if (f->failed) return;
   h2_field field = {name, value, flags};
   f->list[f->len++] = field;
 }

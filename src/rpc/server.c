@@ -183,23 +183,13 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   return rc;
 }
 
-/* The status as it travels, in the call's arena. */
-static caw_str encode_message(rpc_call *c, caw_str message) {
-  buf encoded = {0};
+/* A text as it travels, in the call's arena. Data is NULL when memory is out. */
+static caw_str encoded(rpc_call *c, int (*encode)(buf *out, caw_str text), caw_str text) {
+  buf bytes = {0};
   caw_str out = {NULL, 0};
-  if (!rpc_percent_encode(&encoded, message))
-    out = caw_arena_dup(c->arena, caw_str_of((const char *)encoded.data, encoded.len));
-  buf_finish(&encoded);
-  return out;
-}
-
-/* The details as they travel, in the call's arena. */
-static caw_str encode_details(rpc_call *c, caw_str details) {
-  buf encoded = {0};
-  caw_str out = {NULL, 0};
-  if (!rpc_base64_encode(&encoded, details))
-    out = caw_arena_dup(c->arena, caw_str_of((const char *)encoded.data, encoded.len));
-  buf_finish(&encoded);
+  if (!encode(&bytes, text))
+    out = caw_arena_dup(c->arena, caw_str_of((const char *)bytes.data, bytes.len));
+  buf_finish(&bytes);
   return out;
 }
 
@@ -212,14 +202,14 @@ static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_m
   if (!c->headers_sent) add_leading(c, &f, http);
   fields_add(&f, "grpc-status", caw_str_of(number + (code < 10), code < 10 ? 1 : 2));
   if (status->message.len) {
-    caw_str text = encode_message(c, status->message);
+    caw_str text = encoded(c, rpc_percent_encode, status->message);
     if (!text.data) f.failed = true;
     fields_add(&f, "grpc-message", text);
   }
   if (c->encoding.len && !c->headers_sent)
     fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
   if (status->details.len && code) {
-    caw_str details = encode_details(c, status->details);
+    caw_str details = encoded(c, rpc_base64_encode, status->details);
     if (!details.data) f.failed = true;
     fields_add(&f, "grpc-status-details-bin", details);
   }

@@ -214,7 +214,7 @@ static void route(server_call *sc) {
   }
   sc->entry = entry;
   caw_encoding encoding = sc->worker->server->options.encoding;
-  if (accepts(sc, encoding)) rpc->out_encoding = encoding;
+  if (accepts(sc, encoding)) rpc->out_encoding = sc->base.encoding = encoding;
   int rc = begin(sc);
   if (rc == CAW_PENDING) sc->pending = true;
   else if (rc) finish_now(sc, rc);
@@ -253,7 +253,7 @@ static bool wants_input(const server_call *sc) {
 static int take(server_call *sc, caw_arena *arena, rpc_message *bytes, void **message,
                 const char **why) {
   sc->base.received++;
-  int code = rpc_call_take(&sc->base.rpc, bytes);
+  int code = call_take(&sc->base, bytes);
   if (!code) return call_decode(&sc->base, arena, bytes, message, why);
   *why = bytes->why;
   return code;
@@ -286,6 +286,8 @@ static void deliver_many(server_call *sc) {
     } else if (n == MESSAGES_PER_TURN) {
       call_wake(&sc->base);
       return;
+    } else if (call_put_off(&sc->base, &bytes)) {
+      return;
     } else {
       give(sc, &bytes);
     }
@@ -309,7 +311,7 @@ static void deliver_one(server_call *sc) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, none came"));
     return;
   }
-  if (!sc->base.rpc.remote_ended) return;
+  if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
   int code = take(sc, &sc->base.arena, &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
@@ -327,12 +329,12 @@ static void deliver_one(server_call *sc) {
 static void deliver(server_call *sc) {
   if (many_requests(sc)) {
     deliver_many(sc);
-    rpc_call_consumed(&sc->base.rpc);
+    call_consumed(&sc->base);
   } else if (wants_input(sc) && !sc->base.rpc.paused) {
     deliver_one(sc);
     /* While the request is not whole, its window goes back; afterwards the
      * bytes are the handler's. */
-    if (!sc->asked) rpc_call_consumed(&sc->base.rpc);
+    if (!sc->asked) call_consumed(&sc->base);
   }
 }
 
@@ -473,7 +475,8 @@ int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {
   if (!caw_encoding_supported(encoding)) return CAW_EINVAL;
   server_call *sc = self_of(call);
   if (!encoding) encoding = sc->worker->server->options.encoding;
-  call->rpc.out_encoding = accepts(sc, encoding) ? encoding : CAW_ENCODING_IDENTITY;
+  if (!accepts(sc, encoding)) encoding = CAW_ENCODING_IDENTITY;
+  call->rpc.out_encoding = call->encoding = encoding;
   return 0;
 }
 

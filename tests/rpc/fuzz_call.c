@@ -116,7 +116,7 @@ static void serve(one *o, unsigned how) {
     if (what == RPC_NEXT_NOTHING) break;
     bool bad = what == RPC_NEXT_ERROR;
     if (what == RPC_NEXT_MESSAGE) {
-      bad = rpc_call_take(&o->call, &m);
+      bad = rpc_call_take(&o->call, &m, SIZE_MAX);
       assert(bad || m.len <= 5000);
       if (!bad) send_message(o, m.len % 4000);
     }
@@ -133,7 +133,7 @@ static void listen_to(one *o, unsigned how) {
   rpc_message m;
   rpc_call_pause(&o->call, how & 1);
   while (rpc_call_peek(&o->call, &m) == RPC_NEXT_MESSAGE)
-    if (rpc_call_take(&o->call, &m)) break;
+    if (rpc_call_take(&o->call, &m, SIZE_MAX)) break;
   rpc_call_consumed(&o->call);
   if (o->call.status_final) assert(o->call.status.code >= 0 && o->call.status.code <= 16);
   if (how & 2) send_message(o, 100);

@@ -243,7 +243,7 @@ const char *pair_next(pair *p) {
     snprintf(text, sizeof(text), "(error %s %s)", caw_code_name(m.code), m.why);
     return text;
   case RPC_NEXT_MESSAGE:
-    if (rpc_call_take(&p->call, &m)) snprintf(text, sizeof(text), "(error %s)", m.why);
+    if (rpc_call_take(&p->call, &m, SIZE_MAX)) snprintf(text, sizeof(text), "(error %s)", m.why);
     else
       snprintf(text, sizeof(text), "%s%.*s", m.compressed ? "(compressed) " : "", (int)m.len,
                (const char *)m.data);

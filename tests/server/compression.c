@@ -241,11 +241,75 @@ static void bombs(void **state) {
   free(zeros);
 }
 
+/* ---- Many at once ---- */
+
+enum { CROWD = 30 };
+
+typedef struct crowd {
+  seen clients[CROWD];
+  caw_call *handlers[CROWD];
+  int came, overflow, over;
+} crowd;
+
+static int hold(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  crowd *c = d->extra;
+  (void)reply;
+  assert_int_equal(request->len, 4 * MIB);
+  c->handlers[c->came++] = call;
+  return CAW_PENDING;
+}
+
+static void on_end(caw_call *call, const caw_status *status, void *user) {
+  crowd *c = user;
+  (void)call;
+  c->over++;
+  if (status->code == CAW_OK) return;
+  assert_int_equal(status->code, CAW_RESOURCE_EXHAUSTED);
+  assert_true(
+      caw_str_is(status->message,
+                 "the connection's messages take too much memory when they are decompressed"));
+  c->overflow++;
+}
+
+/* What the requests of one connection take when they are decompressed is bounded,
+ * and so is what is decompressed in one turn of the loop. What has ended makes
+ * room for others. */
+static void many_bombs(void **state) {
+  (void)state;
+  static const caw_client_events end_events = {.on_done = on_end};
+  char *zeros = calloc(1, 4 * MIB);
+  caw_str request = caw_str_of(zeros, 4 * MIB);
+  duo d = {0};
+  duo_init(&d);
+  d.on_message = hold;
+  for (int round = 0; round < 2; round++) {
+    crowd c = {0};
+    d.extra = &c;
+    const caw_call_options o = {.size = sizeof(o), .encoding = CAW_ENCODING_GZIP};
+    for (int i = 0; i < CROWD; i++)
+      assert_int_equal(
+          caw_call_start_with(NULL, d.channel, &duo_unary, &request, &o, &end_events, &c), 0);
+    while (c.came + c.overflow < CROWD) {
+      int before = c.came;
+      caw_loop_run(d.loop, CAW_LOOP_NOWAIT);
+      assert_in_range(c.came - before, 0, 1);
+    }
+    assert_int_equal(c.came, 16); /* of 4 MiB in 64 */
+    caw_str reply = caw_str_from("done");
+    for (int i = 0; i < c.came; i++) assert_int_equal(caw_call_reply(c.handlers[i], &reply), 0);
+    while (c.over < CROWD) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+    duo_turns(&d, 5);
+  }
+  duo_finish(&d);
+  free(zeros);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(who_decides),         cmocka_unit_test(unknown_encodings),
       cmocka_unit_test(message_by_message),  cmocka_unit_test(after_the_headers),
       cmocka_unit_test(one_payload_for_all), cmocka_unit_test(bombs),
+      cmocka_unit_test(many_bombs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
