@@ -76,13 +76,18 @@ bool json_number(json_reader *r, caw_str *out);
 /* Takes `true`, `false` or `null`. */
 bool json_word(json_reader *r, const char *word);
 
-/* Takes any value; `depth` more levels may open. */
+/* Takes any value, without memory; `depth` more levels may open. */
 bool json_skip(json_reader *r, int depth);
 
 /* The members of an object: json_object takes the brace; json_member, asked
  * until it returns false, a name with its colon. *count is 0 at first. */
 bool json_object(json_reader *r, const char *wanted);
 bool json_member(json_reader *r, size_t *count, caw_str *name, const char **name_at);
+
+/* json_member without memory: *same is whether the name is `name`, which has
+ * at most JSON_PASSED bytes, or is NULL. */
+#define JSON_PASSED 8
+bool json_pass_member(json_reader *r, size_t *count, const char *name, bool *same);
 
 /* The elements of an array, in the same way. */
 bool json_array(json_reader *r);

@@ -123,18 +123,19 @@ static bool read_value(json_reader *r, const caw_pb_message *t, uint8_t *m, int 
 
 /* Looks for "@type" in the object that begins here, and goes back. *url stays
  * empty when there is none, *alone tells that there is nothing at all. It costs
- * nothing where "@type" comes first, as every writer puts it. */
+ * nothing where "@type" comes first, as every writer puts it, and no memory but
+ * the URL's elsewhere. */
 static bool find_type(json_reader *r, caw_str *url, const char **url_at, bool *alone) {
   const char *start = r->p;
   size_t count = 0;
-  caw_str name;
+  bool same;
   *url = caw_str_of("", 0);
   *url_at = start;
   *alone = true;
   if (!json_object(r, "an object")) return false;
-  while (json_member(r, &count, &name, NULL)) {
+  while (json_pass_member(r, &count, "@type", &same)) {
     *alone = false;
-    if (caw_str_is(name, "@type")) {
+    if (same) {
       json_peek(r);
       *url_at = r->p;
       if (!json_string(r, url)) return false;

@@ -238,14 +238,38 @@ bool json_object(json_reader *r, const char *wanted) {
   return json_take_char(r, '{') || json_expected(r, wanted);
 }
 
-bool json_member(json_reader *r, size_t *count, caw_str *name, const char **name_at) {
+/* What stands before the name of a member. False at the end of the object. */
+static bool next_member(json_reader *r, size_t *count) {
   if (r->err || json_take_char(r, '}')) return false;
   if (*count && !json_take_char(r, ',')) return json_expected(r, "\",\" or \"}\"");
   ++*count;
-  if (json_peek(r) != '"') return json_expected(r, "the name of a member");
-  if (name_at) *name_at = r->p;
-  if (!json_string(r, name)) return false;
+  return json_peek(r) == '"' || json_expected(r, "the name of a member");
+}
+
+static bool take_colon(json_reader *r) {
   return json_take_char(r, ':') || json_expected(r, "\":\"");
+}
+
+bool json_member(json_reader *r, size_t *count, caw_str *name, const char **name_at) {
+  if (!next_member(r, count)) return false;
+  if (name_at) *name_at = r->p;
+  return json_string(r, name) && take_colon(r);
+}
+
+bool json_pass_member(json_reader *r, size_t *count, const char *name, bool *same) {
+  caw_str s;
+  bool escapes;
+  char plain[JSON_PASSED * 6];
+  if (!next_member(r, count) || !take_quoted(r, &s, &escapes)) return false;
+  if (escapes) {
+    /* A character takes at most six bytes: what does not fit is another name. */
+    char *out = s.len <= sizeof(plain) ? plain : NULL;
+    size_t len = unescape(r, s.data, s.data + s.len, out);
+    if (r->err) return false;
+    s = caw_str_of(out ? out : "", out ? len : 0);
+  }
+  *same = name && caw_str_is(s, name);
+  return take_colon(r);
 }
 
 bool json_array(json_reader *r) {
@@ -282,11 +306,12 @@ static bool skip_plain(json_reader *r) {
   }
 }
 
-/* Without recursion: what is open is an object or not, one bit each. */
+/* Without memory, as this may be passed over again and again (find_type in
+ * json_read_wkt.c), and without recursion: what is open is an object or not, one bit each. */
 bool json_skip(json_reader *r, int depth) {
   uint8_t object[CAW_PB_DEPTH + 1];
   size_t counts[CAW_PB_DEPTH + 1], level = 0;
-  caw_str name;
+  bool same;
   for (;;) {
     char c = json_peek(r);
     if (c == '{' || c == '[') {
@@ -298,7 +323,7 @@ bool json_skip(json_reader *r, int depth) {
       return false;
     }
     /* To the next value, out of all that ends here. */
-    while (level && !(object[level - 1] ? json_member(r, &counts[level - 1], &name, NULL)
+    while (level && !(object[level - 1] ? json_pass_member(r, &counts[level - 1], NULL, &same)
                                         : json_element(r, &counts[level - 1]))) {
       if (r->err) return false;
       level--;

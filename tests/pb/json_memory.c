@@ -106,6 +106,41 @@ static void test_small_budgets(void **state) {
   }
 }
 
+/* `count` members with escapes in their names, inside `levels` of Anys. */
+static void put_anys(char *text, int levels, int count, bool type_last) {
+  static const char type[] = "\"@type\":\"x/caw.test.Everything\"";
+  char *p = text;
+  for (int i = 0; i < levels; i++)
+    p += type_last ? sprintf(p, "{\"\\u0077Any\":") : sprintf(p, "{%s,\"\\u0077Any\":", type);
+  p += sprintf(p, "{%s,\"mString\":{", type);
+  for (int i = 0; i < count; i++) p += sprintf(p, "%s\"\\n%04d\":\"\"", i ? "," : "", i);
+  p += sprintf(p, "}}");
+  for (int i = 0; i < levels; i++) p += type_last ? sprintf(p, ",%s}", type) : sprintf(p, "}");
+}
+
+/* An Any whose "@type" does not come first is searched for it, and what is in it
+ * is passed over once for each Any around it: that takes no memory. */
+static void test_type_last(void **state) {
+  enum { LEVELS = 20, COUNT = 2000, ROOM = COUNT * 16 + LEVELS * 64 + 200 };
+  size_t used[2];
+  char *text = malloc(ROOM);
+  (void)state;
+  for (int last = 0; last < 2; last++) {
+    put_anys(text, LEVELS, COUNT, last);
+    caw_arena *arena = caw_arena_new(0);
+    read_json(arena, &google_protobuf_any_type, text);
+    used[last] = caw_arena_used(arena);
+    /* What is allowed without being asked for is enough. */
+    caw_json_read_options o = {.size = sizeof(o), .types = known};
+    google_protobuf_any m;
+    assert_int_equal(
+        caw_json_read(&m, arena, &google_protobuf_any_type, caw_str_from(text), &o, NULL), 0);
+    caw_arena_free(arena);
+  }
+  assert_int_equal(used[0], used[1]);
+  free(text);
+}
+
 /* An arena's limit is an error too, wherever it is met. */
 static void test_arena_limit(void **state) {
   (void)state;
@@ -246,6 +281,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_attacks),
       cmocka_unit_test_setup_teardown(test_small_budgets, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_type_last, set_up, tear_down),
       cmocka_unit_test(test_arena_limit),
       cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
   };
