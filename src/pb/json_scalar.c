@@ -1,4 +1,5 @@
 /* JSON's numbers, strings and words as values of fields. */
+#include "base/base64.h"
 #include "pb/json.h"
 #include "pb/number.h"
 
@@ -123,41 +124,20 @@ static bool read_enum(json_reader *r, const caw_pb_field *f, uint8_t *at) {
   return true;
 }
 
-/* -- base64 -------------------------------------------------------------- */
-
-static int sextet(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+' || c == '-') return 62;
-  return c == '/' || c == '_' ? 63 : -1;
-}
-
-/* RFC 4648, sections 4 and 5; padding may be missing. Bits that are left over
- * at the end are dropped, as other implementations do. */
-static bool base64(json_reader *r, caw_str text, const char *start, caw_str *out) {
-  size_t len = text.len, n = 0;
-  while (len && text.len - len < 2 && text.data[len - 1] == '=') len--;
-  if (len % 4 == 1 || (len < text.len && text.len % 4 != 0))
-    return json_fail(r, CAW_EJSON, start, "base64 of an impossible length");
-  char *bytes = json_take(r, len / 4 * 3 + 2);
-  if (!bytes) return false;
-  uint32_t bits = 0;
-  for (size_t i = 0; i < len; i++) {
-    int v = sextet(text.data[i]);
-    if (v < 0) return json_fail(r, CAW_EJSON, start, "not base64");
-    bits = bits << 6 | (uint32_t)v;
-    if (i % 4) bytes[n++] = (char)(bits >> (6 - 2 * (i % 4)));
-  }
-  *out = caw_str_of(bytes, n);
-  return true;
-}
-
+/* Also of the URL alphabet, and with bits that are left over at the end, which
+ * are dropped as other implementations do. */
 static bool read_bytes(json_reader *r, uint8_t *at) {
   caw_str text, bytes;
   json_peek(r);
   const char *start = r->p;
-  if (!json_string(r, &text) || !base64(r, text, start, &bytes)) return false;
+  if (!json_string(r, &text)) return false;
+  size_t len = base64_decoded_len(text);
+  if (len == SIZE_MAX) return json_fail(r, CAW_EJSON, start, "base64 of an impossible length");
+  uint8_t *to = json_take(r, len);
+  if (!to) return false;
+  if (!base64_decode(to, text, BASE64_URL | BASE64_BITS))
+    return json_fail(r, CAW_EJSON, start, "not base64");
+  bytes = caw_str_of((const char *)to, len);
   memcpy(at, &bytes, sizeof(bytes));
   return true;
 }

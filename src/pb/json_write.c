@@ -2,6 +2,7 @@
  * Messages to JSON, into a buffer that doubles. Recursive to at most
  * CAW_PB_DEPTH, counted as encoding counts it.
  */
+#include "base/base64.h"
 #include "pb/json.h"
 #include "pb/number.h"
 
@@ -164,28 +165,10 @@ static void write_enum(json_writer *w, const caw_pb_field *f, const uint8_t *at)
   else json_put(w, text, pb_print_i64(text, v));
 }
 
-/* base64 with padding (RFC 4648, section 4). */
 static void write_bytes(json_writer *w, caw_str s) {
-  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const uint8_t *in = (const uint8_t *)s.data;
-  size_t i = 0, left = s.len;
-  if (s.len > SIZE_MAX / 2 || buf_reserve(&w->out, s.len / 3 * 4 + 6)) {
-    json_write_fail(w, CAW_ENOMEM, "out of memory");
-    return;
-  }
-  uint8_t *out = w->out.data + w->out.len;
-  *out++ = '"';
-  for (; left; i += 3, left -= left < 3 ? left : 3) {
-    uint32_t v = (uint32_t)in[i] << 16;
-    if (left > 1) v |= (uint32_t)in[i + 1] << 8;
-    if (left > 2) v |= in[i + 2];
-    *out++ = (uint8_t)alphabet[v >> 18];
-    *out++ = (uint8_t)alphabet[v >> 12 & 63];
-    *out++ = left > 1 ? (uint8_t)alphabet[v >> 6 & 63] : '=';
-    *out++ = left > 2 ? (uint8_t)alphabet[v & 63] : '=';
-  }
-  *out++ = '"';
-  w->out.len = (size_t)(out - w->out.data);
+  put_char(w, '"');
+  if (base64_encode(&w->out, s, true)) json_write_fail(w, CAW_ENOMEM, "out of memory");
+  put_char(w, '"');
 }
 
 /* May the bytes of a string be read? */
