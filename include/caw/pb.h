@@ -51,6 +51,10 @@ CAW_BEGIN_DECLS
 /* ... plus this many, so that a small message of a wide type always fits. */
 #define CAW_PB_FLOOR 65536
 
+/* The longest text of caw_pb_print: messages come from peers, and the text of one
+ * that is made for it is hundreds of times as long as its bytes. */
+#define CAW_PB_PRINT_MAX ((size_t)1 << 20)
+
 /* The type of a field; the numbers are FieldDescriptorProto.Type's. */
 typedef enum caw_pb_type {
   CAW_PB_DOUBLE = 1,
@@ -280,6 +284,9 @@ CAW_API int caw_pb_merge(void *to, caw_arena *arena, const caw_type *type, const
  * one field a line, two spaces per level; unknown fields stand under their
  * numbers, with what their bytes look like. It is for logs and debuggers: the
  * form may change, and nothing reads it. Text that is not UTF-8 is escaped.
+ * A text that would be longer than CAW_PB_PRINT_MAX is cut, and its last line is
+ * "...". Takes at most four times the text's bytes from caw_malloc for the
+ * moment.
  *
  * Returns 0, CAW_ENOMEM, CAW_EDEPTH as caw_pb_equal, or CAW_EINVAL; *out is
  * empty then. Any thread. Since 0.1.

@@ -1,7 +1,8 @@
 /*
  * Messages as text for people, in the manner of protobuf's text format. Depth
  * is limited as in encoding; what unknown fields may hold is guessed at most
- * ten levels deep.
+ * ten levels deep. The length is limited, because indentation makes two hundred
+ * bytes of text from two of a message that is nested deeply.
  */
 #include "base/buf.h"
 #include "pb/number.h"
@@ -13,18 +14,30 @@
 /* How deep the bytes of unknown fields are taken for messages. */
 #define GUESS_DEPTH 10
 
+/* What a text that was cut ends with, and the room that is kept for it. */
+#define CUT      "\n...\n"
+#define CUT_ROOM (sizeof(CUT) - 1)
+
 typedef struct printer {
   buf out;
   unsigned level;
-  int err;
+  int err; /* why printing stopped; CAW_ETOOBIG: the text is long enough */
 } printer;
 
 static void print_message(printer *w, const caw_pb_message *t, const uint8_t *m, int depth);
 
 /* -- text ---------------------------------------------------------------- */
 
+/* The first error stays. */
+static void stop(printer *w, int err) {
+  if (!w->err) w->err = err;
+}
+
+/* All of the text or nothing. */
 static void put(printer *w, const char *text, size_t len) {
-  if (buf_append(&w->out, text, len) && !w->err) w->err = CAW_ENOMEM;
+  if (w->err) return;
+  if (len > CAW_PB_PRINT_MAX - CUT_ROOM - w->out.len) stop(w, CAW_ETOOBIG);
+  else if (buf_append(&w->out, text, len)) stop(w, CAW_ENOMEM);
 }
 
 static void put_text(printer *w, const char *text) {
@@ -32,7 +45,7 @@ static void put_text(printer *w, const char *text) {
 }
 
 static void begin_line(printer *w) {
-  for (unsigned i = 0; i < w->level; i++) put(w, "  ", 2);
+  for (unsigned i = 0; i < w->level && !w->err; i++) put(w, "  ", 2);
 }
 
 static void put_number(printer *w, uint64_t v) {
@@ -44,7 +57,7 @@ static void put_number(printer *w, uint64_t v) {
 static void put_quoted(printer *w, caw_str s, bool utf8) {
   static const char from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
   if (s.len && !s.data) {
-    w->err = CAW_EINVAL;
+    stop(w, CAW_EINVAL);
     return;
   }
   utf8 = utf8 && pb_utf8_valid((const uint8_t *)s.data, s.len);
@@ -286,7 +299,7 @@ static void print_field(printer *w, const caw_pb_field *f, const uint8_t *at, in
     print_scalar(w, f, at);
     put(w, "\n", 1);
   } else if (!depth) {
-    w->err = CAW_EDEPTH;
+    stop(w, CAW_EDEPTH);
   } else {
     open_brace(w);
     if (at) print_message(w, pb_sub(f), at, depth - 1);
@@ -294,12 +307,29 @@ static void print_field(printer *w, const caw_pb_field *f, const uint8_t *at, in
   }
 }
 
+/* Values that are no messages, in one line. */
+static void print_list(printer *w, const caw_pb_field *f, pb_array a) {
+  size_t size = pb_scalar_size(f->type);
+  const uint8_t *item = a.items;
+  begin_line(w);
+  put_text(w, f->name);
+  put(w, ": [", 3);
+  for (size_t i = 0; i < a.len && !w->err; i++, item += size) {
+    if (i) put(w, ", ", 2);
+    print_scalar(w, f, item);
+  }
+  put(w, "]\n", 2);
+}
+
 static void print_repeated(printer *w, const caw_pb_field *f, const uint8_t *at, int depth) {
   pb_array a = pb_array_load(at);
-  size_t size = pb_is_message(f->type) ? pb_sub(f)->size : pb_scalar_size(f->type);
   const uint8_t *item = a.items;
-  if (a.len && !a.items) w->err = CAW_EINVAL;
-  for (size_t i = 0; i < a.len && !w->err; i++, item += size) print_field(w, f, item, depth);
+  if (!a.len) return;
+  if (!a.items) stop(w, CAW_EINVAL);
+  else if (!pb_is_message(f->type)) print_list(w, f, a);
+  else
+    for (size_t i = 0; i < a.len && !w->err; i++, item += pb_sub(f)->size)
+      print_field(w, f, item, depth);
 }
 
 static void print_message(printer *w, const caw_pb_message *t, const uint8_t *m, int depth) {
@@ -313,12 +343,26 @@ static void print_message(printer *w, const caw_pb_message *t, const uint8_t *m,
   if (!(t->flags & CAW_PB_ENTRY)) print_unknown_pieces(w, m);
 }
 
+/* Ends a text that was cut, after a whole character, with a line of its own. */
+static void end_cut(buf *out) {
+  while (out->len && (out->data[out->len - 1] & 0xc0) == 0x80) out->len--;
+  if (out->len && out->data[out->len - 1] >= 0xc0) out->len--;
+  bool line = !out->len || out->data[out->len - 1] == '\n';
+  caw_str cut = caw_str_from(line ? CUT + 1 : CUT);
+  memcpy(out->data + out->len, cut.data, cut.len);
+  out->len += cut.len;
+}
+
 int caw_pb_print(caw_str *out, caw_arena *arena, const caw_type *type, const void *message) {
   const caw_pb_message *t = caw_pb_table(type);
   printer w = {0};
   *out = (caw_str){NULL, 0};
   if (!t) return CAW_EINVAL;
   print_message(&w, t, message, CAW_PB_DEPTH);
+  if (w.err == CAW_ETOOBIG) {
+    w.err = buf_reserve(&w.out, CUT_ROOM);
+    if (!w.err) end_cut(&w.out);
+  }
   if (!w.err) {
     *out = caw_arena_dup(arena, caw_str_of((const char *)w.out.data, w.out.len));
     if (!out->data) w.err = CAW_ENOMEM;

@@ -30,7 +30,11 @@ static const struct {
     {E, "800102 b002ff01", "f_color: COLOR_BLUE\n38: 255\n"},
     {E, "80014d", "f_color: 77\n"},
     {E, "8a0104 22020801", "f_inner {\n  deep {\n    level: HIGH\n  }\n}\n"},
-    {E, "ea0202 0001", "r_int32: 0\nr_int32: 1\n"},
+    {E, "ea0202 0001", "r_int32: [0, 1]\n"},
+    {E, "ea0201 05", "r_int32: [5]\n"},
+    {E, "8a030161 8a0300", "r_string: [\"a\", \"\"]\n"},
+    {E, "c20302 024d", "r_color: [COLOR_BLUE, 77]\n"},
+
     {E, "9205060a0161120162", "m_string {\n  key: \"a\"\n  value: \"b\"\n}\n"},
     {E, "9a0600", "k_empty {\n}\n"},
     {L, "8b01 0805 8c01", "one {\n  a: 5\n}\n"},
@@ -130,11 +134,71 @@ static void test_bad_text(void **state) {
   caw_arena_free(arena);
 }
 
+/* A string of this many bytes of `fill`, which may be of several. */
+static caw_str filled(caw_arena *arena, const char *fill, size_t len) {
+  size_t unit = strlen(fill);
+  char *text = caw_arena_alloc(arena, len);
+  assert_non_null(text);
+  for (size_t i = 0; i < len; i++) text[i] = fill[i % unit];
+  return caw_str_of(text, len);
+}
+
+/* A long text is cut in the middle of what it is at, but not of a character. */
+static void test_cut(void **state) {
+  static const char start[] = "f_string: \"", end[] = "\"\n";
+  const size_t fits = CAW_PB_PRINT_MAX - 5 - strlen(start) - strlen(end);
+  static const struct {
+    const char *fill;
+    size_t more, len; /* bytes of the string beyond what fits; of the text */
+    const char *end;
+  } long_texts[] = {
+      {"a", 0, CAW_PB_PRINT_MAX - 5, "aaaa\"\n"},
+      {"a", 1, CAW_PB_PRINT_MAX, "aaaa\"\n...\n"},
+      {"a", 2, CAW_PB_PRINT_MAX, "aaaaa\n...\n"},
+      {"a", 3, CAW_PB_PRINT_MAX, "aaaaa\n...\n"},
+      {"a", 5000000, CAW_PB_PRINT_MAX, "aaaaa\n...\n"},
+      {"\xf0\x9f\x98\x80", 5000000, CAW_PB_PRINT_MAX, "\x80\n...\n"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(long_texts) / sizeof(long_texts[0]); i++) {
+    caw_arena *arena = caw_arena_new(0);
+    caw_str out;
+    size_t len = fits + long_texts[i].more;
+    if (long_texts[i].fill[1]) len -= len % 4;
+    caw_test_everything m = {.f_string = filled(arena, long_texts[i].fill, len)};
+    assert_int_equal(caw_pb_print(&out, arena, E, &m), 0);
+    const char *tail = out.data + out.len - strlen(long_texts[i].end);
+    if (strcmp(tail, long_texts[i].end) != 0)
+      fail_msg("%zu: ends with %s, wanted %s", i, tail, long_texts[i].end);
+    assert_true(out.len <= long_texts[i].len && out.len >= long_texts[i].len - 7);
+    assert_memory_equal(out.data, start, strlen(start));
+    /* Whole characters: the first one's bytes are as many as there are fours. */
+    assert_true(!long_texts[i].fill[1] || (out.len - strlen(start) - 5) % 4 == 0);
+    caw_arena_free(arena);
+  }
+}
+
+/* Two bytes on the wire are two lines of the text with a hundred spaces each. */
+static void test_amplified(void **state) {
+  enum { EACH = 20000 };
+  (void)state;
+  caw_arena *arena = caw_arena_new(0);
+  caw_test_everything m[80] = {{.caw_unknown = NULL}};
+  caw_str out;
+  m[79].r_inner.items = caw_arena_calloc(arena, EACH, sizeof(*m[79].r_inner.items));
+  m[79].r_inner.len = EACH;
+  for (int i = 0; i < 79; i++) m[i].f_self = &m[i + 1];
+  assert_int_equal(caw_pb_print(&out, arena, E, m), 0);
+  assert_true(out.len <= CAW_PB_PRINT_MAX && out.len > CAW_PB_PRINT_MAX - 300);
+  assert_string_equal(out.data + out.len - 5, "\n...\n");
+  caw_arena_free(arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_cases),
-      cmocka_unit_test(test_guesses),
-      cmocka_unit_test(test_bad_text),
+      cmocka_unit_test(test_cases),     cmocka_unit_test(test_guesses),
+      cmocka_unit_test(test_bad_text),  cmocka_unit_test(test_cut),
+      cmocka_unit_test(test_amplified),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
