@@ -94,6 +94,9 @@ typedef struct caw_json_write_options {
   bool original_names;       /* names as in the .proto file */
   bool enums_as_numbers;     /* write numbers for enums */
   unsigned indent;           /* spaces per level, at most 8; 0: all in one line */
+  size_t max;                /* bytes that the text may have; 0: as many as it has. Set it
+                                for messages that came from a peer: with `indent`, two
+                                bytes of a message may become 1,600 of text */
 } caw_json_write_options;
 
 /*
@@ -104,8 +107,9 @@ typedef struct caw_json_write_options {
  * Returns 0; CAW_EJSON when something has no JSON form: a Timestamp, Duration
  * or FieldMask with a value out of its range, a Value that is not set or not
  * finite, an Any of a type that is not among options.types or with bytes that
- * are no such message; CAW_EUTF8; CAW_EDEPTH; CAW_ENOMEM; CAW_EINVAL as
- * caw_json_read, or when an array's items are NULL. *out is empty then. Takes
+ * are no such message; CAW_EUTF8; CAW_EDEPTH; CAW_ENOMEM; CAW_ETOOBIG when the
+ * text would be longer than options.max; CAW_EINVAL as caw_json_read, or when an
+ * array's items are NULL. *out is empty then. Takes
  * at most four times the text's bytes from caw_malloc for the moment, and what
  * decoding each Any takes. Any thread. Since 0.1.
  */

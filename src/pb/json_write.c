@@ -22,7 +22,16 @@ void json_write_fail(json_writer *w, int err, const char *format, ...) {
   va_end(args);
 }
 
+/* May the text grow by `len` bytes? The error is set where it may not. */
+static bool may_grow(json_writer *w, size_t len) {
+  if (!w->o.max || len <= w->o.max - w->out.len) return true;
+  json_write_fail(w, CAW_ETOOBIG, "the text is longer than the %zu bytes that are allowed",
+                  w->o.max);
+  return false;
+}
+
 void json_put(json_writer *w, const char *text, size_t len) {
+  if (!may_grow(w, len)) return;
   /* Most pieces are short and fit. */
   if (len <= w->out.room - w->out.len) {
     if (len) memcpy(w->out.data + w->out.len, text, len);
@@ -167,6 +176,7 @@ static void write_enum(json_writer *w, const caw_pb_field *f, const uint8_t *at)
 
 static void write_bytes(json_writer *w, caw_str s) {
   put_char(w, '"');
+  if (!may_grow(w, base64_encoded_len(s.len, true))) return;
   if (base64_encode(&w->out, s, true)) json_write_fail(w, CAW_ENOMEM, "out of memory");
   put_char(w, '"');
 }

@@ -177,6 +177,47 @@ static void test_null_messages(void **state) {
   caw_arena_free(arena);
 }
 
+/* A text may be as long as is allowed, and not a byte longer, wherever that byte
+ * is; what is refused takes no more memory than what is allowed. */
+static void test_max(void **state) {
+  (void)state;
+  caw_arena *arena = caw_arena_new(0);
+  caw_test_everything_inner inner = {.id = 1, .name = CAW_STR("a\n\xc3\xa4")};
+  caw_test_everything_m_inner_entry entry = {.key = CAW_STR("k"), .value = &inner};
+  int64_t numbers[] = {1, -2};
+  caw_test_everything m = {.f_double = 0.5,
+                           .f_bytes = CAW_STR("\0\1\2\3"),
+                           .f_color = CAW_TEST_COLOR_BLUE,
+                           .r_int64 = {numbers, 2},
+                           .m_inner = {&entry, 1}};
+  for (unsigned indent = 0; indent <= 8; indent += 4) {
+    caw_json_write_options o = {.size = sizeof(o), .indent = indent};
+    caw_json_error e;
+    caw_str all, out;
+    assert_int_equal(caw_json_write(&all, arena, E, &m, &o, NULL), 0);
+    for (o.max = 1; o.max < all.len; o.max++) {
+      caw_str want =
+          caw_arena_printf(arena, "the text is longer than the %zu bytes that are allowed", o.max);
+      assert_int_equal(caw_json_write(&out, arena, E, &m, &o, &e), CAW_ETOOBIG);
+      assert_null(out.data);
+      size_t path = strlen(e.path);
+      assert_string_equal(e.text + (path ? path + 2 : 0), want.data);
+    }
+    assert_int_equal(caw_json_write(&out, arena, E, &m, &o, NULL), 0);
+    assert_true(caw_str_eq(out, all));
+  }
+  caw_json_write_options o = {.size = sizeof(o), .max = 72};
+  caw_json_error e;
+  caw_str out;
+  assert_int_equal(caw_json_write(&out, arena, E, &m, &o, &e), CAW_ETOOBIG);
+  assert_string_equal(e.text, "rInt64[1]: the text is longer than the 72 bytes that are allowed");
+  assert_string_equal(e.path, "rInt64[1]");
+  /* Programs that were built before the member came. */
+  o.size = offsetof(caw_json_write_options, max);
+  assert_int_equal(caw_json_write(&out, arena, E, &m, &o, &e), 0);
+  caw_arena_free(arena);
+}
+
 /* A long text costs time in proportion: 16 MB are no more than a moment. */
 static void test_long(void **state) {
   (void)state;
@@ -197,7 +238,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cases),    cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_refusals), cmocka_unit_test(test_null_messages),
-      cmocka_unit_test(test_long),
+      cmocka_unit_test(test_max),      cmocka_unit_test(test_long),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
