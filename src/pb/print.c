@@ -348,7 +348,7 @@ static void end_cut(buf *out) {
   while (out->len && (out->data[out->len - 1] & 0xc0) == 0x80) out->len--;
   if (out->len && out->data[out->len - 1] >= 0xc0) out->len--;
   bool line = !out->len || out->data[out->len - 1] == '\n';
-  caw_str cut = caw_str_from(line ? CUT + 1 : CUT);
+  caw_str cut = caw_str_from(line ? &CUT[1] : CUT);
   memcpy(out->data + out->len, cut.data, cut.len);
   out->len += cut.len;
 }
