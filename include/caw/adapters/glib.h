@@ -46,8 +46,9 @@ static inline gboolean caw_glib_dispatch(GSource *source, GSourceFunc callback, 
 /*
  * Makes a source that runs `loop` in the context that it is attached to, whose
  * thread becomes the loop's; `loop` must not be run otherwise meanwhile. The
- * caller owns the source: destroy and unref it before `loop` is freed. Like all
- * of GLib it ends the program when memory is out. Since 0.1.
+ * caller owns the source: destroy and unref it before `loop` is freed, also from
+ * inside a callback of Caw's; `loop` may then be freed once that has returned to
+ * GLib. Like all of GLib it ends the program when memory is out. Since 0.1.
  */
 static inline GSource *caw_glib_source_new(caw_loop *loop) {
   static GSourceFuncs functions = {

@@ -31,6 +31,8 @@ typedef struct caw_libevent {
   caw_loop *loop;
   struct event *readable; /* the loop's descriptor */
   struct event *timer;    /* the loop's time-out */
+  int running;            /* a callback of Caw's may be further up on the stack */
+  int ended;              /* it was detached by one: caw_libevent_run frees it */
 } caw_libevent;
 
 /* The base asks Caw again, in its next round, what there is to do. Also from
@@ -43,7 +45,13 @@ static inline void caw_libevent_run(evutil_socket_t fd, short events, void *adap
   caw_libevent *a = (caw_libevent *)adapter;
   (void)fd;
   (void)events;
+  a->running = 1;
   caw_loop_run(a->loop, CAW_LOOP_NOWAIT);
+  a->running = 0;
+  if (a->ended) {
+    caw_free(a);
+    return;
+  }
   int ms = caw_loop_timeout(a->loop);
   if (ms < 0) {
     event_del(a->timer);
@@ -57,12 +65,15 @@ static inline void caw_libevent_run(evutil_socket_t fd, short events, void *adap
   }
 }
 
-/* Ends it; before `loop` and the base are freed. NULL is fine. Since 0.1. */
+/* Ends it; before `loop` and the base are freed. Also from inside a callback of
+ * Caw's: `loop` may be freed once that has returned to libevent. NULL is fine.
+ * Since 0.1. */
 static inline void caw_libevent_detach(caw_libevent *a) {
   if (!a) return;
   if (a->readable) event_free(a->readable);
   if (a->timer) event_free(a->timer);
-  caw_free(a);
+  a->ended = 1;
+  if (!a->running) caw_free(a);
 }
 
 /*

@@ -84,7 +84,8 @@ static inline int caw_uv_attach(caw_uv **out, caw_loop *loop, uv_loop_t *host) {
 }
 
 /* Ends it. `loop` may be freed at once; the adapter is freed when the host has
- * run once more. NULL is fine. Since 0.1. */
+ * run once more. Also from inside a callback of Caw's: `loop` may be freed once
+ * that has returned to libuv. NULL is fine. Since 0.1. */
 static inline void caw_uv_detach(caw_uv *a) {
   if (!a) return;
   uv_close((uv_handle_t *)&a->poll, caw_uv_on_close);
