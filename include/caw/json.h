@@ -109,9 +109,9 @@ typedef struct caw_json_write_options {
  * finite, an Any of a type that is not among options.types or with bytes that
  * are no such message; CAW_EUTF8; CAW_EDEPTH; CAW_ENOMEM; CAW_ETOOBIG when the
  * text would be longer than options.max; CAW_EINVAL as caw_json_read, or when an
- * array's items are NULL. *out is empty then. Takes
- * at most four times the text's bytes from caw_malloc for the moment, and what
- * decoding each Any takes. Any thread. Since 0.1.
+ * array's items are NULL. *out is empty then. Takes at most four times the
+ * text's bytes from caw_malloc for the moment, and what decoding each Any takes.
+ * Any thread. Since 0.1.
  */
 CAW_API int caw_json_write(caw_str *out, caw_arena *arena, const caw_type *type,
                            const void *message, const caw_json_write_options *options,

@@ -281,12 +281,12 @@ CAW_API int caw_pb_merge(void *to, caw_arena *arena, const caw_type *type, const
 /*
  * Writes `message` for people into *out: bytes from the arena, with a NUL
  * behind them that is not counted. The form is that of protobuf's text format,
- * one field a line, two spaces per level; unknown fields stand under their
- * numbers, with what their bytes look like. It is for logs and debuggers: the
- * form may change, and nothing reads it. Text that is not UTF-8 is escaped.
- * A text that would be longer than CAW_PB_PRINT_MAX is cut, and its last line is
- * "...". Takes at most four times the text's bytes from caw_malloc for the
- * moment.
+ * one field a line, two spaces per level; lists of numbers or strings stand in
+ * one line, unknown fields under their numbers, with what their bytes look like.
+ * It is for logs and debuggers: the form may change, and nothing reads it. Text
+ * that is not UTF-8 is escaped. A text that would be longer than
+ * CAW_PB_PRINT_MAX is cut, and its last line is "...". Takes at most four times
+ * the text's bytes from caw_malloc for the moment.
  *
  * Returns 0, CAW_ENOMEM, CAW_EDEPTH as caw_pb_equal, or CAW_EINVAL; *out is
  * empty then. Any thread. Since 0.1.
