@@ -1,11 +1,19 @@
 """@grpc/grpc-js, gRPC for Node, with our interop programs, in both directions.
 Its server compresses nothing; its client does not show what came compressed."""
 import os
+import subprocess
 import unittest
 
 import harness
 import http2_server
 import kit
+
+VERSION = subprocess.check_output([os.environ["CAW_NODE"], "--version"], text=True).strip()
+# Two faults of Node 18, Debian 12's own. Its streams refuse the flags by which
+# grpc-js leaves a single message uncompressed ("Unknown encoding: 2"). And where
+# grpc-js ends a connection for its age, it sometimes closes it without the second
+# GOAWAY, which says what was not processed: such a call cannot be sent again.
+OLD = int(VERSION[1:].split(".")[0]) < 20
 
 NODE = [os.environ["CAW_NODE"], os.path.join(kit.HERE, "node", "peer.js")]
 
@@ -35,6 +43,7 @@ class NodeServer(kit.Case):
     def test_largest(self):
         kit.check_largest(self, self.peer.port)
 
+    @unittest.skipIf(OLD, f"{VERSION} loses calls when it closes connections")
     def test_short_lives(self):
         peer = kit.Peer(*NODE, "server", "100").listening()
         self.addCleanup(peer.end)
@@ -54,6 +63,8 @@ class NodeClient(kit.Case):
         cls.server.stop()
 
     def check(self, case):
+        if OLD and case == "client_compressed_streaming":
+            self.skipTest(f"{VERSION} takes no flags with a message")
         run_client(kit.port_of(self.server.address), case)
 
 
