@@ -30,7 +30,7 @@ CAW_API int caw_channel_wait_ready(caw_channel *channel, uint64_t timeout_ms);
 /*
  * Makes a call with one request and one reply and waits for its end. The reply
  * is decoded into `*reply`, what it points to into `arena`; so are the text and
- * details of `*status` (which may be NULL). Returns the status's code, 0 to 16, or,
+ * details of `*status` (which may be NULL; empty when there was no call). Returns the status's code, 0 to 16, or,
  * without a call, CAW_ENOMEM, CAW_EINVAL, CAW_ETHREAD or the codec's error. Since 0.1.
  */
 CAW_API int caw_call_unary(caw_channel *channel, const caw_method *method, const void *request,

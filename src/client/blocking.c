@@ -160,6 +160,7 @@ int caw_call_unary(caw_channel *channel, const caw_method *method, const void *r
   caw_stream *s;
   caw_status own;
   if (!status) status = &own;
+  *status = (caw_status){0};
   int rc = caw_stream_open_with(&s, channel, method, request, options);
   if (rc) return rc;
   mailbox_wait_done(s);

@@ -36,7 +36,7 @@ void conn_unref(conn *c) {
 
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
-  snprintf(c->why, sizeof(c->why), "%s", why);
+  snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);

@@ -1,7 +1,8 @@
 /*
  * Messages from JSON. One function per level, recursive to at most
- * CAW_PB_DEPTH, counted as decoding counts it, so that whatever is read can be
- * encoded and decoded.
+ * CAW_PB_DEPTH, counted as decoding counts it, so that nothing is read that nests
+ * too deeply to be sent. (What decoding may take of memory is another matter: of
+ * very many empty messages JSON's limit allows more.)
  *
  * The length of an array is known at its end. Until then its elements are in a
  * pile, pieces that double and never move; then they are copied to the arena,

@@ -401,7 +401,8 @@ static void test_unwritable(void **state) {
     caw_str path = caw_str_from(paths[i]);
     google_protobuf_field_mask mask = {.paths = {&path, 1}};
     char want[100];
-    snprintf(want, sizeof(want), "the path \"%s\" of a FieldMask has no JSON form", paths[i]);
+    snprintf(want, sizeof(want), "the path \"%.*s\" of a FieldMask has no JSON form",
+             CAW_STR_ARG(path));
     expect_unwritable(MASK, &mask, CAW_EJSON, want);
   }
   google_protobuf_value v = {0};
