@@ -5,7 +5,8 @@
 static int say_hello(caw_call *call, const greeter_hello_request *request,
                      greeter_hello_reply *reply, void *self) {
   (void)self;
-  reply->message = caw_arena_printf(caw_call_arena(call), "Hello, %.*s!", CAW_STR_ARG(request->name));
+  reply->message =
+      caw_arena_printf(caw_call_arena(call), "Hello, %.*s!", CAW_STR_ARG(request->name));
   return reply->message.data ? CAW_OK : CAW_ENOMEM;
 }
 

@@ -30,8 +30,9 @@ CAW_API int caw_channel_wait_ready(caw_channel *channel, uint64_t timeout_ms);
 /*
  * Makes a call with one request and one reply and waits for its end. The reply
  * is decoded into `*reply`, what it points to into `arena`; so are the text and
- * details of `*status` (which may be NULL; empty when there was no call). Returns the status's code, 0 to 16, or,
- * without a call, CAW_ENOMEM, CAW_EINVAL, CAW_ETHREAD or the codec's error. Since 0.1.
+ * details of `*status` (which may be NULL; empty when there was no call). Returns the status's
+ * code, 0 to 16, or, without a call, CAW_ENOMEM, CAW_EINVAL, CAW_ETHREAD or the codec's error.
+ * Since 0.1.
  */
 CAW_API int caw_call_unary(caw_channel *channel, const caw_method *method, const void *request,
                            void *reply, caw_arena *arena, const caw_call_options *options,
@@ -73,7 +74,8 @@ CAW_API caw_call *caw_stream_call(caw_stream *stream);
  * Client: half-closes, drops replies that nobody read, waits for the end, and
  * frees the stream. To end a call early, cancel it first
  * (caw_call_cancel(caw_stream_call(s))). `status` may be NULL; its text and
- * details are copied into `arena` (NULL: they are dropped). Returns the code, 0 to 16. NULL is fine. Since 0.1.
+ * details are copied into `arena` (NULL: they are dropped). Returns the code, 0 to 16. NULL is
+ * fine. Since 0.1.
  */
 CAW_API int caw_stream_finish(caw_stream *stream, caw_arena *arena, caw_status *status);
 

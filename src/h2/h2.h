@@ -58,7 +58,8 @@ typedef struct h2_config {
   uint32_t stream_window;  /* receive window of a stream, bytes; 0: 262,144 */
   uint32_t session_window; /* receive window of the connection; 0: 1 MiB */
   uint32_t max_frame;      /* largest frame we accept; 0: 16,384, the least */
-  uint32_t soft_header_bytes;  /* decoded bytes (+32 a field); beyond, fields are dropped; 0: 16,384 */
+  uint32_t
+      soft_header_bytes; /* decoded bytes (+32 a field); beyond, fields are dropped; 0: 16,384 */
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */
   uint32_t hard_header_fields; /* 0: 512 */
@@ -67,8 +68,8 @@ typedef struct h2_config {
 
 /* Flags of on_headers. */
 enum {
-  H2_HEADERS_END_STREAM = 1, /* nothing follows on this stream */
-  H2_HEADERS_DROPPED = 2,    /* fields were dropped at the soft limit */
+  H2_HEADERS_END_STREAM = 1,   /* nothing follows on this stream */
+  H2_HEADERS_DROPPED = 2,      /* fields were dropped at the soft limit */
   H2_HEADERS_INFORMATIONAL = 4 /* client: a 1xx response, the real one follows */
 };
 
@@ -111,8 +112,8 @@ typedef struct h2_events {
  * must outlive it; `config` NULL means the defaults and is copied. Returns 0
  * or CAW_ENOMEM.
  */
-int h2_session_new(h2_session **out, h2_role role, const h2_config *config,
-                   const h2_events *events, void *ctx);
+int h2_session_new(h2_session **out, h2_role role, const h2_config *config, const h2_events *events,
+                   void *ctx);
 
 /* Frees a session; NULL is fine. Open streams get on_close with
  * H2_INTERNAL_ERROR first, unsent slices are released. */
