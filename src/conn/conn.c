@@ -81,6 +81,7 @@ static void close_broken(conn *c, int rc) {
 static void drain_finally(conn *c) {
   if (c->goaway_final || c->lingering || !c->socket) return;
   c->goaway_final = true;
+  io_timer_stop(&c->deadline); /* it was the PING's; the calls have all the time there is */
   caw_str none = {NULL, 0};
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, none)) c->failure = CAW_ENOMEM;
   conn_flush_later(c);

@@ -287,16 +287,19 @@ class Shutdown(harness.Case):
         server.wait(0)
 
     def test_a_stream_finishes_within_grace(self):
-        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--grace", str(TIMEOUT),
-                            "--interval", "0.1")
-        call = stubs.GreeterStub(self.connect(server.address)).SayHelloStream(
-            pb.HelloRequest(name="N"))
-        next(call)
-        server.signal(signal.SIGINT)
-        server.wait_line("^shutting down")
-        self.assertEqual(len(list(call)), 4)
-        self.assertEqual(call.code(), grpc.StatusCode.OK)
-        server.wait(0)
+        """A short one, and one of more than the second that is waited for the
+        answer to the drain's PING."""
+        for interval in ("0.1", "0.4"):
+            server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--grace",
+                                str(TIMEOUT), "--interval", interval)
+            call = stubs.GreeterStub(self.connect(server.address)).SayHelloStream(
+                pb.HelloRequest(name="N"))
+            next(call)
+            server.signal(signal.SIGINT)
+            server.wait_line("^shutting down")
+            self.assertEqual(len(list(call)), 4)
+            self.assertEqual(call.code(), grpc.StatusCode.OK)
+            server.wait(0)
 
     def test_a_stream_outlives_grace(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--grace", "0.3",

@@ -380,6 +380,10 @@ static void unread_answers(void **state) {
 
 /* ---- Endings ---- */
 
+static void set_flag(void *flag) {
+  *(int *)flag = 1;
+}
+
 static void drains_in_two_steps(void **state) {
   (void)state;
   rig r;
@@ -399,6 +403,31 @@ static void drains_in_two_steps(void **state) {
   until(&r, &r.closed, 1);
   assert_int_equal(r.rc, 0);
   assert_string_equal(r.why, "finished");
+  stop(&r);
+}
+
+/* What the drain has waited for is there: its time is over, and the calls have
+ * theirs. */
+static void drains_as_long_as_its_calls(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  h2_stream *open = request(&r, false);
+  until(&r, &r.opened, 1);
+  conn_drain(r.c);
+  until(&r, &r.peer_goaways, 2);
+  int later = 0;
+  caw_timer *timer;
+  assert_int_equal(caw_timer_new(&timer, r.loop, set_flag, &later), 0);
+  caw_timer_start(timer, 1200); /* DRAIN_PING_TIME is a second */
+  while (!later) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  caw_timer_free(timer);
+  assert_int_equal(r.closed, 0);
+  assert_int_equal(h2_finish(r.peer, open, NULL, 0), 0);
+  until(&r, &r.answers, 1);
+  until(&r, &r.closed, 1);
+  assert_int_equal(r.rc, 0);
   stop(&r);
 }
 
@@ -460,6 +489,7 @@ int main(void) {
       cmocka_unit_test(too_many_calls),
       cmocka_unit_test(unread_answers),
       cmocka_unit_test(drains_in_two_steps),
+      cmocka_unit_test(drains_as_long_as_its_calls),
       cmocka_unit_test(drains_without_an_answer),
       cmocka_unit_test(drains_before_it_is_ready),
       cmocka_unit_test(ends_under_its_calls),
