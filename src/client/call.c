@@ -168,20 +168,10 @@ static void tell_done(client_call *cc) {
   else cc->events.on_done(&cc->base, &cc->status, cc->user);
 }
 
-/* Decodes the message that was taken, unless taking it failed (`code`). */
-static int decode(client_call *cc, int code, caw_arena *arena, const rpc_message *bytes,
-                  void **message, const char **why) {
-  cc->base.received++;
-  if (!code) return call_decode(&cc->base, arena, bytes, message, why);
-  *why = bytes->why;
-  return code;
-}
-
 static void give(client_call *cc, rpc_message *bytes) {
   void *message;
   const char *why;
-  int code = call_take(&cc->base, bytes);
-  code = decode(cc, code, &cc->base.scratch, bytes, &message, &why);
+  int code = call_receive(&cc->base, &cc->base.scratch, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
   else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
   caw_arena_reset(&cc->base.scratch);
@@ -212,10 +202,9 @@ static void deliver_many(client_call *cc) {
   }
 }
 
-/* Keeps the one reply; what it points to lies in the receive buffer. */
-static void accept_one(client_call *cc, int code, const rpc_message *bytes) {
-  const char *why;
-  code = decode(cc, code, &cc->base.arena, bytes, &cc->reply, &why);
+/* The one reply was received (`code`, `why`); what it points to lies in the
+ * receive buffer. */
+static void accept_one(client_call *cc, int code, const char *why) {
   if (code) {
     client_abort(&cc->base, code, why);
     return;
@@ -245,12 +234,13 @@ static void deliver_one(client_call *cc) {
     return;
   }
   if (call_put_off(&cc->base, &bytes)) return;
-  int code = call_take(&cc->base, &bytes);
+  const char *why;
+  int code = call_receive(&cc->base, &cc->base.arena, &bytes, &cc->reply, &why);
   next = rpc_call_peek(rpc, &more);
   if (next == RPC_NEXT_MESSAGE)
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
   else if (next == RPC_NEXT_ERROR) client_abort(&cc->base, more.code, more.why);
-  else accept_one(cc, code, &bytes);
+  else accept_one(cc, code, why);
 }
 
 static void tell_metadata(client_call *cc) {

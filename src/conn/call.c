@@ -154,7 +154,8 @@ static void account(caw_call *call) {
   call->inflated = now;
 }
 
-int call_take(caw_call *call, rpc_message *m) {
+/* rpc_call_take within the connection's memory. */
+static int take(caw_call *call, rpc_message *m) {
   conn *c = call->conn;
   size_t others = c ? c->inflated - call->inflated : 0;
   size_t room = others < INFLATED_PER_CONN ? INFLATED_PER_CONN - others : 0;
@@ -170,8 +171,9 @@ void call_consumed(caw_call *call) {
   account(call);
 }
 
-int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
-                const char **why) {
+/* Decodes bytes into a zeroed message in `arena`; as call_receive. */
+static int decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
+                  const char **why) {
   const caw_type *type = call_in_type(call);
   *message = caw_arena_calloc(arena, 1, type->size);
   int rc = *message ? type->codec->decode(type->desc, *message, bytes->data, bytes->len, arena)
@@ -192,6 +194,14 @@ int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes
     *why = "a received message is malformed";
     return CAW_INTERNAL;
   }
+}
+
+int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **message,
+                 const char **why) {
+  call->received++;
+  int code = take(call, bytes);
+  *why = bytes->why;
+  return code ? code : decode(call, arena, bytes, message, why);
 }
 
 /* ---- Operations from any thread ---- */

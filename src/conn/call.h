@@ -166,21 +166,23 @@ static inline const caw_type *call_in_type(const caw_call *call) {
 }
 
 /*
- * Decompressing takes time and memory that the peer pays little for. So a
- * connection does only so much of it in a turn of the loop, and holds only so
- * much.
- *
- * call_put_off: shall the message that was peeked at wait? Then the call is woken
- * in the next turn. call_take: rpc_call_take within the connection's memory.
- * call_consumed: rpc_call_consumed.
+ * Takes the message that was peeked at, decompresses it if need be, and decodes
+ * it into a zeroed message of the incoming type in `arena`. What that points to
+ * stays until the next call_receive or call_consumed. Returns 0, or the gRPC code
+ * to end the call with and a static text.
  */
-bool call_put_off(caw_call *call, const rpc_message *m);
-int call_take(caw_call *call, rpc_message *m);
+int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **message,
+                 const char **why);
+
+/* The received messages are not needed any more: see rpc_call_consumed. */
 void call_consumed(caw_call *call);
 
-/* Decodes bytes of that type into a zeroed message in `arena`. Returns 0, or
- * the gRPC code to end the call with and a static text. */
-int call_decode(const caw_call *call, caw_arena *arena, const rpc_message *bytes, void **message,
-                const char **why);
+/*
+ * Decompressing takes time and memory that the peer pays little for. So a
+ * connection does only so much of it in a turn of the loop, and holds only so
+ * much. Shall the message that was peeked at wait? Then the call is woken in the
+ * next turn.
+ */
+bool call_put_off(caw_call *call, const rpc_message *m);
 
 #endif

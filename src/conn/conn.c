@@ -32,6 +32,11 @@ void conn_unref(conn *c) {
   if (--c->refs == 0) caw_free(c);
 }
 
+/* The calls whose messages waited for the next turn. */
+static void wake_put_off(conn *c) {
+  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
+}
+
 /* ---- The end ---- */
 
 void conn_close(conn *c, int rc, const char *why) {
@@ -42,7 +47,7 @@ void conn_close(conn *c, int rc, const char *why) {
   io_timer_finish(&c->next_turn);
   io_socket_close(c->socket);
   c->socket = NULL;
-  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
+  wake_put_off(c);
   rpc_session_finish(&c->rpc);
   c->events->on_closed(c->owner, c, rc, why);
   conn_unref(c);
@@ -282,7 +287,7 @@ static void expire(io_timer *timer) {
 static void begin_turn(io_timer *timer) {
   conn *c = LIST_ENTRY(timer, conn, next_turn);
   c->inflated_now = 0;
-  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
+  wake_put_off(c);
 }
 
 void conn_inflated(conn *c, size_t len) {

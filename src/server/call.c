@@ -249,22 +249,12 @@ static bool wants_input(const server_call *sc) {
   return sc->entry && !sc->asked && !sc->over && !call_has(&sc->base, CALL_LOCAL_END);
 }
 
-/* Takes and decodes the message that was peeked at; as call_decode. */
-static int take(server_call *sc, caw_arena *arena, rpc_message *bytes, void **message,
-                const char **why) {
-  sc->base.received++;
-  int code = call_take(&sc->base, bytes);
-  if (!code) return call_decode(&sc->base, arena, bytes, message, why);
-  *why = bytes->why;
-  return code;
-}
-
 /* One message of a stream of requests. */
 static void give(server_call *sc, rpc_message *bytes) {
   void *message;
   const char *why;
   const caw_handler *h = sc->entry->handler;
-  int code = take(sc, &sc->base.scratch, bytes, &message, &why);
+  int code = call_receive(&sc->base, &sc->base.scratch, bytes, &message, &why);
   if (code) {
     cut(sc, code, caw_str_from(why));
   } else {
@@ -312,7 +302,7 @@ static void deliver_one(server_call *sc) {
     return;
   }
   if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
-  int code = take(sc, &sc->base.arena, &bytes, &message, &why);
+  int code = call_receive(&sc->base, &sc->base.arena, &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, more came"));

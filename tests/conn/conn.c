@@ -384,6 +384,18 @@ static void set_flag(void *flag) {
   *(int *)flag = 1;
 }
 
+/* The drained connection is there until its last call is answered, and no longer:
+ * the peer, who hears the end, hangs up. */
+static void ends_with_its_call(rig *r, h2_stream *open) {
+  assert_int_equal(r->closed, 0);
+  assert_int_equal(h2_finish(r->peer, open, NULL, 0), 0);
+  until(r, &r->answers, 1);
+  until(r, &r->closed, 1);
+  assert_int_equal(r->rc, 0);
+  assert_string_equal(r->why, "finished");
+  stop(r);
+}
+
 static void drains_in_two_steps(void **state) {
   (void)state;
   rig r;
@@ -397,13 +409,7 @@ static void drains_in_two_steps(void **state) {
   assert_int_equal(r.last_id, INT32_MAX);
   until(&r, &r.peer_goaways, 2);
   assert_int_equal(r.last_id, h2_stream_id(open));
-  assert_int_equal(r.closed, 0);
-  assert_int_equal(h2_finish(r.peer, open, NULL, 0), 0);
-  until(&r, &r.answers, 1); /* and then our side hangs up, as it heard the end */
-  until(&r, &r.closed, 1);
-  assert_int_equal(r.rc, 0);
-  assert_string_equal(r.why, "finished");
-  stop(&r);
+  ends_with_its_call(&r, open);
 }
 
 /* What the drain has waited for is there: its time is over, and the calls have
@@ -423,12 +429,7 @@ static void drains_as_long_as_its_calls(void **state) {
   caw_timer_start(timer, 1200); /* DRAIN_PING_TIME is a second */
   while (!later) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   caw_timer_free(timer);
-  assert_int_equal(r.closed, 0);
-  assert_int_equal(h2_finish(r.peer, open, NULL, 0), 0);
-  until(&r, &r.answers, 1);
-  until(&r, &r.closed, 1);
-  assert_int_equal(r.rc, 0);
-  stop(&r);
+  ends_with_its_call(&r, open);
 }
 
 /* A peer that does not answer the PING of a drain is waited for no longer than a
