@@ -43,14 +43,57 @@ enum {
 
 /* Flags of a field. */
 enum {
-  H2_FIELD_SECRET = 1, /* never put into a compression table */
-  H2_FIELD_LASTING = 2 /* the name's text lives for ever, and need not be copied */
+  H2_FIELD_SECRET = 1,  /* never put into a compression table */
+  H2_FIELD_LASTING = 2, /* to be sent: the name's text lives for ever; received: both texts
+                           live as long as what on_room gives */
+  H2_FIELD_INVALID = 4  /* inside of src/h2 */
 };
 
-/* A header field. Names are lower case; pseudo-header fields come first. */
+/* Names that HTTP/2 or gRPC give a meaning, so that nobody compares texts to
+ * know them. Pseudo-header fields come first. */
+typedef enum h2_token {
+  H2_T_NONE, /* any other name */
+  H2_T_AUTHORITY,
+  H2_T_METHOD,
+  H2_T_PATH,
+  H2_T_PROTOCOL,
+  H2_T_SCHEME,
+  H2_T_STATUS,
+  H2_T_ACCEPT_ENCODING,
+  H2_T_AUTHORIZATION,
+  H2_T_CONNECTION,
+  H2_T_CONTENT_LENGTH,
+  H2_T_CONTENT_TYPE,
+  H2_T_COOKIE,
+  H2_T_DATE,
+  H2_T_GRPC_ACCEPT_ENCODING,
+  H2_T_GRPC_ENCODING,
+  H2_T_GRPC_MESSAGE,
+  H2_T_GRPC_STATUS,
+  H2_T_GRPC_STATUS_DETAILS_BIN,
+  H2_T_GRPC_TIMEOUT,
+  H2_T_HOST,
+  H2_T_KEEP_ALIVE,
+  H2_T_PROXY_AUTHORIZATION,
+  H2_T_PROXY_CONNECTION,
+  H2_T_SERVER,
+  H2_T_SET_COOKIE,
+  H2_T_TE,
+  H2_T_TRANSFER_ENCODING,
+  H2_T_UPGRADE,
+  H2_T_USER_AGENT,
+  H2_TOKENS /* how many */
+} h2_token;
+
+/* The token of a name. */
+h2_token h2_token_of(caw_str name);
+
+/* A header field. Names are lower case; pseudo-header fields come first. Whoever
+ * sends one may leave the token H2_T_NONE, which costs a look for it. */
 typedef struct h2_field {
   caw_str name, value;
-  unsigned flags;
+  uint8_t token; /* h2_token */
+  uint8_t flags;
 } h2_field;
 
 typedef struct h2_config {
@@ -83,7 +126,7 @@ typedef struct h2_events {
   void *(*on_stream)(void *ctx, h2_stream *stream);
   /* One field of a header block, leading or trailing, pseudo-headers too, in
    * order. Not called for fields that were dropped. */
-  void (*on_field)(void *ctx, void *user, caw_str name, caw_str value);
+  void (*on_field)(void *ctx, void *user, const h2_field *field);
   /* The header block is complete. The first of a stream is its request or
    * response (after informational ones); a second one holds trailers. */
   void (*on_headers)(void *ctx, void *user, unsigned flags);
@@ -105,6 +148,10 @@ typedef struct h2_events {
   void (*on_goaway)(void *ctx, uint32_t last_id, uint32_t code, caw_str debug);
   /* The answer to h2_ping. */
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
+  /* Gives memory for the text of a field that must be unpacked anyhow, so that it
+   * is unpacked to where it stays. NULL: memory is out. Without this function no
+   * field is lasting. */
+  char *(*on_room)(void *ctx, void *user, size_t len);
 } h2_events;
 
 /*

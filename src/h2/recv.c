@@ -78,9 +78,12 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
   if (name_len == 7 && value_len && value[0] == '1' && !memcmp(name, ":status", 7))
     s->block_informational = true;
   h2_stream *st = s->block_of;
-  if (st && !st->ended)
-    s->events->on_field(s->ctx, st->user, caw_str_of((const char *)name, name_len),
-                        caw_str_of((const char *)value, value_len));
+  if (st && !st->ended) {
+    h2_field f = {caw_str_of((const char *)name, name_len),
+                  caw_str_of((const char *)value, value_len), 0, 0};
+    f.token = (uint8_t)h2_token_of(f.name);
+    s->events->on_field(s->ctx, st->user, &f);
+  }
   return 0;
 }
 

@@ -19,11 +19,11 @@ void fields_init(fields *f, caw_arena *arena, size_t room) {
   f->failed = !f->list;
 }
 
-static void add(fields *f, caw_str name, caw_str value, unsigned flags) {
+static void add(fields *f, caw_str name, caw_str value, uint8_t flags) {
   assert(f->failed || f->len < f->room); /* the block's maker knows what it adds */
   if (f->len == f->room) f->failed = true;
   if (f->failed) return;
-  h2_field field = {name, value, flags};
+  h2_field field = {name, value, H2_T_NONE, flags};
   f->list[f->len++] = field;
 }
 

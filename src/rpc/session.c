@@ -17,9 +17,9 @@ static void *on_stream(void *ctx, h2_stream *stream) {
   return c;
 }
 
-static void on_field(void *ctx, void *user, caw_str name, caw_str value) {
+static void on_field(void *ctx, void *user, const h2_field *field) {
   (void)ctx;
-  call_field(user, name, value);
+  call_field(user, field->name, field->value);
 }
 
 static void on_headers(void *ctx, void *user, unsigned flags) {
@@ -82,7 +82,7 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 }
 
 static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack};
+                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
 
 int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
                      const rpc_session_events *session_events, void *ctx) {

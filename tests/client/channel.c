@@ -514,8 +514,8 @@ static const page *shown;
 static void show_page(fake *f, fake_conn *c, int number) {
   static uint8_t html[] = "<html>no gRPC here</html>";
   const h2_field headers[] = {
-      {CAW_STR(":status"), caw_str_from(shown->status), false},
-      {CAW_STR("content-type"), caw_str_from(shown->type), false},
+      {CAW_STR(":status"), caw_str_from(shown->status), 0, 0},
+      {CAW_STR("content-type"), caw_str_from(shown->type), 0, 0},
   };
   slice body = {html, sizeof(html) - 1, NULL, NULL};
   (void)f, (void)number;

@@ -205,11 +205,11 @@ static void greet(rig *r) {
 }
 
 static h2_stream *request(rig *r, bool whole) {
-  static const h2_field fields[] = {{CAW_STR(":method"), CAW_STR("POST"), false},
-                                    {CAW_STR(":scheme"), CAW_STR("http"), false},
-                                    {CAW_STR(":path"), CAW_STR("/a/b"), false},
-                                    {CAW_STR(":authority"), CAW_STR("x"), false},
-                                    {CAW_STR("content-type"), CAW_STR("application/grpc"), false}};
+  static const h2_field fields[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                                    {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                                    {CAW_STR(":path"), CAW_STR("/a/b"), 0, 0},
+                                    {CAW_STR(":authority"), CAW_STR("x"), 0, 0},
+                                    {CAW_STR("content-type"), CAW_STR("application/grpc"), 0, 0}};
   h2_stream *st;
   assert_int_equal(h2_request(r->peer, fields, 5, r, &st), 0);
   if (whole) assert_int_equal(h2_finish(r->peer, st, NULL, 0), 0);

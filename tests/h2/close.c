@@ -358,11 +358,11 @@ static void test_block_too_large_to_send(void **state) {
   (void)state;
   static char big[2 << 20];
   memset(big, 'x', sizeof(big));
-  h2_field f[] = {{CAW_STR(":method"), CAW_STR("POST"), false},
-                  {CAW_STR(":scheme"), CAW_STR("http"), false},
-                  {CAW_STR(":path"), CAW_STR("/"), false},
-                  {CAW_STR(":authority"), CAW_STR("a"), false},
-                  {CAW_STR("k"), {big, sizeof(big)}, false}};
+  h2_field f[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                  {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                  {CAW_STR(":path"), CAW_STR("/"), 0, 0},
+                  {CAW_STR(":authority"), CAW_STR("a"), 0, 0},
+                  {CAW_STR("k"), {big, sizeof(big)}, 0, 0}};
   rig_start(&r, NULL, NULL);
   rig_stream *st = &r.client.streams[r.client.count++];
   *st = (rig_stream){.end = &r.client};

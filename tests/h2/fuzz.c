@@ -50,9 +50,9 @@ static h2_stream **slot_of(end *e, void *user) {
   return slot;
 }
 
-static void on_field(void *ctx, void *user, caw_str name, caw_str value) {
+static void on_field(void *ctx, void *user, const h2_field *field) {
   slot_of(ctx, user);
-  assert(name.len < 70000 && value.len < 70000);
+  assert(field->name.len < 70000 && field->value.len < 70000);
 }
 
 static void on_headers(void *ctx, void *user, unsigned flags) {
@@ -98,12 +98,12 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 }
 
 static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack};
+                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
 
 static const h2_field fields[] = {
-    {CAW_STR(":method"), CAW_STR("POST"), false}, {CAW_STR(":scheme"), CAW_STR("http"), false},
-    {CAW_STR(":path"), CAW_STR("/a/b"), false},   {CAW_STR(":authority"), CAW_STR("x"), false},
-    {CAW_STR(":status"), CAW_STR("200"), false},  {CAW_STR("grpc-status"), CAW_STR("0"), true},
+    {CAW_STR(":method"), CAW_STR("POST"), false}, {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+    {CAW_STR(":path"), CAW_STR("/a/b"), false},   {CAW_STR(":authority"), CAW_STR("x"), 0, 0},
+    {CAW_STR(":status"), CAW_STR("200"), 0, 0},  {CAW_STR("grpc-status"), CAW_STR("0"), true},
 };
 
 /* Every third stream gets payload, every third is reset, every third is left. */

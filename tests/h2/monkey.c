@@ -66,8 +66,8 @@ static void do_send(rig_stream *st, plan *p) {
 }
 
 static int finish_alone(rig_stream *st) {
-  static const h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), false},
-                               {CAW_STR("grpc-status"), CAW_STR("5"), false}};
+  static const h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), 0, 0},
+                               {CAW_STR("grpc-status"), CAW_STR("5"), 0, 0}};
   return h2_finish(st->end->s, st->h2, f, 2);
 }
 

@@ -61,16 +61,17 @@ static void *on_stream(void *ctx, h2_stream *stream) {
   return st;
 }
 
-static void on_field(void *ctx, void *user, caw_str name, caw_str value) {
+static void on_field(void *ctx, void *user, const h2_field *field) {
   rig_end *e = ctx;
   rig_stream *st = user;
   flush_data(e);
   assert_int_equal(st->closes, 0);
-  if (value.len > 60)
-    buf_printf(&e->log, "field %" PRIu32 " %.*s=(%zu)\n", st->id, CAW_STR_ARG(name), value.len);
+  if (field->value.len > 60)
+    buf_printf(&e->log, "field %" PRIu32 " %.*s=(%zu)\n", st->id, CAW_STR_ARG(field->name),
+               field->value.len);
   else
-    buf_printf(&e->log, "field %" PRIu32 " %.*s=%.*s\n", st->id, CAW_STR_ARG(name),
-               CAW_STR_ARG(value));
+    buf_printf(&e->log, "field %" PRIu32 " %.*s=%.*s\n", st->id, CAW_STR_ARG(field->name),
+               CAW_STR_ARG(field->value));
 }
 
 static void on_headers(void *ctx, void *user, unsigned flags) {
@@ -156,7 +157,7 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 }
 
 static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack};
+                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
 
 /* ---- ends ---- */
 
@@ -317,7 +318,7 @@ void rig_expect_last(rig_end *e, const char *text) {
 /* ---- calls ---- */
 
 static h2_field field(const char *name, const char *value) {
-  return (h2_field){caw_str_from(name), caw_str_from(value), false};
+  return (h2_field){caw_str_from(name), caw_str_from(value), H2_T_NONE, 0};
 }
 
 int rig_try_request(rig_end *e, const char *path, rig_stream **out) {

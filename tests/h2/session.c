@@ -110,8 +110,8 @@ static void test_trailers_only(void **state) {
     rig_forget(&r);
     rig_stream *s = &r.server.streams[0];
     assert_int_equal(rig_send(s, 3), CAW_ESTATE); /* nothing before the response */
-    h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), false},
-                    {CAW_STR("grpc-status"), CAW_STR("5"), false}};
+    h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), 0, 0},
+                    {CAW_STR("grpc-status"), CAW_STR("5"), 0, 0}};
     assert_int_equal(h2_finish(r.server.s, s->h2, NULL, 0), CAW_ESTATE);
     assert_int_equal(h2_finish(r.server.s, s->h2, f, 2), 0);
     assert_int_equal(h2_finish(r.server.s, s->h2, f, 2), CAW_ESTATE);
@@ -303,11 +303,11 @@ static void test_max_streams(void **state) {
  * as long as the first; the others are in the table the second time. */
 static void test_secret(void **state) {
   (void)state;
-  static const h2_field f[] = {{CAW_STR(":method"), CAW_STR("POST"), false},
-                               {CAW_STR(":scheme"), CAW_STR("http"), false},
-                               {CAW_STR(":path"), CAW_STR("/"), false},
-                               {CAW_STR(":authority"), CAW_STR("a"), false},
-                               {CAW_STR("token"), CAW_STR("00000"), true}};
+  static const h2_field f[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                               {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                               {CAW_STR(":path"), CAW_STR("/"), 0, 0},
+                               {CAW_STR(":authority"), CAW_STR("a"), 0, 0},
+                               {CAW_STR("token"), CAW_STR("00000"), H2_T_NONE, H2_FIELD_SECRET}};
   size_t lengths[2];
   rig_start(&r, NULL, NULL);
   rig_drain(&r.client);
@@ -332,16 +332,16 @@ static void test_secret(void **state) {
 static void test_many_fields(void **state) {
   (void)state;
   char names[60][8];
-  h2_field f[64] = {{CAW_STR(":method"), CAW_STR("POST"), false},
-                    {CAW_STR(":scheme"), CAW_STR("http"), false},
-                    {CAW_STR(":path"), CAW_STR("/"), false},
-                    {CAW_STR(":authority"), CAW_STR("a"), false}};
+  h2_field f[64] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                    {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                    {CAW_STR(":path"), CAW_STR("/"), 0, 0},
+                    {CAW_STR(":authority"), CAW_STR("a"), 0, 0}};
   buf want = {0};
   buf_printf(&want, "settings\nstream 1\nfield 1 :method=POST\nfield 1 :scheme=http\n"
                     "field 1 :path=/\nfield 1 :authority=a\n");
   for (int i = 0; i < 60; i++) {
     snprintf(names[i], sizeof(names[i]), "k%d", i);
-    f[4 + i] = (h2_field){caw_str_from(names[i]), CAW_STR(" v "), false};
+    f[4 + i] = (h2_field){caw_str_from(names[i]), CAW_STR(" v "), 0, 0};
     buf_printf(&want, "field 1 k%d= v \n", i);
   }
   buf_printf(&want, "headers 1\n");

@@ -16,8 +16,8 @@ static void *on_stream(void *ctx, h2_stream *stream) {
   return c;
 }
 
-static void on_field(void *ctx, void *user, caw_str name, caw_str value) {
-  (void)ctx, (void)user, (void)name, (void)value;
+static void on_field(void *ctx, void *user, const h2_field *field) {
+  (void)ctx, (void)user, (void)field;
 }
 
 static void on_headers(void *ctx, void *user, unsigned flags) {
@@ -60,7 +60,7 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 }
 
 static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack};
+                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
 
 void fake_flush(fake_conn *c) {
   struct iovec parts[16];
@@ -149,9 +149,9 @@ static void release(void *owner) {
 }
 
 void fake_answer(fake_conn *c, const char *message) {
-  static const h2_field headers[] = {{CAW_STR(":status"), CAW_STR("200"), false},
-                                     {CAW_STR("content-type"), CAW_STR("application/grpc"), false}};
-  static const h2_field trailers[] = {{CAW_STR("grpc-status"), CAW_STR("0"), false}};
+  static const h2_field headers[] = {{CAW_STR(":status"), CAW_STR("200"), 0, 0},
+                                     {CAW_STR("content-type"), CAW_STR("application/grpc"), 0, 0}};
+  static const h2_field trailers[] = {{CAW_STR("grpc-status"), CAW_STR("0"), 0, 0}};
   size_t len = strlen(message);
   uint8_t *bytes = calloc(1, len + 5);
   bytes[4] = (uint8_t)len;

@@ -55,12 +55,12 @@ static void *bare_stream(void *ctx, h2_stream *stream) {
   return p;
 }
 
-static void bare_field(void *ctx, void *user, caw_str name, caw_str value) {
+static void bare_field(void *ctx, void *user, const h2_field *f) {
   pair *p = ctx;
   (void)user;
   char *to = p->leading_done ? p->trailers : p->headers;
   size_t len = strlen(to);
-  snprintf(to + len, PAIR_TEXT - len, "%.*s: %.*s\n", CAW_STR_ARG(name), CAW_STR_ARG(value));
+  snprintf(to + len, PAIR_TEXT - len, "%.*s: %.*s\n", CAW_STR_ARG(f->name), CAW_STR_ARG(f->value));
 }
 
 static void bare_headers(void *ctx, void *user, unsigned flags) {
@@ -109,7 +109,7 @@ static void bare_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debu
 
 static const h2_events bare_events = {bare_stream, bare_field, bare_headers, bare_data,
                                       bare_end,    bare_sent,  bare_close,   bare_settings,
-                                      bare_goaway, on_ping_ack};
+                                      bare_goaway, on_ping_ack, NULL};
 
 /* ---- Both ---- */
 

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #define F(name, value)                                                                             \
-  { CAW_STR(name), CAW_STR(value), false }
+  { CAW_STR(name), CAW_STR(value), 0, 0 }
 #define METHOD    F(":method", "POST")
 #define SCHEME    F(":scheme", "http")
 #define PATH      F(":path", "/a.B/C")
@@ -156,7 +156,7 @@ static void values_are_kept(void **state) {
                                     F("blob-bin", "AAE=,/w"),
                                     F("key", "two"),
                                     F("bad", "tab\there"),
-                                    {{0}, {0}, 0}};
+                                    {{0}, {0}, 0, 0}};
   pair p;
   caw_str why, value;
   unsigned http;
@@ -186,7 +186,7 @@ static void values_are_kept(void **state) {
 
 /* ---- Answers ---- */
 
-static const h2_field plain[] = {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, {{0}, {0}, 0}};
+static const h2_field plain[] = {METHOD, SCHEME, PATH, AUTHORITY, TE, TYPE, {{0}, {0}, 0, 0}};
 
 static const caw_status ok, not_found = {CAW_NOT_FOUND, CAW_STR("no \xc3\xa9 %\n"), {NULL, 0}};
 

@@ -13,11 +13,11 @@
 #include <stdio.h>
 
 #define F(name, value)                                                                             \
-  { CAW_STR(name), CAW_STR(value), false }
+  { CAW_STR(name), CAW_STR(value), 0, 0 }
 #define OK   F(":status", "200")
 #define TYPE F("content-type", "application/grpc")
 #define END                                                                                        \
-  { {0}, {0}, 0 }
+  { {0}, {0}, 0, 0 }
 #define MAX 8
 
 #ifdef CAW_ZSTD
