@@ -95,8 +95,8 @@ static void *peer_stream(void *ctx, h2_stream *stream) {
   ((rig *)ctx)->stream = stream;
   return ctx;
 }
-static void peer_field(void *ctx, void *user, caw_str name, caw_str value) {
-  (void)ctx, (void)user, (void)name, (void)value;
+static void peer_field(void *ctx, void *user, const h2_field *field) {
+  (void)ctx, (void)user, (void)field;
 }
 static void peer_headers(void *ctx, void *user, unsigned flags) {
   (void)user, (void)flags;
@@ -136,7 +136,7 @@ static void peer_ack(void *ctx, uint64_t opaque) {
 
 static const h2_events peer_events = {peer_stream, peer_field, peer_headers, peer_data,
                                       peer_end,    peer_sent,  peer_close,   peer_settings,
-                                      peer_goaway, peer_ack};
+                                      peer_goaway, peer_ack, NULL};
 
 static void start(rig *r, uint32_t max_live, uint64_t ready_timeout) {
   int fds[2];
