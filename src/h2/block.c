@@ -11,7 +11,7 @@
 /* ---- Whose block it is ---- */
 
 static int refuse(h2_session *s, uint32_t id) {
-  return send_reset(s, id, H2_REFUSED_STREAM);
+  return send_induced_reset(s, id, H2_REFUSED_STREAM);
 }
 
 /* Server: the first HEADERS of a stream. */
@@ -60,7 +60,7 @@ int block_begin(h2_session *s, const frame_head *h) {
   b->id = h->id;
   b->end_stream = h->flags & FLAG_END_STREAM;
   b->dropped = b->informational = false;
-  b->fields = 0;
+  b->fields = b->empty = 0;
   b->bytes = 0;
   hpack_decoder_begin(&s->decoder);
   return find_stream(s, h->id);

@@ -262,7 +262,7 @@ int h2_expect(h2_session *s, h2_stream *stream, size_t len);
  * streams on their way (the first step of a graceful end; `code` and `debug`
  * are for the last step only); otherwise give h2_last_id(). Streams of the peer
  * above `last_id` get on_close with H2_REFUSED_STREAM. `debug` is copied, up to
- * 8 KiB. Nothing happens once the session has failed: that GOAWAY says why.
+ * 1 KiB. Nothing happens once the session has failed: that GOAWAY says why.
  * Returns 0 or CAW_ENOMEM.
  */
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug);

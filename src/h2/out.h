@@ -45,12 +45,16 @@ typedef struct out {
 void out_finish(out *o);
 
 /* Room for `len` bytes in one piece, at most OUT_RESERVE; out_commit says how
- * many of them were filled. NULL: out of memory. */
+ * many of them were filled. NULL: out of memory, and nothing has changed. */
 uint8_t *out_reserve(out *o, size_t len);
 
 /* Appends the first `len` > 0 bytes of what was reserved last; `items` of what the
- * owner counts. Returns 0 or CAW_ENOMEM. */
-int out_commit(out *o, size_t len, size_t items);
+ * owner counts. */
+void out_commit(out *o, size_t len, size_t items);
+
+/* Makes room for one more part, so that the next out_refer cannot fail. Returns 0
+ * or CAW_ENOMEM. */
+int out_ready(out *o);
 
 /* Appends a copy. Returns 0 or CAW_ENOMEM; then a part of it may be queued,
  * and the connection is of no more use. */

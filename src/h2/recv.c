@@ -36,7 +36,7 @@ static int end_data(h2_session *s) {
     stream_remote_end(s, st);
     return 0;
   }
-  return window_give_stream(s, st); /* the padding */
+  return in->head.flags & FLAG_PADDED ? window_give_stream(s, st) : 0;
 }
 
 static int end_frame(h2_session *s) {
@@ -111,6 +111,7 @@ static int begin_data(h2_session *s) {
 
 static int read_data(h2_session *s, const uint8_t **p, const uint8_t *end) {
   in_frame *in = &s->in;
+  if (!in->stream) return skip(s); /* reset by us since its last piece */
   uint32_t left = in->left - in->pad;
   size_t n = (size_t)(end - *p) < left ? (size_t)(end - *p) : left;
   const uint8_t *data = *p;
@@ -122,6 +123,13 @@ static int read_data(h2_session *s, const uint8_t **p, const uint8_t *end) {
 
 /* ---- HEADERS and CONTINUATION ---- */
 
+/* What is around the block is in order. */
+static int begin_block(h2_session *s) {
+  int rc = block_begin(s, &s->in.head);
+  s->in.stage = IN_BLOCK;
+  return rc || s->in.left > s->in.pad ? rc : skip(s);
+}
+
 static int begin_headers(h2_session *s) {
   in_frame *in = &s->in;
   unsigned need = (in->head.flags & FLAG_PADDED ? 1 : 0) + (in->head.flags & FLAG_PRIORITY ? 5 : 0);
@@ -129,17 +137,21 @@ static int begin_headers(h2_session *s) {
   if (in->head.id == 0) return protocol_error(s, "HEADERS on stream 0");
   if (in->need > in->head.len)
     return size_error(s, "HEADERS has no room for what its flags announce");
-  int rc = block_begin(s, &in->head);
-  if (rc) return rc;
-  in->stage = in->need ? IN_OPENING : IN_BLOCK;
-  return in->left ? 0 : end_frame(s);
+  if (!in->need) return begin_block(s);
+  in->stage = IN_OPENING;
+  return 0;
 }
+
+/* Pieces of a header block that are empty. */
+#define MAX_EMPTY 8
 
 static int begin_continuation(h2_session *s) {
   in_frame *in = &s->in;
   in->stage = IN_BLOCK;
   if (in->left) return 0;
   int rc = session_charge_noise(s);
+  if (!rc && ++s->block.empty > MAX_EMPTY)
+    rc = session_fail(s, H2_ENHANCE_YOUR_CALM, "too many empty CONTINUATION frames");
   return rc ? rc : end_frame(s);
 }
 
@@ -163,16 +175,14 @@ static int opened(h2_session *s, const uint8_t *opening) {
   in->pad = in->head.flags & FLAG_PADDED ? opening[0] : 0;
   if (in->pad > in->left) return protocol_error(s, "the padding is longer than the frame");
   /* The priority says nothing any more (RFC 9113 section 5.3.2). */
-  if (in->head.type == FRAME_DATA) return begin_payload(s);
-  in->stage = IN_BLOCK;
-  return in->left == in->pad ? skip(s) : 0;
+  return in->head.type == FRAME_DATA ? begin_payload(s) : begin_block(s);
 }
 
 /* ---- Frames that are looked at when they are whole ---- */
 
 static int take_ping(h2_session *s, const uint8_t *payload) {
   uint64_t opaque;
-  if (!(s->in.head.flags & FLAG_ACK)) return send_small(s, FRAME_PING, FLAG_ACK, 0, payload, 8);
+  if (!(s->in.head.flags & FLAG_ACK)) return send_induced(s, FRAME_PING, FLAG_ACK, 0, payload, 8);
   memcpy(&opaque, payload, sizeof(opaque));
   if (!bandwidth_answer(s, opaque)) s->events->on_ping_ack(s->ctx, opaque);
   return 0;
@@ -381,7 +391,7 @@ static int read_preface(h2_session *s, const uint8_t **p, const uint8_t *end) {
   return 0;
 }
 
-/* Takes at least one byte. */
+/* Takes a piece of the input, or finds out that it is to be skipped. */
 static int step(h2_session *s, const uint8_t **p, const uint8_t *end) {
   const uint8_t *bytes;
   in_frame *in = &s->in;
@@ -416,7 +426,8 @@ int h2_recv(h2_session *s, const uint8_t *data, size_t len) {
   if (s->error) return s->error;
   int rc = 0;
   while (p < end && !rc) rc = step(s, &p, end);
-  if (s->error) return s->error;
-  if (s->recv_window < window) rc = bandwidth_count(s, (size_t)(window - s->recv_window));
-  return rc ? rc : window_give_session(s);
+  if (!rc && s->recv_window < window) rc = bandwidth_count(s, (size_t)(window - s->recv_window));
+  if (!rc) rc = window_give_session(s);
+  if (rc == CAW_ENOMEM) session_starve(s);
+  return s->error;
 }

@@ -29,11 +29,14 @@
 int send_small(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
                size_t len) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + len);
-  if (!p) return session_starve(s);
+  if (!p) return CAW_ENOMEM;
   frame_write(p, len, type, flags, id);
   if (len) memcpy(p + FRAME_HEAD, payload, len);
-  return out_commit(&s->out, FRAME_HEAD + len, 1) ? session_starve(s) : 0;
+  out_commit(&s->out, FRAME_HEAD + len, 1);
+  return 0;
 }
+
+#define RESET_LEN (FRAME_HEAD + 4)
 
 int send_reset(h2_session *s, uint32_t id, uint32_t code) {
   uint8_t bytes[4];
@@ -41,38 +44,65 @@ int send_reset(h2_session *s, uint32_t id, uint32_t code) {
   return send_small(s, FRAME_RST_STREAM, 0, id, bytes, sizeof(bytes));
 }
 
+/* Answers that wait: a peer that reads takes them within a round trip. */
+#define MAX_INDUCED ((size_t)10000)
+
+int send_induced(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+                 size_t len) {
+  if (s->out.items >= MAX_INDUCED)
+    return session_fail(s, H2_ENHANCE_YOUR_CALM, "the peer causes answers and does not read them");
+  return send_small(s, type, flags, id, payload, len);
+}
+
+int send_induced_reset(h2_session *s, uint32_t id, uint32_t code) {
+  uint8_t bytes[4];
+  write_u32(bytes, code);
+  return send_induced(s, FRAME_RST_STREAM, 0, id, bytes, sizeof(bytes));
+}
+
 /* ---- Header blocks ---- */
 
-/* A block that is larger than what can be reserved, or than a frame: HEADERS and
- * as many CONTINUATION as it takes (RFC 9113 section 4.3). */
+/* Makes HEADERS and as many CONTINUATION as it takes (RFC 9113 section 4.3) of a
+ * block of `len` bytes behind room for one frame head; there is room behind it for
+ * the others. Returns the length of all. */
+static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsigned flags,
+                        size_t len) {
+  const size_t most = s->peer_max_frame;
+  size_t cuts = len ? (len - 1) / most : 0;
+  for (size_t i = cuts + 1; i-- > 0;) { /* from the last: each moves to the right */
+    size_t at = i * most, n = i == cuts ? len - at : most;
+    uint8_t *to = frames + at + i * FRAME_HEAD;
+    memmove(to + FRAME_HEAD, frames + FRAME_HEAD + at, n);
+    frame_write(to, n, i ? FRAME_CONTINUATION : FRAME_HEADERS,
+                (i ? 0 : flags) | (i == cuts ? FLAG_END_HEADERS : 0), id);
+  }
+  return len + (cuts + 1) * FRAME_HEAD;
+}
+
+/* A block that may be larger than what can be reserved, or than a frame. */
 static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
                            size_t n, size_t bound) {
-  uint8_t *block = caw_malloc(bound);
-  if (!block) return session_starve(s);
-  size_t len = hpack_encode(&s->encoder, block, fields, n), at = 0;
-  int rc = 0;
-  do {
-    uint8_t head[FRAME_HEAD];
-    size_t k = len - at < s->peer_max_frame ? len - at : s->peer_max_frame;
-    unsigned last = at + k == len ? FLAG_END_HEADERS : 0;
-    frame_write(head, k, at ? FRAME_CONTINUATION : FRAME_HEADERS, last | (at ? 0 : flags), id);
-    if (out_copy(&s->out, head, FRAME_HEAD) || out_copy(&s->out, block + at, k))
-      rc = session_starve(s);
-    at += k;
-  } while (!rc && at < len);
-  caw_free(block);
-  return rc;
+  uint8_t *frames = caw_malloc(bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
+  if (!frames || out_ready(&s->out)) {
+    caw_free(frames);
+    return CAW_ENOMEM;
+  }
+  size_t len = hpack_encode(&s->encoder, frames + FRAME_HEAD, fields, n);
+  return out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
 }
 
 static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
                       size_t n) {
   size_t bound = hpack_bound(fields, n);
-  if (bound > OUT_RESERVE - FRAME_HEAD) return send_long_block(s, id, flags, fields, n, bound);
-  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + bound);
-  if (!p) return session_starve(s);
+  if (bound > OUT_RESERVE - FRAME_HEAD - RESET_LEN)
+    return send_long_block(s, id, flags, fields, n, bound);
+  /* With room for the RST_STREAM that may have to follow a server's last frame. */
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + bound + RESET_LEN);
+  if (!p) return CAW_ENOMEM;
   size_t len = hpack_encode(&s->encoder, p + FRAME_HEAD, fields, n);
   frame_write(p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
-  return out_commit(&s->out, FRAME_HEAD + len, 1) ? session_starve(s) : 0;
+  out_commit(&s->out, FRAME_HEAD + len, 1);
+  return 0;
 }
 
 /* The fields of a stream. What is too large to be sent ends it. */
@@ -80,12 +110,13 @@ static int send_fields(h2_session *s, h2_stream *st, const h2_field *fields, siz
   if (hpack_bound(fields, n) > MAX_SEND_BLOCK) {
     bool silent = s->role == H2_CLIENT && !st->answered; /* the peer knows nothing of it */
     int rc = silent ? 0 : send_reset(s, st->id, H2_INTERNAL_ERROR);
-    stream_end(s, st, H2_INTERNAL_ERROR, false);
+    if (!rc) stream_end(s, st, H2_INTERNAL_ERROR, false);
     return rc;
   }
   int rc = send_block(s, st->id, end ? FLAG_END_STREAM : 0, fields, n);
+  if (rc) return rc;
   st->answered = true;
-  return rc || !end ? rc : stream_local_end(s, st);
+  return end ? stream_local_end(s, st) : 0;
 }
 
 /* ---- Payload ---- */
@@ -152,18 +183,45 @@ static int refer_front(h2_session *s, h2_stream *st, size_t n) {
   return rc;
 }
 
-/* Moves `n` bytes of the stream's payload to the output. */
-static int move_payload(h2_session *s, h2_stream *st, size_t n) {
-  while (n) {
-    slice *f = front_of(st);
+/* The first `n` bytes of the front slice are on their way. */
+static void pass_front(h2_stream *st, size_t n) {
+  slice *f = front_of(st);
+  f->data += n;
+  f->len -= n;
+  st->bytes -= n;
+  if (!f->len) pop_front(st);
+}
+
+/* A short DATA frame is copied, head and all. 0 or CAW_ENOMEM: nothing happened. */
+static int copy_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + n);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, n, FRAME_DATA, flags, st->id);
+  out_commit(&s->out, FRAME_HEAD + n, 0);
+  for (p += FRAME_HEAD; n;) {
+    const slice *f = front_of(st);
     size_t k = f->len < n ? f->len : n;
-    int rc = k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, st, k);
-    if (rc) return rc;
-    f->data += k;
-    f->len -= k;
-    st->bytes -= k;
+    memcpy(p, f->data, k);
+    p += k;
     n -= k;
-    if (!f->len) pop_front(st);
+    pass_front(st, k);
+  }
+  return 0;
+}
+
+/* A longer one refers to what is not short. Without memory the session is lost. */
+static int refer_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, n, FRAME_DATA, flags, st->id);
+  out_commit(&s->out, FRAME_HEAD, 0);
+  while (n) {
+    const slice *f = front_of(st);
+    size_t k = f->len < n ? f->len : n;
+    if (k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, st, k))
+      return session_starve(s);
+    pass_front(st, k);
+    n -= k;
   }
   return 0;
 }
@@ -178,10 +236,8 @@ static int send_data(h2_session *s, h2_stream *st) {
   size_t n = smaller(smaller(st->bytes, st->send_window), s->send_window);
   if (n > s->peer_max_frame) n = s->peer_max_frame;
   bool end = st->finished && !st->trailers && n == st->bytes;
-  uint8_t *p = out_reserve(&s->out, FRAME_HEAD);
-  if (!p) return session_starve(s);
-  frame_write(p, n, FRAME_DATA, end ? FLAG_END_STREAM : 0, st->id);
-  if (out_commit(&s->out, FRAME_HEAD, 0) || move_payload(s, st, n)) return session_starve(s);
+  int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
+  if (rc) return rc;
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
   s->events->on_sent(s->ctx, st->user, n);
@@ -258,7 +314,6 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
   if (s->open >= s->peer_max_streams) return CAW_EAGAIN;
   h2_stream *st = stream_new(s, s->next_id);
   if (!st) return CAW_ENOMEM;
-  s->next_id += 2;
   st->user = user;
   message_asked(&st->message, fields, n);
   int rc = send_fields(s, st, fields, n, false);
@@ -266,6 +321,7 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
     stream_drop(s, st);
     return rc;
   }
+  s->next_id += 2;
   *result = st;
   return 0;
 }
@@ -273,8 +329,8 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
 int h2_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->role != H2_SERVER || st->answered || st->ended) return CAW_ESTATE;
-  if (s->error) return 0;
-  return send_fields(s, st, fields, n, false);
+  st->answered = s->error; /* then nothing is sent */
+  return s->error ? 0 : send_fields(s, st, fields, n, false);
 }
 
 static int check_send(const h2_session *s, const h2_stream *st) {
@@ -303,41 +359,47 @@ static bool goes_at_once(const h2_session *s, const h2_stream *st) {
          (int64_t)st->bytes <= s->send_window && !s->window_shut && s->out.bytes < BACKLOG;
 }
 
+/* The payload and the end of our side, at once. What could not be done for want of
+ * memory can be asked for again. */
+static int finish_now(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
+  int rc = 0;
+  bool payload_ends = st->bytes && !n;
+  st->finished = !n; /* else no DATA frame ends the stream */
+  list_remove(&st->ready);
+  while (!rc && st->bytes) rc = send_data(s, st);
+  if (!rc && n) rc = send_fields(s, st, trailers, n, true);
+  else if (!rc && !payload_ends) {
+    rc = send_small(s, FRAME_DATA, FLAG_END_STREAM, st->id, NULL, 0);
+    if (!rc) rc = stream_local_end(s, st);
+  }
+  st->finished = !rc;
+  if (rc) send_ready(s, st);
+  return rc;
+}
+
 int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
   int rc = check_send(s, st);
   if (rc) return rc;
   if (!st->answered && !n) return CAW_ESTATE;
-  if (s->error) {
-    st->finished = true;
-    return 0;
+  if (!s->error) {
+    if (!st->bytes || goes_at_once(s, st)) return finish_now(s, st, trailers, n);
+    if (n && (rc = keep_trailers(s, st, trailers, n))) return rc;
   }
-  bool now = !st->bytes || goes_at_once(s, st);
-  if (n && !now && (rc = keep_trailers(s, st, trailers, n))) return rc;
-  bool payload_ends = st->bytes && !n;
-  /* With trailers to come, no DATA frame ends the stream. */
-  st->finished = !n || !now;
-  while (!rc && now && st->bytes && !st->ended) {
-    list_remove(&st->ready);
-    rc = send_data(s, st);
-  }
-  if (rc || !now || st->ended) return rc;
   st->finished = true;
-  if (n) return send_fields(s, st, trailers, n, true);
-  if (payload_ends) return 0;
-  rc = send_small(s, FRAME_DATA, FLAG_END_STREAM, st->id, NULL, 0);
-  return rc ? rc : stream_local_end(s, st);
+  return 0;
 }
 
 int h2_reset(h2_session *s, h2_stream *st, uint32_t code) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (st->ended) return 0;
   int rc = s->error ? 0 : send_reset(s, st->id, code);
-  stream_end(s, st, code, false);
+  if (!rc) stream_end(s, st, code, false);
   return rc;
 }
 
 int h2_output(h2_session *s, struct iovec *parts, int max) {
-  if (s->error == CAW_ENOMEM || (!s->error && send_turns(s))) return CAW_ENOMEM;
+  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
+  if (!s->error && send_turns(s)) return session_starve(s);
   while (!list_empty(&s->endings)) {
     h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, node);
     stream_close(s, st, st->end_code, st->end_remote);

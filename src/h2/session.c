@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Debug text of a GOAWAY. */
-#define MAX_DEBUG ((size_t)8192)
+#define MAX_DEBUG ((size_t)1024)
 
 /* Streams that a client opens before it knows the server's limit. */
 #define FIRST_STREAMS 100
@@ -111,20 +111,21 @@ int session_starve(h2_session *s) {
 /* ---- GOAWAY ---- */
 
 static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
-  uint8_t bytes[FRAME_HEAD + 8];
   if (debug.len > MAX_DEBUG) debug.len = MAX_DEBUG;
-  frame_write(bytes, 8 + debug.len, FRAME_GOAWAY, 0, 0);
-  write_u32(bytes + FRAME_HEAD, last_id);
-  write_u32(bytes + FRAME_HEAD + 4, code);
-  if (out_copy(&s->out, bytes, sizeof(bytes)) || out_copy(&s->out, debug.data, debug.len))
-    return session_starve(s);
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + 8 + debug.len);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, 8 + debug.len, FRAME_GOAWAY, 0, 0);
+  write_u32(p + FRAME_HEAD, last_id);
+  write_u32(p + FRAME_HEAD + 4, code);
+  if (debug.len) memcpy(p + FRAME_HEAD + 8, debug.data, debug.len);
+  out_commit(&s->out, FRAME_HEAD + 8 + debug.len, 1);
   return 0;
 }
 
 int session_fail(h2_session *s, uint32_t code, const char *why) {
   if (s->error) return s->error;
   s->why = why;
-  if (send_goaway(s, s->last_id, code, caw_str_from(why))) return s->error;
+  if (send_goaway(s, s->last_id, code, caw_str_from(why))) return session_starve(s);
   return s->error = CAW_EPROTO;
 }
 
@@ -159,8 +160,8 @@ int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
   }
   /* A server opens no streams towards a client. */
   uint32_t last = s->role == H2_SERVER ? last_id & MAX_ID : 0;
-  s->goaway_sent = true;
   int rc = send_goaway(s, last, code, debug);
+  if (!rc) s->goaway_sent = true;
   for (list *l = s->streams.next, *next; !rc && s->role == H2_SERVER && l != &s->streams;
        l = next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
@@ -248,7 +249,7 @@ int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload
     int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2));
     if (rc) return rc;
   }
-  int rc = send_small(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
+  int rc = send_induced(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
   if (!rc) s->events->on_settings(s->ctx);
   return rc;
 }

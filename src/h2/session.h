@@ -100,6 +100,7 @@ typedef struct in_block {
   bool end_stream; /* its HEADERS had that flag */
   bool dropped, informational;
   uint32_t fields;
+  uint32_t empty; /* CONTINUATION */
   size_t bytes;
   uint8_t *carry; /* the begin of a representation that was cut */
   uint32_t carry_len, carry_room;
@@ -252,6 +253,12 @@ bool bandwidth_answer(h2_session *s, uint64_t opaque);
 int send_small(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
                size_t len);
 int send_reset(h2_session *s, uint32_t id, uint32_t code);
+
+/* The same as an answer to what the peer did. It ends the connection of a peer that
+ * causes answers and reads none of them: 0, or as session_fail. */
+int send_induced(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+                 size_t len);
+int send_induced_reset(h2_session *s, uint32_t id, uint32_t code);
 
 /* Drops the payload and trailers that were not framed. */
 void send_clear(h2_session *s, h2_stream *st);

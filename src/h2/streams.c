@@ -118,7 +118,7 @@ void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
 
 /* One more stream that ended early by the peer's doing. */
 int stream_fail(h2_session *s, h2_stream *st, uint32_t code) {
-  int rc = send_reset(s, st->id, code);
+  int rc = send_induced_reset(s, st->id, code);
   stream_end(s, st, code, false);
   return rc ? rc : session_charge_reset(s);
 }
@@ -132,7 +132,7 @@ int stream_local_end(h2_session *s, h2_stream *st) {
   if (s->role == H2_CLIENT) return 0;
   /* A server that has said all tells a client that still sends to stop (RFC 9113
    * section 8.1). */
-  int rc = send_reset(s, st->id, H2_NO_ERROR);
+  int rc = send_reset(s, st->id, H2_NO_ERROR) ? session_starve(s) : 0;
   stream_end(s, st, H2_NO_ERROR, false);
   return rc;
 }

@@ -50,23 +50,28 @@ int window_give_session(h2_session *s) {
   if (!n && s->recv_target > INITIAL_WINDOW && s->recv_window == INITIAL_WINDOW)
     n = s->recv_target - INITIAL_WINDOW; /* the first: a window little above the initial one */
   if (!n) return 0;
-  s->recv_window += (int32_t)n;
-  return send_update(s, 0, n);
+  int rc = send_update(s, 0, n);
+  if (!rc) s->recv_window += (int32_t)n;
+  return rc;
 }
 
 int window_give_stream(h2_session *s, h2_stream *st) {
   if (st->remote_ended || st->ended) return 0;
   uint32_t n = due(st->recv_target, st->held, st->recv_window);
   if (!n) return 0;
-  st->recv_window += (int32_t)n;
-  return send_update(s, st->id, n);
+  int rc = send_update(s, st->id, n);
+  if (!rc) st->recv_window += (int32_t)n;
+  return rc;
 }
 
 int h2_consume(h2_session *s, h2_stream *st, size_t len) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->error || st->ended) return 0;
-  st->held -= len < st->held ? (uint32_t)len : st->held;
-  return window_give_stream(s, st);
+  uint32_t n = len < st->held ? (uint32_t)len : st->held;
+  st->held -= n;
+  int rc = window_give_stream(s, st);
+  if (rc) st->held += n;
+  return rc;
 }
 
 void window_set_own(h2_session *s, uint32_t size) {
@@ -98,8 +103,9 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   /* What is on its way is in the window or held already. */
   int64_t lacks = (int64_t)st->recv_target - st->held - st->recv_window;
   if (lacks <= 0) return 0;
-  st->recv_window += (int32_t)lacks;
-  return send_update(s, st->id, (uint32_t)lacks);
+  int rc = send_update(s, st->id, (uint32_t)lacks);
+  if (!rc) st->recv_window += (int32_t)lacks;
+  return rc;
 }
 
 static int ask(h2_session *s) {
@@ -140,8 +146,9 @@ bool bandwidth_answer(h2_session *s, uint64_t opaque) {
   if (target > s->recv_target) s->recv_target += grant(s, target - s->recv_target);
   for (list *l = s->streams.next; l != &s->streams; l = l->next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
-    /* Those whose peer waits for window, not those that use little of it. */
-    if (st->recv_window < (int64_t)st->recv_target / 2) grow_stream(s, st, target);
+    /* Those whose peer waits for window and whose owner does not let it wait. */
+    if (st->recv_window < (int64_t)st->recv_target / 2 && st->held < st->recv_target / 4)
+      grow_stream(s, st, target);
   }
   return true;
 }
