@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define F(name, value) \
+#define F(name, value)                                                                             \
   { CAW_STR(name), CAW_STR(value), 0, 0 }
 
 static const h2_field request[] = {
