@@ -62,7 +62,7 @@ typedef struct hpack_decoder {
 
 /* `max_string` above HPACK_STRING_MAX means that. */
 #define HPACK_STRING_MAX ((uint32_t)1 << 28)
-void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *cells);
+void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *memory);
 void hpack_decoder_finish(hpack_decoder *d);
 
 /* Gives back what is not needed between blocks. */
@@ -108,7 +108,7 @@ typedef struct hpack_encoder {
   struct hpack_index *index; /* finds the entries; made with the first of them */
 } hpack_encoder;
 
-void hpack_encoder_init(hpack_encoder *e, cells *cells);
+void hpack_encoder_init(hpack_encoder *e, cells *memory);
 void hpack_encoder_finish(hpack_encoder *e);
 
 /* The peer's SETTINGS_HEADER_TABLE_SIZE; we use at most HPACK_TABLE_DEFAULT of it. */

@@ -18,9 +18,9 @@
  * byte in five; what longer code decodes to is counted first. */
 #define CODE_COUNTED ((size_t)64)
 
-void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *cells) {
+void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *memory) {
   memset(d, 0, sizeof(*d));
-  hpack_table_init(&d->table, HPACK_TABLE_DEFAULT, cells);
+  hpack_table_init(&d->table, HPACK_TABLE_DEFAULT, memory);
   d->allowed = HPACK_TABLE_DEFAULT;
   d->max_string = max_string < HPACK_STRING_MAX ? max_string : HPACK_STRING_MAX;
 }

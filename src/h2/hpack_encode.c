@@ -58,9 +58,9 @@ static const uint8_t policies[H2_TOKENS] = {
     [H2_T_USER_AGENT] = AT_ONCE,
 };
 
-void hpack_encoder_init(hpack_encoder *e, cells *cells) {
+void hpack_encoder_init(hpack_encoder *e, cells *memory) {
   memset(e, 0, sizeof(*e));
-  hpack_table_init(&e->table, HPACK_TABLE_DEFAULT, cells);
+  hpack_table_init(&e->table, HPACK_TABLE_DEFAULT, memory);
   e->smallest = e->announced = HPACK_TABLE_DEFAULT;
 }
 

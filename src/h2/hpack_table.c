@@ -5,10 +5,10 @@
 
 #define FIRST_ROOM ((uint32_t)16)
 
-void hpack_table_init(hpack_table *t, uint32_t max, cells *cells) {
+void hpack_table_init(hpack_table *t, uint32_t max, cells *memory) {
   memset(t, 0, sizeof(*t));
   t->max = max;
-  t->cells = cells;
+  t->cells = memory;
 }
 
 void hpack_table_finish(hpack_table *t) {

@@ -20,7 +20,7 @@ static inline size_t hpack_cost(size_t name, size_t value) {
   return name + value + HPACK_ENTRY_COST;
 }
 
-void hpack_table_init(hpack_table *t, uint32_t max, cells *cells);
+void hpack_table_init(hpack_table *t, uint32_t max, cells *memory);
 void hpack_table_finish(hpack_table *t);
 
 /* An entry with room for so much text. NULL: memory is out. */
