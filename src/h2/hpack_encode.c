@@ -84,16 +84,18 @@ void hpack_encoder_limit(hpack_encoder *e, uint32_t bytes) {
 /* Two updates of the table's size. */
 #define UPDATE_BYTES ((size_t)2 * (1 + 5))
 
+/* Beyond these there is no memory that could hold the fields. */
+#define MOST_FIELDS  ((size_t)1 << 20)
+#define LONGEST_TEXT ((size_t)1 << 40)
+
 size_t hpack_bound(const h2_field *fields, size_t n) {
-  size_t bound = UPDATE_BYTES;
+  size_t bound = UPDATE_BYTES + n * FIELD_BYTES, all = 0;
+  if (n > MOST_FIELDS) return SIZE_MAX;
   for (size_t i = 0; i < n; i++) {
-    const size_t add[] = {FIELD_BYTES, fields[i].name.len, fields[i].value.len};
-    for (size_t k = 0; k < sizeof(add) / sizeof(add[0]); k++) {
-      if (add[k] > SIZE_MAX - bound) return SIZE_MAX;
-      bound += add[k];
-    }
+    all |= fields[i].name.len | fields[i].value.len;
+    bound += fields[i].name.len + fields[i].value.len;
   }
-  return bound;
+  return all < LONGEST_TEXT ? bound : SIZE_MAX;
 }
 
 /* Apart from the path that nearly all fields take, which keeps its registers. */

@@ -10,7 +10,7 @@
 static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
   if (m->list.len == m->room) {
     size_t room = m->room ? m->room * 2 : 8;
-    caw_metadata_entry *entries = caw_arena_calloc(arena, room, sizeof(*entries));
+    caw_metadata_entry *entries = caw_arena_alloc(arena, room * sizeof(*entries));
     if (!entries) return NULL;
     if (m->list.len) memcpy(entries, m->list.entries, m->list.len * sizeof(*entries));
     m->list.entries = entries;
