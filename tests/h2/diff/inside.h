@@ -163,6 +163,7 @@ typedef struct diff {
   uint32_t next_id;
   uint32_t in_block;     /* CONTINUATION must follow on this stream */
   bool acked;            /* our SETTINGS */
+  uint64_t unheard;      /* noise that the oracle was spared */
   uint64_t data, credit; /* DATA that it sent; its WINDOW_UPDATE of the connection */
   int64_t initial_window, window_before; /* the most since all output was taken */
   uint32_t max_frame;
@@ -209,8 +210,9 @@ void peer_start(diff *d);
 void peer_frame(diff *d, unsigned type, unsigned flags, uint32_t id, const void *payload,
                 size_t len);
 void peer_bytes(diff *d, const void *data, size_t len);
-void peer_deliver(diff *d); /* all whole frames, but for `keep_back` bytes */
-void peer_finish(diff *d);  /* and all the rest */
+void peer_deliver(diff *d);   /* all whole frames, but for `keep_back` bytes */
+bool in_doubt(const diff *d); /* one side has failed the connection, the other may yet */
+void peer_finish(diff *d);    /* and all the rest */
 int64_t peer_window(const diff *d, const stream *st, bool least); /* how much DATA it may send */
 
 /* block.c */
@@ -233,7 +235,9 @@ bool script_step(diff *d); /* false: the end */
 
 /* known.c */
 typedef struct known known;
-const known *known_for(diff *d, const frame *f);
-void known_judge(diff *d, const known *k, const frame *f);
+const known *known_for(diff *d, const frame *f); /* NULL: nothing that is deliberate */
+bool known_drops(const known *k);
+bool known_ends(const known *k); /* nothing is compared afterwards */
+void known_hear(diff *d, const known *k, const frame *f, const uint8_t *bytes, size_t len);
 
 #endif
