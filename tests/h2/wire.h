@@ -48,8 +48,8 @@ enum {
  * `told` is the log of rig.h without fields, grouped by streams, with "; "
  * between the lines; NULL when it does not matter. `sent` are the frames that
  * went out: a GOAWAY that is not NO_ERROR means that the connection has ended,
- * and then only this last frame counts. `also`: what RFC 9113 permits instead
- * of `sent` and is not what we choose, separated by " | ".
+ * and then only this last frame counts; NULL: anything but an error. `also`: what RFC 9113 permits
+ * instead of `sent` and is not what we choose, separated by " | ".
  */
 typedef struct wire_case {
   const char *name; /* begins with the section of RFC 9113 */
