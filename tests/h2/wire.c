@@ -151,12 +151,15 @@ static int type_of(caw_str word) {
   return word.data[0] == 'x' && word.len == 3 ? (int)number(word, 1, 16) : -1;
 }
 
+uint32_t wire_highest;
+
 static void put_frame(buf *b, unsigned type, caw_str clause) {
   unsigned flags = 0;
   size_t padding = 0, claimed = SIZE_MAX, start = b->len;
   buf body = {0};
   caw_str word;
   uint32_t id = next_number(&clause);
+  if (type == F_HEADERS && id % 2 && (id & INT32_MAX) > wire_highest) wire_highest = id & INT32_MAX;
   while (next_word(&clause, &word)) {
     if (caw_str_is(word, "es") || caw_str_is(word, "ack")) flags |= 1;
     else if (caw_str_is(word, "eh")) flags |= 4;
@@ -214,6 +217,12 @@ static rig_stream *stream_by_id(rig_end *e, uint32_t id) {
   return NULL;
 }
 
+static int reply(rig_stream *st) {
+  h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), H2_T_NONE, 0},
+                  {CAW_STR("grpc-status"), CAW_STR("0"), H2_T_NONE, 0}};
+  return h2_finish(st->end->s, st->h2, f, 2);
+}
+
 /* A call on a stream; -1: there is no such call. */
 static int call_stream(rig_end *e, caw_str call, uint32_t id, caw_str rest) {
   rig_stream *st = stream_by_id(e, id);
@@ -221,6 +230,7 @@ static int call_stream(rig_end *e, caw_str call, uint32_t id, caw_str rest) {
   if (caw_str_is(call, "respond")) return rig_respond(st);
   if (caw_str_is(call, "send")) return rig_send(st, next_number(&rest));
   if (caw_str_is(call, "finish")) return rig_finish(st, NULL);
+  if (caw_str_is(call, "reply")) return reply(st);
   if (caw_str_is(call, "trailers")) return rig_finish(st, "0");
   if (caw_str_is(call, "reset")) return h2_reset(e->s, st->h2, next_number(&rest));
   if (caw_str_is(call, "consume")) return h2_consume(e->s, st->h2, next_number(&rest));
@@ -234,6 +244,8 @@ static void call(rig_end *e, caw_str clause) {
   next_word(&clause, &word);
   if (caw_str_is(word, "drain")) {
     rig_drain(e);
+  } else if (caw_str_is(word, "refuse")) {
+    e->refuse = true;
   } else if (caw_str_is(word, "request")) {
     rc = rig_try_request(e, "/s/m", &st);
   } else if (caw_str_is(word, "ping")) {
@@ -269,6 +281,7 @@ void wire_play(rig_end *e, const char *script, unsigned chunk) {
 
 size_t wire_start(rig_end *e, h2_role role, const h2_config *config, bool raw) {
   rig_start_end(e, role, config);
+  wire_highest = 0;
   if (role == H2_CLIENT && !raw) rig_request(e, "/s/m");
   rig_drain(e);
   if (raw) return e->wire.len;

@@ -24,8 +24,9 @@
  *   @req @res @trl        the fields of a POST, a response, trailers
  *
  * What the user does: request, respond 1, send 1 100 (bytes), finish 1,
- * trailers 1, reset 1 8 (code), consume 1 100, goaway 1 0 (last id and code),
- * ping, drain. A call that fails is logged with its error.
+ * trailers 1, reply 1 (a response in one block), reset 1 8 (code), consume 1 100,
+ * goaway 1 0 (last id and code), ping, drain; refuse: what comes from now on. A call
+ * that fails is logged.
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -67,6 +68,9 @@ typedef struct wire_case {
 /* Plays a script to an end, cutting what the peer sends as rig_feed does. */
 void wire_play(rig_end *e, const char *script, unsigned chunk);
 
+/* The highest stream on which the peer sent HEADERS since wire_start, if odd. */
+extern uint32_t wire_highest;
+
 /* Starts an end: a client has one request, on stream 1, and both prefaces and
  * their acknowledgements are through, unless `raw`. Returns where in e->wire
  * begins what is sent later. */
@@ -79,6 +83,10 @@ char *wire_sent(const rig_end *e, size_t from, bool windows);
 
 /* Is anything wrong with what was sent, whatever the case? NULL, or what. */
 const char *wire_wrong(const rig_end *e, size_t from, size_t max_frame);
+
+/* Plays a case in all cuts. `wrong` gets a text, with its NUL byte, if anything is.
+ * Returns whether the answer is the chosen one, and not one of `also`. */
+bool wire_check(const wire_case *c, buf *wrong);
 
 /* The main function of a table; an argument is a pattern of names. */
 int wire_main(const char *group, const wire_case *cases, size_t n, int argc, char **argv);
