@@ -106,7 +106,7 @@ static const wire_case cases[] = {
      * REFUSED_STREAM, which tells the peer that it may try again. */
     {"5.1.2 one stream too many", S, "HEADERS 1 eh @req; HEADERS 3 es eh @req; HEADERS 5 eh @req",
      "stream 1; headers 1; stream 3; headers 3 end; end 3", "RST 5 REFUSED_STREAM",
-     .config = &two_streams, .flags = LATER},
+     .config = &two_streams},
     {"5.1.2 before the peer knows the limit", S,
      "MAGIC; SETTINGS 0; HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 eh @req",
      "settings; stream 1; headers 1; stream 3; headers 3", "SETTINGS ack; RST 5 REFUSED_STREAM",
@@ -114,12 +114,11 @@ static const wire_case cases[] = {
     {"5.1.2 what follows on a refused stream is ignored", S,
      "HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 eh @req; DATA 5 'abc'; WINDOW 5 =1; "
      "HEADERS 5 es eh @trl; RST 5 =8",
-     "stream 1; headers 1; stream 3; headers 3", "RST 5 REFUSED_STREAM", .config = &two_streams,
-     .flags = LATER},
+     "stream 1; headers 1; stream 3; headers 3", "RST 5 REFUSED_STREAM", .config = &two_streams},
     {"5.1.2 a refused stream does not count", S,
      "HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 eh @req; RST 1 =8; HEADERS 7 eh @req",
      "stream 1; headers 1; close 1 CANCEL remote; stream 3; headers 3; stream 7; headers 7",
-     "RST 5 REFUSED_STREAM", .config = &two_streams, .flags = LATER},
+     "RST 5 REFUSED_STREAM", .config = &two_streams},
     {"5.1.2 a closed stream does not count", S,
      "HEADERS 1 es eh @req; HEADERS 3 eh @req; respond 1; trailers 1; drain; HEADERS 5 eh @req",
      "stream 1; headers 1 end; end 1; close 1 NO_ERROR; stream 3; headers 3; stream 5; headers 5",
@@ -131,18 +130,18 @@ static const wire_case cases[] = {
     {"5.1.2 a half-closed stream counts", S,
      "HEADERS 1 es eh @req; HEADERS 3 es eh @req; respond 1; drain; HEADERS 5 eh @req",
      "stream 1; headers 1 end; end 1; stream 3; headers 3 end; end 3",
-     "HEADERS 1; RST 5 REFUSED_STREAM", .config = &two_streams, .flags = LATER},
+     "HEADERS 1; RST 5 REFUSED_STREAM", .config = &two_streams},
     {"5.1.2 a refused block in pieces", S,
      "HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 @req; CONTINUATION 5 [+k: v]; CONTINUATION 5 "
      "eh; "
      "RST 1 =8; HEADERS 7 eh @req xbe",
      "stream 1; headers 1; close 1 CANCEL remote; stream 3; headers 3; stream 7; headers 7",
-     "RST 5 REFUSED_STREAM", .config = &two_streams, .flags = LATER},
+     "RST 5 REFUSED_STREAM", .config = &two_streams},
     /* Two errors of one stream; 5.4: either may be reported, and only one is. */
     {"5.1.2 a malformed one too many", S,
      "HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 eh [A: v]",
-     "stream 1; headers 1; stream 3; headers 3", "RST 5 REFUSED_STREAM", "RST 5 PROTOCOL_ERROR",
-     LATER, &two_streams},
+     "stream 1; headers 1; stream 3; headers 3", "RST 5 REFUSED_STREAM", "RST 5 PROTOCOL_ERROR", 0,
+     &two_streams},
 
     /* ---- 5.3 Prioritization, 6.3 PRIORITY ----
      * Priorities are read and ignored. */
@@ -154,7 +153,7 @@ static const wire_case cases[] = {
     {"5.3 in HEADERS with padding", S, "HEADERS 1 es eh pri pad:4 =0 x10 @req",
      "stream 1; headers 1 end; end 1", ""},
     {"5.3 in HEADERS, a stream depends on itself", S, "HEADERS 1 es eh pri =1 x10 @req",
-     "stream 1; headers 1 end; end 1", "", .flags = LATER},
+     "stream 1; headers 1 end; end 1", ""},
     {"5.3 in trailers", S, "HEADERS 1 eh @req; HEADERS 1 es eh pri =0 x10 @trl",
      "stream 1; headers 1; headers 1 end; end 1", ""},
     {"5.3 in a response", C, "HEADERS 1 es eh pri =0 x10 @res", "headers 1 end; end 1", ""},
@@ -163,7 +162,7 @@ static const wire_case cases[] = {
     {"6.3 on a closed stream", S, "HEADERS 1 eh @req; RST 1 =8; PRIORITY 1 =0 x10",
      "stream 1; headers 1; close 1 CANCEL remote", ""},
     {"6.3 a stream depends on itself", S, "HEADERS 1 eh @req; PRIORITY 1 =1 x10",
-     "stream 1; headers 1", "", .flags = LATER},
+     "stream 1; headers 1", ""},
     {"6.3 it opens no stream and closes none", S,
      "PRIORITY 5 =0 x10; PRIORITY 9 =5 x10; HEADERS 1 es eh @req; HEADERS 5 es eh @req",
      "stream 1; headers 1 end; end 1; stream 5; headers 5 end; end 5", ""},
@@ -171,11 +170,10 @@ static const wire_case cases[] = {
     {"6.3 on stream 0, at a client", C, "PRIORITY 0 =0 x10", "", "GOAWAY PROTOCOL_ERROR"},
     /* "MUST be treated as a stream error of type FRAME_SIZE_ERROR" */
     {"6.3 four octets", S, "HEADERS 1 eh @req; PRIORITY 1 =0",
-     "stream 1; headers 1; close 1 FRAME_SIZE", "RST 1 FRAME_SIZE", .flags = LATER},
+     "stream 1; headers 1; close 1 FRAME_SIZE", "RST 1 FRAME_SIZE"},
     {"6.3 six octets", S, "HEADERS 1 eh @req; PRIORITY 1 =0 x1010",
-     "stream 1; headers 1; close 1 FRAME_SIZE", "RST 1 FRAME_SIZE", .flags = LATER},
-    {"6.3 four octets, at a client", C, "PRIORITY 1 =0", "close 1 FRAME_SIZE", "RST 1 FRAME_SIZE",
-     .flags = LATER},
+     "stream 1; headers 1; close 1 FRAME_SIZE", "RST 1 FRAME_SIZE"},
+    {"6.3 four octets, at a client", C, "PRIORITY 1 =0", "close 1 FRAME_SIZE", "RST 1 FRAME_SIZE"},
     /* An idle stream cannot be reset (6.4), and a closed one has been. */
     {"6.3 four octets, on an idle stream", S, "PRIORITY 1 =0", "", "GOAWAY FRAME_SIZE"},
     {"6.3 four octets, on a closed stream", S, "HEADERS 1 eh @req; RST 1 =8; PRIORITY 1 =0",
@@ -289,7 +287,7 @@ static const wire_case cases[] = {
     {"6.6 at a client", C, "PUSH 1 eh =2 @req", "", "GOAWAY PROTOCOL_ERROR"},
     {"6.6 at a client, before the acknowledgement", C,
      "request; drain; SETTINGS 0; PUSH 1 eh =2 @req", "settings", "GOAWAY PROTOCOL_ERROR",
-     .flags = RAW | LATER},
+     .flags = RAW},
     {"6.6 at a client, in pieces", C, "PUSH 1 =2 @req; CONTINUATION 1 eh", "",
      "GOAWAY PROTOCOL_ERROR"},
     {"6.6 at a client, on stream 0", C, "PUSH 0 eh =2 @req", "", "GOAWAY PROTOCOL_ERROR"},

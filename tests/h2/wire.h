@@ -40,7 +40,7 @@ enum {
   LATER = 1,
   RAW = 2,     /* the script begins with the preface; otherwise that was exchanged */
   FIELDS = 4,  /* `told` has fields, too */
-  WINDOWS = 8, /* `sent` has the connection's WINDOW_UPDATEs, too */
+  WINDOWS = 8, /* `sent` has the connection's WINDOW_UPDATEs and our PINGs, too */
   WHOLE = 16,  /* how the bytes are cut matters, so they are not */
   INSIDE = 32  /* the script ends inside a header block or a frame */
 };

@@ -67,13 +67,19 @@ static void print_data(buf *b, const rig_end *e, size_t *at, sent_frame *f) {
   buf_printf(b, " %zu", total);
 }
 
+/* What an end sends for the sake of the connection's window: its updates, and PINGs
+ * that find out how long the path is. */
+static bool is_our_own(const sent_frame *f) {
+  return (f->type == F_WINDOW && !f->id) || (f->type == F_PING && !(f->flags & 1));
+}
+
 char *wire_sent(const rig_end *e, size_t from, bool windows) {
   buf b = {0};
   sent_frame f;
   while (next_frame(e, &from, &f)) {
     if (f.type == F_DATA) print_data(&b, e, &from, &f);
     else if (f.type == F_CONTINUATION) continue; /* a part of its HEADERS */
-    else if (windows || f.type != F_WINDOW || f.id) print_frame(&b, &f);
+    else if (windows || !is_our_own(&f)) print_frame(&b, &f);
   }
   return text_of(&b);
 }
