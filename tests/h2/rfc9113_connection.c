@@ -179,6 +179,14 @@ static const wire_case cases[] = {
      "HEADERS 1 eh @req; goaway 1 0; drain; HEADERS 3 eh @req [+k: v]; DATA 3 'abc'; WINDOW 3 =1; "
      "HEADERS 3 es eh xbe; HEADERS 1 es eh xbe",
      "stream 1; headers 1; headers 1 end; end 1", "GOAWAY NO_ERROR"},
+    /* "Endpoints MUST NOT increase the value they send" */
+    {"6.8 our last id does not grow", S,
+     "HEADERS 1 eh @req; HEADERS 3 es eh @req; goaway 1 0; goaway 3 0; goaway 0xffffffff 0",
+     "stream 1; headers 1; stream 3; headers 3 end; end 3; close 3 REFUSED_STREAM",
+     "GOAWAY NO_ERROR; GOAWAY NO_ERROR"},
+    {"6.8 our last id does not grow in an error", S,
+     "HEADERS 1 eh @req; HEADERS 3 es eh @req; goaway 1 0; PING 0 'short'", NULL,
+     "GOAWAY FRAME_SIZE"},
     {"6.8 our first GOAWAY of two refuses nothing", S,
      "goaway 0xffffffff 0; drain; HEADERS 1 es eh @req", "stream 1; headers 1 end; end 1",
      "GOAWAY NO_ERROR"},

@@ -35,14 +35,11 @@
 
 /* Flags of a case. */
 enum {
-  /* Today's implementation answers otherwise. A case with this flag must fail:
-   * one that passes has the flag wrongly. */
-  LATER = 1,
-  RAW = 2,     /* the script begins with the preface; otherwise that was exchanged */
-  FIELDS = 4,  /* `told` has fields, too */
-  WINDOWS = 8, /* `sent` has the connection's WINDOW_UPDATEs and our PINGs, too */
-  WHOLE = 16,  /* how the bytes are cut matters, so they are not */
-  INSIDE = 32  /* the script ends inside a header block or a frame */
+  RAW = 1,     /* the script begins with the preface; otherwise that was exchanged */
+  FIELDS = 2,  /* `told` has fields, too */
+  WINDOWS = 4, /* `sent` has the connection's WINDOW_UPDATEs and our PINGs, too */
+  WHOLE = 8,   /* how the bytes are cut matters, so they are not */
+  INSIDE = 16  /* the script ends inside a header block or a frame */
 };
 
 /*
