@@ -127,7 +127,8 @@ struct h2_session {
 
   bool settings_received, settings_acked;
   bool goaway_received;
-  bool goaway_sent; /* the last one: no more streams of the peer */
+  bool goaway_sent;      /* the last one: no more streams of the peer */
+  uint32_t announced_id; /* in our last GOAWAY: it may only fall (RFC 9113 section 6.8) */
 
   /* What the peer's SETTINGS say. */
   uint32_t peer_window, peer_max_frame, peer_max_streams;
