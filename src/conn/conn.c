@@ -29,7 +29,18 @@ void conn_ref(conn *c) {
 }
 
 void conn_unref(conn *c) {
-  if (--c->refs == 0) caw_free(c);
+  if (--c->refs) return;
+  caw_free(c->peer);
+  caw_free(c->why);
+  caw_free(c);
+}
+
+static char *copy_text(const char *text, size_t len) {
+  char *copy = caw_malloc(len + 1);
+  if (!copy) return NULL;
+  memcpy(copy, text, len);
+  copy[len] = '\0';
+  return copy;
 }
 
 /* The calls whose messages waited for the next turn. */
@@ -41,7 +52,7 @@ static void wake_put_off(conn *c) {
 
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
-  if (why != c->why) snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, why);
+  c->why = copy_text(why, strlen(why));
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
@@ -53,9 +64,12 @@ void conn_close(conn *c, int rc, const char *why) {
   conn_unref(c);
 }
 
-static const char *end_text(const conn *c) {
-  if (!c->failure) return "finished";
-  return c->why[0] ? c->why : caw_strerror(c->failure);
+/* Closes a connection whose output is out. */
+static void close_ended(conn *c) {
+  char why[160];
+  if (c->broken) snprintf(why, sizeof(why), "the peer broke HTTP/2: %s", c->broken);
+  else snprintf(why, sizeof(why), "%s", c->failure ? caw_strerror(c->failure) : "finished");
+  conn_close(c, c->failure, why);
 }
 
 /* Everything is said. A server closes its side only and waits for the client
@@ -63,7 +77,7 @@ static const char *end_text(const conn *c) {
  * destroy answers and the GOAWAY that are still on their way. */
 static void linger(conn *c) {
   if (!c->max_live) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   c->lingering = true;
@@ -76,7 +90,7 @@ static void linger(conn *c) {
 static void close_broken(conn *c, int rc) {
   char why[256];
   if (c->lingering) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   int err = io_socket_errno(c->socket);
@@ -198,8 +212,7 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   }
   /* The GOAWAY that says why goes out before the end, if the peer reads. */
   c->failure = rc;
-  if (rc == CAW_EPROTO)
-    snprintf(c->why, sizeof(c->why), "the peer broke HTTP/2: %s", h2_failure(c->rpc.h2));
+  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
   io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
 }
 
@@ -284,7 +297,7 @@ static void expire(io_timer *timer) {
     return;
   }
   if (c->failure || c->lingering) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   conn_close(c, CAW_ETIMEDOUT,
@@ -357,7 +370,8 @@ static void abandon(conn *c) {
 /* The peer's name is read by handlers on other threads, and outlives the socket:
  * a copy that never changes. */
 static void note_peer(conn *c) {
-  snprintf(c->peer, sizeof(c->peer), "%.*s", CAW_STR_ARG(io_socket_peer(c->socket)));
+  caw_str peer = io_socket_peer(c->socket);
+  c->peer = copy_text(peer.data, peer.len);
 }
 
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
