@@ -48,6 +48,7 @@ struct h2_stream {
   bool local_ended;   /* END_STREAM was framed */
   bool remote_ended;  /* END_STREAM came */
   h2_message message; /* what came of the peer's */
+  h2_stream *chained; /* the next in the same slot of the table */
   list node;          /* in session->streams, or in session->endings */
   list ready;         /* in session->ready while payload could be framed */
 
@@ -132,7 +133,7 @@ struct h2_session {
   /* What the peer's SETTINGS say. */
   uint32_t peer_window, peer_max_frame, peer_max_streams;
 
-  /* Streams by id: open addressing, a power of two of slots, or none at all. */
+  /* Streams by id: chains in a power of two of slots, or none at all. */
   h2_stream **slots;
   uint32_t slot_mask;
   uint32_t open;        /* streams in the table */

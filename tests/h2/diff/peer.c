@@ -1,0 +1,320 @@
+/*
+ * What the peer says: kept until whole frames are there, looked at, and heard by
+ * both sides in the same chunks. So it is known at any time what windows and
+ * settings both have been told, and a frame that begins a deliberate difference is
+ * seen before it is heard.
+ */
+#include "diff/inside.h"
+
+#include <caw/status.h>
+#include <string.h>
+
+static uint32_t read32(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+void peer_start(diff *d) {
+  static uint8_t pend[PEND];
+  d->pend = pend;
+  d->fed = d->scanned = d->pend_len = d->keep_back = 0;
+  d->preface_due = d->role == H2_SERVER;
+  d->settings_due = true;
+  d->next_id = 1;
+  d->in_block = 0;
+  d->acked = d->goaway = false;
+  d->data = d->credit = 0;
+  d->initial_window = 65535;
+  d->window_before = INT64_MIN;
+  d->max_frame = 16384;
+  d->settings_sent = 0;
+  d->encoder.len = d->encoder.bytes = 0;
+  d->encoder.max = 4096;
+}
+
+void peer_bytes(diff *d, const void *data, size_t len) {
+  if (d->fed == d->pend_len) d->fed = d->scanned = d->pend_len = 0;
+  if (len > PEND - d->pend_len) {
+    d->stop = true;
+    return;
+  }
+  if (len) memcpy(d->pend + d->pend_len, data, len);
+  d->pend_len += len;
+}
+
+void peer_frame(diff *d, unsigned type, unsigned flags, uint32_t id, const void *payload,
+                size_t len) {
+  uint8_t head[HEAD] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
+                        (uint8_t)type,        (uint8_t)flags,      (uint8_t)(id >> 24),
+                        (uint8_t)(id >> 16),  (uint8_t)(id >> 8),  (uint8_t)id};
+  peer_bytes(d, head, HEAD);
+  peer_bytes(d, payload, len);
+}
+
+static int64_t lesser(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+static int64_t window_of(const diff *d, const stream *st, int which) {
+  int64_t conn = 65535 + (int64_t)d->sides[which].granted - (int64_t)d->data;
+  int64_t own = (d->acked ? d->config.stream_window : 65535) + (int64_t)st->of[which].granted -
+                (int64_t)st->data;
+  return lesser(conn, own);
+}
+
+int64_t peer_window(const diff *d, const stream *st, bool least) {
+  int64_t ours = window_of(d, st, OURS), oracles = window_of(d, st, ORACLE);
+  return least == (ours < oracles) ? ours : oracles;
+}
+
+/* ---- what a frame changes ---- */
+
+static void apply_setting(diff *d, unsigned name, uint32_t value, table_size *table) {
+  switch (name) {
+  case NGHTTP2_SETTINGS_HEADER_TABLE_SIZE:
+    if (!table->any || value < table->least) table->least = value;
+    table->last = value;
+    table->any = true;
+    break;
+  case NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE:
+    for (size_t i = 0; i < d->count; i++) {
+      stream *st = &d->streams[i];
+      int64_t allowed = stream_allowed(d, st);
+      if (allowed > st->allowed_before) st->allowed_before = allowed;
+    }
+    if (d->initial_window > d->window_before) d->window_before = d->initial_window;
+    d->initial_window = value;
+    break;
+  case NGHTTP2_SETTINGS_MAX_FRAME_SIZE:
+    if (value > d->max_frame) d->max_frame = value;
+    break;
+  default:
+    break;
+  }
+}
+
+static void apply_settings(diff *d, const frame *f) {
+  if (f->flags & ACK) {
+    d->acked = true;
+    return;
+  }
+  table_size *table = &d->tables[d->settings_sent++ % 64];
+  table->any = false;
+  for (size_t at = 0; at + 6 <= f->len; at += 6) {
+    const uint8_t *p = f->payload + at;
+    apply_setting(d, (unsigned)p[0] << 8 | p[1], read32(p + 2), table);
+  }
+}
+
+static void apply_window(diff *d, const frame *f) {
+  uint32_t n = f->len == 4 ? read32(f->payload) & INT32_MAX : 0;
+  stream *st = f->id ? stream_find(d, f->id) : NULL;
+  if (!f->id) d->credit += n;
+  else if (st) st->credit += n;
+}
+
+static void tell(const frame *f) {
+  fprintf(stderr, "peer   type %u id %u flags %u len %zu", f->type, f->id, f->flags, f->len);
+  for (size_t i = 0; i < f->have && i < 200; i++)
+    fprintf(stderr, "%s%02x", i % 6 ? "" : " ", f->payload[i]);
+  fprintf(stderr, "\n");
+}
+
+static void apply(diff *d, const frame *f) {
+  stream *st = f->id ? stream_find(d, f->id) : NULL;
+  d->settings_due = false;
+  diff_total.frames++;
+  switch (f->type) {
+  case F_DATA:
+    d->data += f->len;
+    if (!st) break;
+    st->data += f->len;
+    st->over |= (f->flags & END_STREAM) != 0;
+    break;
+  case F_HEADERS:
+    if (f->id && !st) st = stream_for(d, f->id);
+    if (!st) break;
+    st->heard = true;
+    st->over |= (f->flags & END_STREAM) != 0;
+    break;
+  case F_RST:
+    if (st) st->aborted = true;
+    break;
+  case F_SETTINGS:
+    apply_settings(d, f);
+    break;
+  case F_GOAWAY:
+    d->goaway = true;
+    break;
+  case F_WINDOW:
+    apply_window(d, f);
+    break;
+  default:
+    break;
+  }
+  if (f->type == F_HEADERS || f->type == F_PUSH || f->type == F_CONTINUATION)
+    d->in_block = f->flags & END_HEADERS ? 0 : f->id;
+}
+
+/* ---- hearing ---- */
+
+bool in_doubt(const diff *d) {
+  return (d->sides[OURS].rc != 0) != (d->sides[ORACLE].rc != 0);
+}
+
+static void check_failures(diff *d) {
+  bool ours = d->sides[OURS].rc != 0, oracles = d->sides[ORACLE].rc != 0;
+  /* One may see in a part of a header block what the other sees in the whole. */
+  if (ours != oracles && d->fed == d->scanned && !d->in_block)
+    differ(d, "%s failed the connection", ours ? "only ours" : "only the oracle");
+  if (ours && oracles) conclude(d);
+}
+
+static size_t chunk_of(diff *d, size_t left) {
+  size_t n = left;
+  switch (d->chunk) {
+  case 1: /* byte by byte, as long as that is not too slow */
+    n = d->fed < 600 ? 1 : 500;
+    break;
+  case 2:
+    n = 9;
+    break;
+  case 3:
+    d->seed = d->seed * 1103515245 + 12345;
+    n = 1 + (d->seed >> 16) % 40;
+    break;
+  default:
+    break;
+  }
+  return n < left ? n : left;
+}
+
+/* Once one side has failed, the other has until the end of the frame. */
+static void hear(diff *d, size_t until) {
+  while (d->fed < until && !d->stop) {
+    size_t n = chunk_of(d, until - d->fed);
+    for (int i = 0; i < SIDES; i++) side_recv(&d->sides[i], d->pend + d->fed, n);
+    d->fed += n;
+    bool ours = d->sides[OURS].rc != 0, oracles = d->sides[ORACLE].rc != 0;
+    if (ours || oracles) {
+      if (ours != oracles && until < d->scanned) until = d->scanned;
+      else check_failures(d);
+    }
+  }
+  if (d->fed == d->scanned && !d->stop && !in_doubt(d)) compare_events(d, false);
+}
+
+/* The next frame, if it is there whole. One that is too long need not be: its head
+ * says enough. Returns its bytes, or 0. */
+static size_t next_frame(const diff *d, frame *f) {
+  const uint8_t *p = d->pend + d->scanned;
+  size_t left = d->pend_len - d->scanned;
+  if (left < HEAD) return 0;
+  *f = (frame){(size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2],
+               p[3],
+               p[4],
+               read32(p + 5) & INT32_MAX,
+               p + HEAD,
+               left - HEAD};
+  if (f->len > d->config.max_frame) {
+    f->have = 0;
+    return HEAD;
+  }
+  if (f->have < f->len) return 0;
+  f->have = f->len;
+  return HEAD + f->len;
+}
+
+static void drop_bytes(diff *d, size_t len) {
+  uint8_t *p = d->pend + d->scanned;
+  d->pend_len -= len;
+  memmove(p, p + len, d->pend_len - d->scanned);
+}
+
+/* The frame that begins a deliberate difference, with the rest of its header block.
+ * Whether it does is certain once all that is due was written. Returns false when
+ * it does not. */
+static bool hear_known(diff *d, const frame *f, size_t len) {
+  frame more = *f;
+  hear(d, d->scanned);
+  if (!d->stop) drain(d);
+  const known *k = d->stop ? NULL : known_for(d, f);
+  if (!k) return d->stop;
+  if (known_drops(k) || (d->avoid && known_ends(k))) {
+    drop_bytes(d, len);
+    return true;
+  }
+  apply(d, f);
+  d->scanned += len;
+  while (f->type == F_HEADERS && !(more.flags & END_HEADERS)) {
+    len = next_frame(d, &more);
+    if (!len || more.type != F_CONTINUATION || more.id != f->id) {
+      d->stop = true;
+      return true;
+    }
+    apply(d, &more);
+    d->scanned += len;
+  }
+  known_hear(d, k, f, d->pend + d->fed, d->scanned - d->fed);
+  d->fed = d->scanned;
+  if (!d->stop) check_failures(d);
+  if (!d->stop) settle(d);
+  return true;
+}
+
+/* After GOAWAY and without streams there is no reason to read: whether what still
+ * comes is heard is not prescribed. */
+static bool over(diff *d) {
+  if (!d->goaway || d->scanned == d->pend_len) return false;
+  hear(d, d->scanned);
+  if (!d->stop) drain(d);
+  for (size_t i = 0; i < d->count; i++)
+    if (d->streams[i].of[ORACLE].h2 && (d->role == H2_SERVER || d->streams[i].of[ORACLE].opened))
+      return d->stop;
+  return d->stop = true;
+}
+
+/* On a stream that the peer has ended or that is being reset, nghttp2 hears frames
+ * otherwise before its RST_STREAM is framed than after: it shall be framed. */
+static bool is_late(diff *d, const frame *f) {
+  const stream *st = f->id ? stream_find(d, f->id) : NULL;
+  return st && (f->type == F_DATA || f->type == F_HEADERS) && (st->over || st->aborted);
+}
+
+static void deliver(diff *d) {
+  size_t len;
+  frame f;
+  if (d->preface_due && d->pend_len - d->scanned >= PREFACE) {
+    d->preface_due = false;
+    d->scanned += PREFACE;
+  }
+  while (!d->stop && !d->preface_due && !over(d) && (len = next_frame(d, &f))) {
+    if (d->how & DIFF_TELL) tell(&f);
+    if (is_late(d, &f)) hear(d, d->scanned);
+    if (d->how & DIFF_KNOWN && known_for(d, &f) && hear_known(d, &f, len)) continue;
+    d->scanned += len;
+    if (f.have == f.len) {
+      apply(d, &f);
+      continue;
+    }
+    hear(d, d->scanned);
+    if (!d->stop) differ(d, "both took a frame too large");
+  }
+  size_t back = d->keep_back < d->scanned - d->fed ? d->keep_back : d->scanned - d->fed;
+  d->keep_back = 0;
+  hear(d, d->scanned - back);
+}
+
+void peer_deliver(diff *d) {
+  d->delivering = true;
+  deliver(d);
+  d->delivering = false;
+}
+
+void peer_finish(diff *d) {
+  d->keep_back = 0;
+  peer_deliver(d);
+  if (d->stop || d->scanned == d->pend_len) return;
+  /* A frame that never ends: whether it fails is not certain. */
+  for (int i = 0; i < SIDES; i++) side_recv(&d->sides[i], d->pend + d->fed, d->pend_len - d->fed);
+  d->stop = true;
+}
