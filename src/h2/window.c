@@ -39,8 +39,14 @@ static int send_update(h2_session *s, uint32_t id, uint32_t increment) {
   return send_small(s, FRAME_WINDOW_UPDATE, 0, id, bytes, sizeof(bytes));
 }
 
+/* The stream's window as the peer will have it when it has read our SETTINGS. What
+ * they give is not given once more while their acknowledgement is on its way. */
+static int64_t promised(const h2_session *s, const h2_stream *st) {
+  return (int64_t)st->recv_window + s->config.stream_window - s->initial_window;
+}
+
 /* What a window lacks to be `target`, when that is worth a frame; else 0. */
-static uint32_t due(uint32_t target, uint32_t held, int32_t window) {
+static uint32_t due(uint32_t target, uint32_t held, int64_t window) {
   int64_t lacks = (int64_t)target - held - window;
   return lacks > 0 && lacks >= target / 2 ? (uint32_t)lacks : 0;
 }
@@ -57,7 +63,7 @@ int window_give_session(h2_session *s) {
 
 int window_give_stream(h2_session *s, h2_stream *st) {
   if (st->remote_ended || st->ended) return 0;
-  uint32_t n = due(st->recv_target, st->held, st->recv_window);
+  uint32_t n = due(st->recv_target, st->held, promised(s, st));
   if (!n) return 0;
   int rc = send_update(s, st->id, n);
   if (!rc) st->recv_window += (int32_t)n;
@@ -101,7 +107,7 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   if (st->ended || st->remote_ended || len <= st->recv_target) return 0;
   grow_stream(s, st, len);
   /* What is on its way is in the window or held already. */
-  int64_t lacks = (int64_t)st->recv_target - st->held - st->recv_window;
+  int64_t lacks = (int64_t)st->recv_target - st->held - promised(s, st);
   if (lacks <= 0) return 0;
   int rc = send_update(s, st->id, (uint32_t)lacks);
   if (!rc) st->recv_window += (int32_t)lacks;
