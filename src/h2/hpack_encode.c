@@ -231,9 +231,10 @@ static size_t find_name(const hpack_encoder *e, const wanted *w) {
   return 0;
 }
 
-/* Has this come before? Notes that it has. */
-static bool seen(hpack_encoder *e, uint32_t hash) {
-  uint16_t *slot = &e->seen[hash % HPACK_SEEN], tag = (uint16_t)(hash >> 16 | 1);
+/* Has this come before? Notes that it has, in one of `slots`: fields do not drive
+ * names out, nor names fields. */
+static bool seen(uint16_t *slots, uint32_t hash) {
+  uint16_t *slot = &slots[hash % (HPACK_SEEN / 2)], tag = (uint16_t)(hash >> 16 | 1);
   if (*slot == tag) return true;
   *slot = tag;
   return false;
@@ -253,8 +254,8 @@ static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   case NAME_ONLY:
     return !name && small;
   case ONCE_SEEN: {
-    bool again = seen(e, w->hash);
-    if (!name && !w->token && seen(e, w->name_hash) && small) again = true;
+    bool again = seen(e->seen, w->hash);
+    if (!name && !w->token && seen(e->seen + HPACK_SEEN / 2, w->name_hash) && small) again = true;
     return again;
   }
   case NOT_INSERTED:
