@@ -7,6 +7,8 @@
 #include "h2/hpack_static.h"
 #include "h2/hpack_table.h"
 
+#include <assert.h>
+
 /* Powers of two. */
 #define FIELD_CHAINS 64
 #define NAME_CHAINS  16
@@ -342,6 +344,7 @@ static APART uint8_t *put_slowly(hpack_encoder *e, uint8_t *to, const h2_field *
  * or the newest entry of its name; 0: neither, or a secret. */
 static inline size_t find_quickly(const hpack_encoder *e, const h2_field *f) {
   unsigned token = f->token;
+  assert(!token || token == h2_token_of(f->name));
   if (!token || (f->flags & H2_FIELD_SECRET)) return 0;
   size_t index = hpack_known_names[token].index;
   for (unsigned values = hpack_known_names[token].values;; values--, index++) {

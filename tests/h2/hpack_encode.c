@@ -316,7 +316,7 @@ static void many_paths(void **state) {
 static void far_entries(void **state) {
   (void)state;
   start();
-  char name[8];
+  char name[16];
   for (int i = 0; i < 240; i++) {
     snprintf(name, sizeof(name), "a%d", i / 2);
     send_one(name, "", 0);
