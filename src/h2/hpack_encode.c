@@ -246,10 +246,11 @@ static bool seen(uint16_t *slots, uint32_t hash) {
  * name is in one. */
 static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   const h2_field *f = w->field;
-  size_t max = e->table.max, text = f->name.len + f->value.len;
-  /* One field shall not drive all others out. */
-  if (text < f->name.len || text > max || hpack_cost(text, 0) > max - max / 4) return false;
-  bool small = hpack_cost(text, 0) <= max / 8;
+  size_t max = e->table.max;
+  if (f->name.len > max || f->value.len > max) return false;
+  size_t cost = hpack_cost(f->name.len, f->value.len);
+  if (cost > max - max / 4) return false; /* one field shall not drive all others out */
+  bool small = cost <= max / 8;
   switch (how) {
   case AT_ONCE:
     return true;
@@ -378,8 +379,11 @@ static APART uint8_t *put_updates(hpack_encoder *e, uint8_t *to) {
 /* Writes a block from a field on that find_quickly did not find, or far back. */
 static APART uint8_t *encode_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f,
                                     const h2_field *end) {
-  for (size_t index = 0; f < end; index = ++f < end ? find_quickly(e, f) : 0)
+  to = put_slowly(e, to, f);
+  while (++f < end) {
+    size_t index = find_quickly(e, f);
     to = index ? put_indexed(to, index) : put_slowly(e, to, f);
+  }
   return to;
 }
 

@@ -428,6 +428,8 @@ static void long_code_that_is_too_long(void **state) {
     input[input_len - 2] = 0xff; /* more padding than there may be */
     input[input_len - 1] = 0xff;
     assert_int_equal(decode_input(), HPACK_BAD);
+    put_literal(inserted ? INSERTED : PLAIN, text, true, "value", false);
+    assert_int_equal(decode_input(), HPACK_TOO_LONG);
     assert_int_equal(failing.live, 0);
     assert_int_equal(room.calls, 0);
     stop();
