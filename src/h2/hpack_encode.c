@@ -7,6 +7,8 @@
 #include "h2/hpack_static.h"
 #include "h2/hpack_table.h"
 
+#include <assert.h>
+
 /* Powers of two. */
 #define FIELD_CHAINS 64
 #define NAME_CHAINS  16
@@ -233,9 +235,10 @@ static size_t find_name(const hpack_encoder *e, const wanted *w) {
   return 0;
 }
 
-/* Has this come before? Notes that it has. */
-static bool seen(hpack_encoder *e, uint32_t hash) {
-  uint16_t *slot = &e->seen[hash % HPACK_SEEN], tag = (uint16_t)(hash >> 16 | 1);
+/* Has this come before? Notes that it has, in one of `slots`: fields do not drive
+ * names out, nor names fields. */
+static bool seen(uint16_t *slots, uint32_t hash) {
+  uint16_t *slot = &slots[hash % (HPACK_SEEN / 2)], tag = (uint16_t)(hash >> 16 | 1);
   if (*slot == tag) return true;
   *slot = tag;
   return false;
@@ -245,18 +248,19 @@ static bool seen(hpack_encoder *e, uint32_t hash) {
  * name is in one. */
 static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   const h2_field *f = w->field;
-  size_t max = e->table.max, text = f->name.len + f->value.len;
-  /* One field shall not drive all others out. */
-  if (text < f->name.len || text > max || hpack_cost(text, 0) > max - max / 4) return false;
-  bool small = hpack_cost(text, 0) <= max / 8;
+  size_t max = e->table.max;
+  if (f->name.len > max || f->value.len > max) return false;
+  size_t cost = hpack_cost(f->name.len, f->value.len);
+  if (cost > max - max / 4) return false; /* one field shall not drive all others out */
+  bool small = cost <= max / 8;
   switch (how) {
   case AT_ONCE:
     return true;
   case NAME_ONLY:
     return !name && small;
   case ONCE_SEEN: {
-    bool again = seen(e, w->hash);
-    if (!name && !w->token && seen(e, w->name_hash) && small) again = true;
+    bool again = seen(e->seen, w->hash);
+    if (!name && !w->token && seen(e->seen + HPACK_SEEN / 2, w->name_hash) && small) again = true;
     return again;
   }
   case NOT_INSERTED:
@@ -343,6 +347,7 @@ static APART uint8_t *put_slowly(hpack_encoder *e, uint8_t *to, const h2_field *
  * or the newest entry of its name; 0: neither, or a secret. */
 static inline size_t find_quickly(const hpack_encoder *e, const h2_field *f) {
   unsigned token = f->token;
+  assert(!token || token == h2_token_of(f->name));
   if (!token || (f->flags & H2_FIELD_SECRET)) return 0;
   size_t index = hpack_known_names[token].index;
   for (unsigned values = hpack_known_names[token].values;; values--, index++) {
@@ -376,8 +381,11 @@ static APART uint8_t *put_updates(hpack_encoder *e, uint8_t *to) {
 /* Writes a block from a field on that find_quickly did not find, or far back. */
 static APART uint8_t *encode_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f,
                                     const h2_field *end) {
-  for (size_t index = 0; f < end; index = ++f < end ? find_quickly(e, f) : 0)
+  to = put_slowly(e, to, f);
+  while (++f < end) {
+    size_t index = find_quickly(e, f);
     to = index ? put_indexed(to, index) : put_slowly(e, to, f);
+  }
   return to;
 }
 
