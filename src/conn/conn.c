@@ -21,6 +21,21 @@
  * may add to it; far beyond it, the session ends the connection. */
 #define OWED_FRAMES 1000
 
+/*
+ * What a client may do that costs more than it gives. Streams that it ends early:
+ * 200 at once, 100 a second, and one for each call that came to its end (a client
+ * that cancels 60 calls a second for hours is honest). Frames that say nothing cost
+ * some 100 ns each; gRPC's C core sends thousands a second when its calls expire
+ * before they are sent.
+ */
+#define RESETS_AT_ONCE    200
+#define RESETS_PER_SECOND 100
+#define NOISE_AT_ONCE     20000
+#define NOISE_PER_SECOND  10000
+
+/* The time for one reset to be filled up. */
+#define FILL_TIME (SECOND / RESETS_PER_SECOND)
+
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
@@ -130,6 +145,28 @@ static void check_paid(conn *c) {
   io_socket_read(c->socket, true);
 }
 
+/* ---- Allowances ---- */
+
+static uint32_t up_to(uint32_t most, uint64_t n) {
+  return n < most ? (uint32_t)n : most;
+}
+
+static void fill(conn *c) {
+  uint64_t steps = (io_now(c->loop) - c->filled) / FILL_TIME;
+  if (!steps) return;
+  h2_allowance *a = &c->allowance;
+  c->filled += steps * FILL_TIME;
+  a->resets = up_to(RESETS_AT_ONCE, a->resets + steps);
+  a->noise = up_to(NOISE_AT_ONCE, a->noise + steps * (NOISE_PER_SECOND / RESETS_PER_SECOND));
+}
+
+/* A call that came to its end, or whose time was over, was worth its stream. */
+static void give_reset(conn *c, const caw_call *call) {
+  bool normal = call->rpc.close_code == H2_NO_ERROR && !call->rpc.close_remote;
+  bool expired = call->deadline != UINT64_MAX && io_now(c->loop) >= call->deadline;
+  if (normal || expired) c->allowance.resets = up_to(RESETS_AT_ONCE, c->allowance.resets + 1u);
+}
+
 /* ---- Writing ---- */
 
 /* One write of what is gathered. Returns false when the connection is blocked
@@ -200,20 +237,34 @@ static void on_connect(void *user, int rc) {
   conn_flush_later(c);
 }
 
+/* The session cannot go on. The GOAWAY that says why goes out before the end, if
+ * the peer reads; one that was too much of a burden is not waited for. */
+static void fail(conn *c, int rc) {
+  c->failure = rc;
+  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
+  if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
+    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+    conn_flush_later(c);
+    return;
+  }
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket) close_ended(c);
+  conn_unref(c);
+}
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) return;
   h2_at(c->rpc.h2, io_now(c->loop));
+  fill(c);
   int rc = h2_recv(c->rpc.h2, data, len);
-  conn_flush_later(c);
-  if (!rc) {
-    check_owed(c);
+  if (rc) {
+    fail(c, rc);
     return;
   }
-  /* The GOAWAY that says why goes out before the end, if the peer reads. */
-  c->failure = rc;
-  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
-  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+  conn_flush_later(c);
+  check_owed(c);
 }
 
 static void on_end(void *user, int rc) {
@@ -253,6 +304,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_wake(call);
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
+  give_reset(c, call);
   /* A call that was finished stops counting as soon as its stream is closed:
    * the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END)) uncount(call);
@@ -347,6 +399,9 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
   h2_config h2 = config->h2;
   h2.cells = io_cells(loop);
+  if (role == H2_SERVER) h2.allowance = &c->allowance;
+  c->allowance = (h2_allowance){NOISE_AT_ONCE, RESETS_AT_ONCE};
+  c->filled = io_now(loop);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
   io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
   return c;

@@ -96,10 +96,8 @@ static int begin_payload(h2_session *s) {
 static int begin_data(h2_session *s) {
   in_frame *in = &s->in;
   bool padded = in->head.flags & FLAG_PADDED;
-  if (!in->head.len && !(in->head.flags & FLAG_END_STREAM)) {
-    int rc = session_charge_noise(s);
-    if (rc) return rc;
-  }
+  if (in->head.len || in->head.flags & FLAG_END_STREAM) session_useful(s);
+  else if (session_charge_noise(s)) return s->error;
   if (padded && !in->head.len) return size_error(s, "DATA has no room for its pad length");
   int rc = data_stream(s, &in->stream);
   if (rc) return rc;
@@ -134,6 +132,7 @@ static int begin_headers(h2_session *s) {
   in_frame *in = &s->in;
   unsigned need = (in->head.flags & FLAG_PADDED ? 1 : 0) + (in->head.flags & FLAG_PRIORITY ? 5 : 0);
   in->need = (uint8_t)need;
+  session_useful(s);
   if (in->head.id == 0) return protocol_error(s, "HEADERS on stream 0");
   if (in->need > in->head.len)
     return size_error(s, "HEADERS has no room for what its flags announce");

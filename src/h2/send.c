@@ -238,6 +238,7 @@ static int send_data(h2_session *s, h2_stream *st) {
   bool end = st->finished && !st->trailers && n == st->bytes;
   int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
   if (rc) return rc;
+  session_useful(s);
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
   s->events->on_sent(s->ctx, st->user, n);

@@ -127,6 +127,7 @@ static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str d
 int session_fail(h2_session *s, uint32_t code, const char *why) {
   if (s->error) return s->error;
   s->why = why;
+  s->code = code;
   if (send_goaway(s, s->last_id, code, caw_str_from(why))) return session_starve(s);
   return s->error = CAW_EPROTO;
 }
@@ -151,6 +152,10 @@ int session_charge_reset(h2_session *s) {
 
 const char *h2_failure(const h2_session *s) {
   return s->why ? s->why : "";
+}
+
+uint32_t h2_failure_code(const h2_session *s) {
+  return s->code;
 }
 
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {

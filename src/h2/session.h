@@ -124,6 +124,7 @@ struct h2_session {
   h2_role role;
   int error;       /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
   const char *why; /* of CAW_EPROTO; a literal */
+  uint32_t code;   /* of the GOAWAY then */
 
   bool settings_received, settings_acked;
   bool goaway_received;
@@ -175,6 +176,13 @@ int session_starve(h2_session *s);
 /* The peer did one of what h2_allowance counts. 0, or as session_fail when it was
  * one too many. */
 int session_charge_noise(h2_session *s);
+
+/* A frame of a message was sent or came: honest peers make some noise about it. */
+static inline void session_useful(h2_session *s) {
+  h2_allowance *a = s->config.allowance;
+  if (a && a->noise < UINT32_MAX) a->noise++;
+}
+
 int session_charge_reset(h2_session *s);
 
 /* A SETTINGS frame came whole. Returns 0 or as session_fail. */
