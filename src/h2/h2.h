@@ -104,9 +104,9 @@ typedef struct h2_field {
  * up by whoever has a clock.
  */
 typedef struct h2_allowance {
-  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA
-   * without END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never
-   * opened, and unknown types. */
+  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
+   * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
+   * streams that were never opened, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
    * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */

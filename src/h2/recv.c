@@ -83,6 +83,8 @@ static int begin_payload(h2_session *s) {
   in_frame *in = &s->in;
   uint32_t len = in->left - in->pad;
   h2_stream *st = in->stream;
+  if (len || in->head.flags & FLAG_END_STREAM) session_useful(s);
+  else if (session_charge_noise(s)) return s->error; /* padding says nothing either */
   if (st && !message_data(&st->message, len)) {
     int rc = stream_fail(s, st, H2_PROTOCOL_ERROR); /* clears in->stream */
     if (rc) return rc;
@@ -96,8 +98,6 @@ static int begin_payload(h2_session *s) {
 static int begin_data(h2_session *s) {
   in_frame *in = &s->in;
   bool padded = in->head.flags & FLAG_PADDED;
-  if (in->head.len || in->head.flags & FLAG_END_STREAM) session_useful(s);
-  else if (session_charge_noise(s)) return s->error;
   if (padded && !in->head.len) return size_error(s, "DATA has no room for its pad length");
   int rc = data_stream(s, &in->stream);
   if (rc) return rc;

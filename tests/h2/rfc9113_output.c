@@ -99,6 +99,46 @@ static void test_large_block(void **state) {
   }
 }
 
+/* ---- 6.5.2: the peer's SETTINGS_MAX_FRAME_SIZE, also when it falls ---- */
+
+/* The largest frame of a type from `from` on. */
+static size_t largest(size_t from, unsigned type) {
+  size_t len = 0, most = 0;
+  for (size_t i = 0; frame_at(from, type, i, &len); i++)
+    if (len > most) most = len;
+  return most;
+}
+
+static void test_frame_size(void **state) {
+  (void)state;
+  static char big[30000];
+  static const struct {
+    const char *settings;
+    size_t most;
+  } cases[] = {{"SETTINGS 0", 16384},
+               {"SETTINGS 0 5=20000", 20000},
+               {"SETTINGS 0 5=16777215", 16777215},
+               {"SETTINGS 0 5=20000; SETTINGS 0 5=16384", 16384},
+               {"SETTINGS 0 5=20000 5=17000", 17000}};
+  memset(big, '~', sizeof(big));
+  h2_field f[] = {{CAW_STR(":status"), CAW_STR("200"), H2_T_NONE, 0},
+                  {CAW_STR("k"), {big, sizeof(big)}, H2_T_NONE, 0}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    size_t from = wire_start(&e, H2_SERVER, NULL, false);
+    wire_play(&e, cases[i].settings, 0);
+    wire_play(&e, "HEADERS 1 es eh @req", 0);
+    h2_stream *st = e.streams[0].h2;
+    assert_int_equal(h2_respond(e.s, st, f, 2), 0);
+    wire_play(&e, "send 1 60000", 0);
+    rig_drain(&e);
+    size_t headers = largest(from, F_HEADERS), data = largest(from, F_DATA);
+    assert_in_range(headers, 16384, cases[i].most);
+    assert_in_range(data, 16384, cases[i].most);
+    assert_in_range(largest(from, F_CONTINUATION), 0, cases[i].most);
+    rig_stop_end(&e);
+  }
+}
+
 /* ---- 4.3.1: the peer's SETTINGS_HEADER_TABLE_SIZE ---- */
 
 /* "its HPACK encoder MUST start the next field block with a Dynamic Table Size
@@ -235,9 +275,9 @@ static void test_credit(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_preface),    cmocka_unit_test(test_large_block),
-      cmocka_unit_test(test_table_size), cmocka_unit_test(test_table_of_nothing),
-      cmocka_unit_test(test_credit),
+      cmocka_unit_test(test_preface),          cmocka_unit_test(test_large_block),
+      cmocka_unit_test(test_frame_size),       cmocka_unit_test(test_table_size),
+      cmocka_unit_test(test_table_of_nothing), cmocka_unit_test(test_credit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
