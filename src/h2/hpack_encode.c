@@ -12,6 +12,7 @@
 /* Powers of two. */
 #define FIELD_CHAINS 64
 #define NAME_CHAINS  16
+#define SEEN         32
 
 /*
  * Finds entries by what they say. An entry's number is how many had been
@@ -24,6 +25,8 @@ struct hpack_index {
   uint64_t by_token[H2_TOKENS];  /* the number of the newest with a name; 0: none */
   uint64_t by_name[NAME_CHAINS]; /* of names without a token */
   uint64_t by_field[FIELD_CHAINS];
+  /* Hashes of fields and names that came and are not in the table. */
+  uint32_t seen[SEEN], seen_count;
 };
 
 /* What to do with a field whose text is in no table. */
@@ -235,12 +238,21 @@ static size_t find_name(const hpack_encoder *e, const wanted *w) {
   return 0;
 }
 
-/* Has this come before? Notes that it has, in one of `slots`: fields do not drive
- * names out, nor names fields. */
-static bool seen(uint16_t *slots, uint32_t hash) {
-  uint16_t *slot = &slots[hash % (HPACK_SEEN / 2)], tag = (uint16_t)(hash >> 16 | 1);
-  if (*slot == tag) return true;
-  *slot = tag;
+/* The index, made if need be; NULL: memory is out. */
+static struct hpack_index *index_of(hpack_encoder *e) {
+  if (!e->index) e->index = cells_calloc(e->table.cells, 1, sizeof(*e->index));
+  return e->index;
+}
+
+/* Has this come before? Notes that it has, in the place of any other: of more
+ * fields than there is place for, some are still there when they come again. */
+static bool seen(hpack_encoder *e, uint32_t hash) {
+  struct hpack_index *index = index_of(e);
+  if (!index) return false;
+  hash |= 1; /* 0: no hash */
+  for (const uint32_t *s = index->seen, *end = s + SEEN; s < end; s++)
+    if (*s == hash) return true;
+  index->seen[(hash >> 8 ^ index->seen_count++) % SEEN] = hash;
   return false;
 }
 
@@ -259,8 +271,8 @@ static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   case NAME_ONLY:
     return !name && small;
   case ONCE_SEEN: {
-    bool again = seen(e->seen, w->hash);
-    if (!name && !w->token && seen(e->seen + HPACK_SEEN / 2, w->name_hash) && small) again = true;
+    bool again = seen(e, w->hash);
+    if (!name && !w->token && seen(e, w->name_hash) && small) again = true;
     return again;
   }
   case NOT_INSERTED:
@@ -281,10 +293,7 @@ static uint32_t link_entry(uint64_t *chain, uint64_t number) {
 static bool insert(hpack_encoder *e, const wanted *w) {
   const h2_field *f = w->field;
   hpack_table *t = &e->table;
-  if (!e->index) {
-    e->index = cells_calloc(t->cells, 1, sizeof(*e->index));
-    if (!e->index) return false;
-  }
+  if (!index_of(e)) return false;
   bool lasting = w->token || (f->flags & H2_FIELD_LASTING);
   size_t copied = lasting ? 0 : f->name.len;
   hpack_entry *entry = hpack_table_entry(t, copied + f->value.len);

@@ -269,6 +269,54 @@ static void names_are_referred_to(void **state) {
   stop();
 }
 
+/* All names are found again, however many there are. */
+static void many_names(void **state) {
+  (void)state;
+  char name[16], value[16];
+  start();
+  for (int round = 0; round < 4; round++) {
+    for (int i = 0; i < 60; i++) {
+      snprintf(name, sizeof(name), "x-n%d", i % 60);
+      snprintf(value, sizeof(value), "{%d", round); /* not shorter as Huffman's code */
+      size_t len = send_one(name, value, round < 2 ? 0 : H2_FIELD_SECRET);
+      if (round < 2) send_one(name, value, 0); /* once more: that is inserted */
+      if (round >= 2) assert_int_equal(len, 2 + 1 + 2);
+    }
+  }
+  stop();
+}
+
+/* More fields that repeat than are remembered at a time: all are bytes soon. */
+static void many_fields_that_repeat(void **state) {
+  (void)state;
+  h2_field f[45];
+  char names[45][16];
+  size_t len = 0;
+  start();
+  for (size_t i = 0; i < COUNT(f); i++) {
+    snprintf(names[i], sizeof(names[i]), "x-n%zu", i);
+    f[i] = (h2_field){caw_str_from(names[i]), CAW_STR("some-value"), 0, 0};
+  }
+  for (int round = 0; round < 30; round++) len = send(f, COUNT(f));
+  assert_int_equal(len, COUNT(f));
+  stop();
+}
+
+/* The same value under other names is another field. */
+static void same_values(void **state) {
+  (void)state;
+  static const char *const names[] = {
+      "grpc-encoding", "grpc-accept-encoding", "te", ":path", "x-a", "x-b", "via"};
+  start();
+  for (int round = 0; round < 4; round++)
+    for (size_t i = 0; i < COUNT(names); i++) {
+      size_t len = send_one(names[i], "gzip", 0);
+      if (round >= 2) assert_int_equal(len, 1);
+    }
+  assert_int_equal(e.table.inserted, COUNT(names));
+  stop();
+}
+
 /* Names and values that come once leave the table as it is. */
 static void unique_values_do_not_churn(void **state) {
   (void)state;
@@ -544,6 +592,9 @@ int main(void) {
       failing_test(usual_response),
       failing_test(policies),
       failing_test(names_are_referred_to),
+      failing_test(many_names),
+      failing_test(many_fields_that_repeat),
+      failing_test(same_values),
       failing_test(unique_values_do_not_churn),
       failing_test(many_paths),
       failing_test(far_entries),
