@@ -41,11 +41,11 @@ static int find_stream(h2_session *s, uint32_t id) {
   }
   if (s->role == H2_SERVER) {
     if (id % 2 == 0) return session_fail(s, H2_PROTOCOL_ERROR, "HEADERS on a stream that is ours");
-    return id > s->highest_id ? open_stream(s, id) : 0;
+    return id > s->highest_id ? open_stream(s, id) : session_charge_noise(s);
   }
   if (id % 2 == 0 || id >= s->next_id)
     return session_fail(s, H2_PROTOCOL_ERROR, "HEADERS on a stream that is idle");
-  return 0;
+  return session_charge_noise(s);
 }
 
 /* Text of a field that is unpacked for the call it belongs to. */

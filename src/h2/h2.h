@@ -99,14 +99,15 @@ typedef struct h2_field {
 /*
  * What a peer may still do that costs us more than it costs the peer. The session
  * takes one off for each when it reads it, and ends the connection with
- * ENHANCE_YOUR_CALM when nothing is left. It adds to `noise` for each frame that
- * says something, either way: those cause WINDOW_UPDATE and PING. The rest is filled
- * up by whoever has a clock.
+ * ENHANCE_YOUR_CALM when nothing is left. It adds to `noise` for each frame of
+ * payload, either way: those cause WINDOW_UPDATE and PING. The rest is filled up by
+ * whoever has a clock.
  */
 typedef struct h2_allowance {
   /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
    * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
-   * streams that were never opened, and unknown types. */
+   * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
+   * first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
    * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */

@@ -83,8 +83,8 @@ static int begin_payload(h2_session *s) {
   in_frame *in = &s->in;
   uint32_t len = in->left - in->pad;
   h2_stream *st = in->stream;
-  if (len || in->head.flags & FLAG_END_STREAM) session_useful(s);
-  else if (session_charge_noise(s)) return s->error; /* padding says nothing either */
+  if (len) session_useful(s);
+  else if (!(in->head.flags & FLAG_END_STREAM) && session_charge_noise(s)) return s->error;
   if (st && !message_data(&st->message, len)) {
     int rc = stream_fail(s, st, H2_PROTOCOL_ERROR); /* clears in->stream */
     if (rc) return rc;
@@ -132,7 +132,6 @@ static int begin_headers(h2_session *s) {
   in_frame *in = &s->in;
   unsigned need = (in->head.flags & FLAG_PADDED ? 1 : 0) + (in->head.flags & FLAG_PRIORITY ? 5 : 0);
   in->need = (uint8_t)need;
-  session_useful(s);
   if (in->head.id == 0) return protocol_error(s, "HEADERS on stream 0");
   if (in->need > in->head.len)
     return size_error(s, "HEADERS has no room for what its flags announce");
@@ -190,7 +189,7 @@ static int take_ping(h2_session *s, const uint8_t *payload) {
 static int take_reset(h2_session *s, const uint8_t *payload) {
   uint32_t code = read_u32(payload);
   h2_stream *st = stream_of(s, s->in.head.id);
-  if (!st) return 0;
+  if (!st) return session_charge_noise(s);
   stream_close(s, st, code, true);
   return code == H2_NO_ERROR ? 0 : session_charge_reset(s);
 }

@@ -188,6 +188,7 @@ int goaway_received(h2_session *s, const frame_head *h, const uint8_t *payload) 
                           "a GOAWAY names a later stream than the one before");
     s->last_goaway = last;
   }
+  if (s->goaway_received && session_charge_noise(s)) return s->error;
   s->goaway_received = true;
   s->events->on_goaway(s->ctx, last, code, caw_str_of((const char *)payload + 8, h->len - 8));
   for (list *l = s->streams.next, *next; s->role == H2_CLIENT && l != &s->streams; l = next) {

@@ -177,7 +177,7 @@ int session_starve(h2_session *s);
  * one too many. */
 int session_charge_noise(h2_session *s);
 
-/* A frame of a message was sent or came: honest peers make some noise about it. */
+/* Payload was sent or came: honest peers make some noise about it. */
 static inline void session_useful(h2_session *s) {
   h2_allowance *a = s->config.allowance;
   if (a && a->noise < UINT32_MAX) a->noise++;
