@@ -17,8 +17,8 @@
 #define PARTS 64
 
 /* Frames that the peer may make us owe it (acks, resets, answers' header blocks)
- * before we stop reading, beyond what its calls are good for; twice that ends
- * the connection: it makes us answer and does not read. */
+ * before we stop reading, beyond what its calls are good for. What one read brings
+ * may add to it; far beyond it, the session ends the connection. */
 #define OWED_FRAMES 1000
 
 /* What the drain's PING carries, to tell its answer from others. */
@@ -41,7 +41,7 @@ static void wake_put_off(conn *c) {
 
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
-  snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, why);
+  if (why != c->why) snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
@@ -53,12 +53,17 @@ void conn_close(conn *c, int rc, const char *why) {
   conn_unref(c);
 }
 
+static const char *end_text(const conn *c) {
+  if (!c->failure) return "finished";
+  return c->why[0] ? c->why : caw_strerror(c->failure);
+}
+
 /* Everything is said. A server closes its side only and waits for the client
  * to close: a close with bytes unread would make TCP reset the connection, and
  * destroy answers and the GOAWAY that are still on their way. */
 static void linger(conn *c) {
   if (!c->max_live) {
-    conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+    conn_close(c, c->failure, end_text(c));
     return;
   }
   c->lingering = true;
@@ -71,7 +76,7 @@ static void linger(conn *c) {
 static void close_broken(conn *c, int rc) {
   char why[256];
   if (c->lingering) {
-    conn_close(c, c->failure, c->failure ? caw_strerror(c->failure) : "finished");
+    conn_close(c, c->failure, end_text(c));
     return;
   }
   int err = io_socket_errno(c->socket);
@@ -102,20 +107,6 @@ static bool spent(const conn *c) {
 
 static size_t owed_limit(const conn *c) {
   return OWED_FRAMES + 4 * (size_t)c->max_live;
-}
-
-/* After input: does the peer owe us some reading first? False when the
- * connection is closed. */
-static bool check_owed(conn *c) {
-  size_t owed = h2_queued(c->rpc.h2);
-  if (owed <= owed_limit(c)) return true;
-  if (owed > 2 * owed_limit(c)) {
-    conn_close(c, CAW_EPROTO, "the peer causes answers and does not read them");
-    return false;
-  }
-  c->throttled = true;
-  io_socket_read(c->socket, false);
-  return true;
 }
 
 /* After output: may reading go on? */
@@ -169,6 +160,19 @@ void conn_flush_later(conn *c) {
   if (c->socket) io_defer(c->loop, &c->flush);
 }
 
+/* After input that makes us owe much: what the kernel does not take now, the peer
+ * does not read. Then nothing more is read of it either. */
+static void check_owed(conn *c) {
+  if (h2_queued(c->rpc.h2) <= owed_limit(c)) return;
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket && !c->lingering && h2_queued(c->rpc.h2) > owed_limit(c)) {
+    c->throttled = true;
+    io_socket_read(c->socket, false);
+  }
+  conn_unref(c);
+}
+
 /* ---- Events of the socket ---- */
 
 static void on_connect(void *user, int rc) {
@@ -185,14 +189,18 @@ static void on_connect(void *user, int rc) {
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) return;
+  h2_at(c->rpc.h2, io_now(c->loop));
   int rc = h2_recv(c->rpc.h2, data, len);
-  if (!rc && !check_owed(c)) return;
-  if (rc) {
-    /* The GOAWAY that says why goes out before the end, if the peer reads. */
-    c->failure = rc;
-    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
-  }
   conn_flush_later(c);
+  if (!rc) {
+    check_owed(c);
+    return;
+  }
+  /* The GOAWAY that says why goes out before the end, if the peer reads. */
+  c->failure = rc;
+  if (rc == CAW_EPROTO)
+    snprintf(c->why, sizeof(c->why), "the peer broke HTTP/2: %s", h2_failure(c->rpc.h2));
+  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
 }
 
 static void on_end(void *user, int rc) {
@@ -276,7 +284,7 @@ static void expire(io_timer *timer) {
     return;
   }
   if (c->failure || c->lingering) {
-    conn_close(c, c->failure, caw_strerror(c->failure));
+    conn_close(c, c->failure, end_text(c));
     return;
   }
   conn_close(c, CAW_ETIMEDOUT,

@@ -96,17 +96,35 @@ typedef struct h2_field {
   uint8_t flags;
 } h2_field;
 
+/*
+ * What a peer may still do that costs us more than it costs the peer. The session
+ * takes one off for each when it reads it, and ends the connection with
+ * ENHANCE_YOUR_CALM when nothing is left; whoever has a clock fills it up again.
+ */
+typedef struct h2_allowance {
+  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA
+   * without END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never
+   * opened, and unknown types. */
+  uint32_t noise;
+  /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
+   * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */
+  uint32_t resets;
+} h2_allowance;
+
 typedef struct h2_config {
   uint32_t max_streams;    /* concurrent streams the peer may open; 0: 100 */
   uint32_t stream_window;  /* receive window of a stream, bytes; 0: 262,144 */
   uint32_t session_window; /* receive window of the connection; 0: 1 MiB */
+  uint32_t window_growth;  /* bytes that all windows together may grow beyond these, when
+                              messages are large or the path is long; 0: 16 MiB */
   uint32_t max_frame;      /* largest frame we accept; 0: 16,384, the least */
   uint32_t
       soft_header_bytes; /* decoded bytes (+32 a field); beyond, fields are dropped; 0: 16,384 */
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */
   uint32_t hard_header_fields; /* 0: 512 */
-  struct cells *cells; /* memory of streams, blocks and the codec; outlives it; NULL: malloc */
+  struct cells *cells;     /* memory of streams, blocks and the codec; outlives it; NULL: malloc */
+  h2_allowance *allowance; /* the owner's; outlives the session; NULL: everything is allowed */
 } h2_config;
 
 /* Flags of on_headers. */
@@ -165,6 +183,11 @@ int h2_session_new(h2_session **out, h2_role role, const h2_config *config, cons
 /* Frees a session; NULL is fine. Open streams get on_close with
  * H2_INTERNAL_ERROR first, unsent slices are released. */
 void h2_session_free(h2_session *s);
+
+/* The time of what follows, nanoseconds of a clock that never goes back. With it
+ * the windows grow only as long as that makes the connection faster; without it,
+ * as long as the peer uses them. */
+void h2_at(h2_session *s, uint64_t now);
 
 /*
  * Takes received bytes, all of them, in any chunking. Returns 0; CAW_EPROTO
@@ -229,12 +252,17 @@ int h2_reset(h2_session *s, h2_stream *stream, uint32_t code);
 /* Gives `len` bytes of the stream's receive window back. */
 int h2_consume(h2_session *s, h2_stream *stream, size_t len);
 
+/* Says that `len` more bytes are wanted from the stream, to make up a message
+ * that has begun: its window grows so that they can come in one go, as far as
+ * window_growth permits. Returns 0 or CAW_ENOMEM. */
+int h2_expect(h2_session *s, h2_stream *stream, size_t len);
+
 /*
  * Queues GOAWAY. `last_id` UINT32_MAX announces the end without refusing
  * streams on their way (the first step of a graceful end; `code` and `debug`
  * are for the last step only); otherwise give h2_last_id(). Streams of the peer
  * above `last_id` get on_close with H2_REFUSED_STREAM. `debug` is copied, up to
- * 8 KiB. Nothing happens once the session has failed: that GOAWAY says why.
+ * 1 KiB. Nothing happens once the session has failed: that GOAWAY says why.
  * Returns 0 or CAW_ENOMEM.
  */
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug);
@@ -245,15 +273,19 @@ uint32_t h2_last_id(const h2_session *s);
 /* Queues a PING; on_ping_ack gives `opaque` back. Returns 0 or CAW_ENOMEM. */
 int h2_ping(h2_session *s, uint64_t opaque);
 
-/* How many frames came so far that say nothing: PING, SETTINGS, PRIORITY,
- * WINDOW_UPDATE, empty DATA without END_STREAM, RST_STREAM of streams that were
- * never opened, and unknown types. A budget of them is the caller's, who has a
- * clock. */
+/* How many frames came so far that say nothing, as h2_allowance.noise counts
+ * them; and how many streams ended early, as h2_allowance.resets does. */
 uint64_t h2_noise(const h2_session *s);
+uint64_t h2_resets(const h2_session *s);
 
-/* How many frames other than DATA wait to be framed: answers that the peer
- * makes us give (acks, RST_STREAM), header blocks, window updates. */
+/* How many frames other than DATA wait to be written: answers that the peer
+ * makes us give (acks, RST_STREAM), header blocks, window updates. Counted by
+ * blocks of 4 KiB. */
 size_t h2_queued(const h2_session *s);
+
+/* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever; "" when
+ * it did not. */
+const char *h2_failure(const h2_session *s);
 
 /* The id of a stream, for logs. */
 uint32_t h2_stream_id(const h2_stream *stream);

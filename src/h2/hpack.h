@@ -43,20 +43,26 @@ typedef enum hpack_result {
 
 typedef struct hpack_decoder {
   hpack_table table;
-  uint32_t allowed;   /* our SETTINGS_HEADER_TABLE_SIZE: no size update may pass it */
+  uint32_t allowed;    /* our SETTINGS_HEADER_TABLE_SIZE: no size update may pass it */
+  uint32_t smallest;   /* that it was, while must_shrink: the first update may not pass it */
   uint32_t max_string; /* bytes of one name or value, decoded */
-  bool begun;         /* a field of this block was read: no size update may follow */
-  bool must_shrink;   /* `allowed` fell below the table's size: an update must come first */
-  /* Where decoded text goes that must outlive the next field: `room(ctx, len)`
-   * gives memory, or NULL when it is out. Without it, scratch is used. Set by the
-   * session for each block. */
+  bool begun;          /* a field of this block was read: no size update may follow */
+  bool must_shrink;    /* `allowed` fell below the table's size: an update must come first */
+  uint8_t updates;     /* of the size, in this block: two at most */
+  /* Where text goes that must be unpacked and is not inserted: `room(ctx, len)`
+   * gives memory, or NULL when it is out. The field is lasting then: the other
+   * text is copied behind it unless it lives for ever. Up to 100 bytes more may be
+   * asked for than are used. Without it, scratch is used. Set by the session for
+   * each block. */
   char *(*room)(void *ctx, size_t len);
   void *room_ctx;
   char *scratch; /* text of the field last decoded; given back by hpack_decoder_trim */
   size_t scratch_room;
 } hpack_decoder;
 
-void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *cells);
+/* `max_string` above HPACK_STRING_MAX means that. */
+#define HPACK_STRING_MAX ((uint32_t)1 << 28)
+void hpack_decoder_init(hpack_decoder *d, uint32_t max_string, cells *memory);
 void hpack_decoder_finish(hpack_decoder *d);
 
 /* Gives back what is not needed between blocks. */
@@ -70,6 +76,7 @@ void hpack_decoder_allow(hpack_decoder *d, uint32_t bytes);
 /* A header block begins. */
 static inline void hpack_decoder_begin(hpack_decoder *d) {
   d->begun = false;
+  d->updates = 0;
 }
 
 /*
@@ -77,7 +84,8 @@ static inline void hpack_decoder_begin(hpack_decoder *d) {
  * size updates included. `last` says that the block ends at `end`: then a
  * representation that is cut is HPACK_BAD and not HPACK_MORE. HPACK_MORE takes a
  * bounded number of steps and changes nothing: the caller comes again with the
- * same bytes and more behind them.
+ * same bytes and more behind them. What is cut and not refused has at most 13 bytes
+ * beside its two strings, and each of those at most max_string * 15 / 4 + 1.
  *
  * On HPACK_FIELD the texts are valid until the next call, or, with
  * H2_FIELD_LASTING, as long as the memory that room() gave or for ever: both
@@ -94,12 +102,13 @@ hpack_result hpack_decode(hpack_decoder *d, const uint8_t **p, const uint8_t *en
 
 typedef struct hpack_encoder {
   hpack_table table;
-  uint32_t smallest; /* table size since the last block: an update is due if below the old one */
+  uint32_t smallest;  /* table size since the last block: an update is due if below the old one */
   uint32_t announced; /* the size that the peer's decoder believes */
   uint16_t seen[HPACK_SEEN]; /* hashes of fields that came once: what comes again is indexed */
+  struct hpack_index *index; /* finds the entries; made with the first of them */
 } hpack_encoder;
 
-void hpack_encoder_init(hpack_encoder *e, cells *cells);
+void hpack_encoder_init(hpack_encoder *e, cells *memory);
 void hpack_encoder_finish(hpack_encoder *e);
 
 /* The peer's SETTINGS_HEADER_TABLE_SIZE; we use at most HPACK_TABLE_DEFAULT of it. */
@@ -119,8 +128,12 @@ size_t huffman_encoded_length(const uint8_t *text, size_t len);
 /* Writes the code, padded with ones; returns its length. */
 size_t huffman_encode(uint8_t *to, const uint8_t *text, size_t len);
 
-/* Decodes into `to`, which has room for len * 8 / 5 bytes. Returns the length,
- * or SIZE_MAX: EOS inside, or a padding that is longer than 7 bits or not ones. */
+/* Decodes into `to`, which has room for all: len * 8 / 5 bytes always do. Returns
+ * the length, or SIZE_MAX: EOS inside, or a padding that is longer than 7 bits or
+ * not ones. */
 size_t huffman_decode(char *to, const uint8_t *code, size_t len);
+
+/* What huffman_decode would return. */
+size_t huffman_decoded_length(const uint8_t *code, size_t len);
 
 #endif

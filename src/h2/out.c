@@ -30,16 +30,11 @@ static int grow(out *o) {
   return 0;
 }
 
-static out_part *push(out *o) {
-  if (o->len == o->room && grow(o)) return NULL;
-  return part_at(o, o->len++);
-}
-
-static bool new_tail(out *o) {
-  size_t room = o->tail ? LATER_BLOCK : FIRST_BLOCK;
+static bool new_tail(out *o, size_t least) {
+  size_t room = o->tail || least > FIRST_BLOCK ? LATER_BLOCK : FIRST_BLOCK;
   out_block *b = cells_alloc(o->cells, sizeof(*b) + room);
   if (!b) return false;
-  b->used = b->pending = 0;
+  b->used = b->pending = b->items = 0;
   b->room = room;
   /* A former tail with pending bytes is freed when they are written. */
   if (o->tail && !o->tail->pending) cells_free(o->cells, o->tail);
@@ -54,24 +49,38 @@ static bool extends_last(const out *o) {
   return last->block == o->tail && last->data + last->len == o->tail->bytes + o->tail->used;
 }
 
+int out_ready(out *o) {
+  return o->len == o->room && grow(o) ? CAW_ENOMEM : 0;
+}
+
+uint8_t *out_reserve(out *o, size_t len) {
+  out_block *b = o->tail;
+  assert(len <= OUT_RESERVE && OUT_RESERVE <= LATER_BLOCK);
+  if (out_ready(o)) return NULL;
+  if ((!b || b->room - b->used < len) && !new_tail(o, len)) return NULL;
+  return o->tail->bytes + o->tail->used;
+}
+
+void out_commit(out *o, size_t len, size_t items) {
+  out_block *b = o->tail;
+  if (extends_last(o)) part_at(o, o->len - 1)->len += len;
+  else *part_at(o, o->len++) = (out_part){b->bytes + b->used, len, b, NULL, NULL};
+  b->used += len;
+  b->pending += len;
+  b->items += items;
+  o->items += items;
+  o->bytes += len;
+}
+
 int out_copy(out *o, const void *data, size_t len) {
   const uint8_t *from = data;
   while (len) {
+    if (out_ready(o)) return CAW_ENOMEM;
+    if ((!o->tail || o->tail->used == o->tail->room) && !new_tail(o, 0)) return CAW_ENOMEM;
     out_block *b = o->tail;
-    if ((!b || b->used == b->room) && !new_tail(o)) return CAW_ENOMEM;
-    b = o->tail;
     size_t n = b->room - b->used < len ? b->room - b->used : len;
-    if (extends_last(o)) {
-      part_at(o, o->len - 1)->len += n;
-    } else {
-      out_part *p = push(o);
-      if (!p) return CAW_ENOMEM;
-      *p = (out_part){b->bytes + b->used, n, b, NULL, NULL};
-    }
     memcpy(b->bytes + b->used, from, n);
-    b->used += n;
-    b->pending += n;
-    o->bytes += n;
+    out_commit(o, n, 0);
     from += n;
     len -= n;
   }
@@ -79,9 +88,8 @@ int out_copy(out *o, const void *data, size_t len) {
 }
 
 int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner) {
-  out_part *p = push(o);
-  if (!p) return CAW_ENOMEM;
-  *p = (out_part){data, len, NULL, release, owner};
+  if (out_ready(o)) return CAW_ENOMEM;
+  *part_at(o, o->len++) = (out_part){data, len, NULL, release, owner};
   o->bytes += len;
   return 0;
 }
@@ -106,6 +114,8 @@ static void part_done(out *o, out_part *p, size_t n) {
   if (b) {
     b->pending -= n;
     if (b->pending) return;
+    o->items -= b->items;
+    b->items = 0;
     if (b == o->tail) b->used = 0;
     else cells_free(o->cells, b);
   } else if (!p->len && p->release) {

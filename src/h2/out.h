@@ -1,5 +1,5 @@
 /*
- * The bytes of one connection on their way out, in order: small frames copied
+ * The bytes of one connection on their way out, in order: small frames written
  * into blocks of our own, payload referenced where it lies. It knows nothing of
  * HTTP/2. Used by the session only.
  */
@@ -12,9 +12,13 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+/* The most that out_reserve gives. */
+#define OUT_RESERVE ((size_t)4096)
+
 typedef struct out_block {
   size_t used, room;
   size_t pending; /* of `used`, not yet written */
+  size_t items;   /* of out.items, that lie in this block */
   uint8_t bytes[];
 } out_block;
 
@@ -33,11 +37,24 @@ typedef struct out {
   size_t head, len, room;
   out_block *tail; /* the block that the next copy goes to, or NULL */
   size_t bytes;    /* in all parts */
+  size_t items;    /* as counted by out_commit, in blocks that were not written whole */
   cells *cells;    /* where blocks come from, or NULL; the owner's, set before use */
 } out;
 
 /* Releases what was not written. */
 void out_finish(out *o);
+
+/* Room for `len` bytes in one piece, at most OUT_RESERVE; out_commit says how
+ * many of them were filled. NULL: out of memory, and nothing has changed. */
+uint8_t *out_reserve(out *o, size_t len);
+
+/* Appends the first `len` > 0 bytes of what was reserved last; `items` of what the
+ * owner counts. */
+void out_commit(out *o, size_t len, size_t items);
+
+/* Makes room for one more part, so that the next out_refer cannot fail. Returns 0
+ * or CAW_ENOMEM. */
+int out_ready(out *o);
 
 /* Appends a copy. Returns 0 or CAW_ENOMEM; then a part of it may be queued,
  * and the connection is of no more use. */

@@ -1,17 +1,14 @@
 /*
- * Bytes out: requests, answers, payload and trailers into nghttp2, and the
- * frames that it makes into the output queue.
- *
- * nghttp2 holds a DATA item for a stream only while we have payload for it
- * (`attached`): the item ends with the last byte that is queued, and the next
- * h2_send makes a new one. So nothing is ever deferred for want of payload.
+ * Bytes out: requests, answers, payload and trailers become frames in the output
+ * queue. Everything but payload is framed at once, so that the queue is the order
+ * of the wire, and of the compression state. Payload waits with its stream until
+ * the windows and the backlog have room; streams take turns frame by frame.
  */
 #include "h2/session.h"
 
 #include <assert.h>
 #include <caw/alloc.h>
 #include <caw/status.h>
-#include <string.h>
 
 /* No more is framed than this, so that what waits, waits where windows, resets
  * and fairness between streams still apply to it. */
@@ -21,9 +18,108 @@
  * much as copying this many bytes. */
 #define COPY_BELOW ((size_t)1024)
 
-#define STACK_FIELDS ((size_t)24)
+/* Payload that goes out with its trailers at once, without a turn. */
+#define AT_ONCE ((size_t)MIN_FRAME)
 
-/* ---- payload of a stream ---- */
+/* The peer bounds what it takes in our header blocks; this bounds what we make. */
+#define MAX_SEND_BLOCK ((size_t)1 << 20)
+
+/* ---- Frames without payload of a stream ---- */
+
+int send_small(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+               size_t len) {
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + len);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, len, type, flags, id);
+  if (len) memcpy(p + FRAME_HEAD, payload, len);
+  out_commit(&s->out, FRAME_HEAD + len, 1);
+  return 0;
+}
+
+#define RESET_LEN (FRAME_HEAD + 4)
+
+int send_reset(h2_session *s, uint32_t id, uint32_t code) {
+  uint8_t bytes[4];
+  write_u32(bytes, code);
+  return send_small(s, FRAME_RST_STREAM, 0, id, bytes, sizeof(bytes));
+}
+
+/* Answers that wait: a peer that reads takes them within a round trip. */
+#define MAX_INDUCED ((size_t)10000)
+
+int send_induced(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+                 size_t len) {
+  if (s->out.items >= MAX_INDUCED)
+    return session_fail(s, H2_ENHANCE_YOUR_CALM, "the peer causes answers and does not read them");
+  return send_small(s, type, flags, id, payload, len);
+}
+
+int send_induced_reset(h2_session *s, uint32_t id, uint32_t code) {
+  uint8_t bytes[4];
+  write_u32(bytes, code);
+  return send_induced(s, FRAME_RST_STREAM, 0, id, bytes, sizeof(bytes));
+}
+
+/* ---- Header blocks ---- */
+
+/* Makes HEADERS and as many CONTINUATION as it takes (RFC 9113 section 4.3) of a
+ * block of `len` bytes behind room for one frame head; there is room behind it for
+ * the others. Returns the length of all. */
+static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsigned flags,
+                        size_t len) {
+  const size_t most = s->peer_max_frame;
+  size_t cuts = len ? (len - 1) / most : 0;
+  for (size_t i = cuts + 1; i-- > 0;) { /* from the last: each moves to the right */
+    size_t at = i * most, n = i == cuts ? len - at : most;
+    uint8_t *to = frames + at + i * FRAME_HEAD;
+    memmove(to + FRAME_HEAD, frames + FRAME_HEAD + at, n);
+    frame_write(to, n, i ? FRAME_CONTINUATION : FRAME_HEADERS,
+                (i ? 0 : flags) | (i == cuts ? FLAG_END_HEADERS : 0), id);
+  }
+  return len + (cuts + 1) * FRAME_HEAD;
+}
+
+/* A block that may be larger than what can be reserved, or than a frame. */
+static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
+                           size_t n, size_t bound) {
+  uint8_t *frames = caw_malloc(bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
+  if (!frames || out_ready(&s->out)) {
+    caw_free(frames);
+    return CAW_ENOMEM;
+  }
+  size_t len = hpack_encode(&s->encoder, frames + FRAME_HEAD, fields, n);
+  return out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
+}
+
+static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
+                      size_t n) {
+  size_t bound = hpack_bound(fields, n);
+  if (bound > OUT_RESERVE - FRAME_HEAD - RESET_LEN)
+    return send_long_block(s, id, flags, fields, n, bound);
+  /* With room for the RST_STREAM that may have to follow a server's last frame. */
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + bound + RESET_LEN);
+  if (!p) return CAW_ENOMEM;
+  size_t len = hpack_encode(&s->encoder, p + FRAME_HEAD, fields, n);
+  frame_write(p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
+  out_commit(&s->out, FRAME_HEAD + len, 1);
+  return 0;
+}
+
+/* The fields of a stream. What is too large to be sent ends it. */
+static int send_fields(h2_session *s, h2_stream *st, const h2_field *fields, size_t n, bool end) {
+  if (hpack_bound(fields, n) > MAX_SEND_BLOCK) {
+    bool silent = s->role == H2_CLIENT && !st->answered; /* the peer knows nothing of it */
+    int rc = silent ? 0 : send_reset(s, st->id, H2_INTERNAL_ERROR);
+    if (!rc) stream_end(s, st, H2_INTERNAL_ERROR, false);
+    return rc;
+  }
+  int rc = send_block(s, st->id, end ? FLAG_END_STREAM : 0, fields, n);
+  if (rc) return rc;
+  st->answered = true;
+  return end ? stream_local_end(s, st) : 0;
+}
+
+/* ---- Payload ---- */
 
 static void hold_unref(void *arg) {
   h2_hold *h = arg;
@@ -41,26 +137,24 @@ static void pop_front(h2_stream *st) {
   else slice_release(front_of(st));
   st->hold = NULL;
   st->len--;
-  st->head = st->len ? (st->head + 1) % st->room : 0;
+  st->head = st->len ? (st->head + 1) & (st->room - 1) : 0;
 }
 
-static void drop_trailers(h2_stream *st) {
-  if (st->trailers != st->first_trailers) caw_free(st->trailers);
-  st->trailers = NULL;
-}
-
-void stream_clear(h2_stream *st) {
+void send_clear(h2_session *s, h2_stream *st) {
   while (st->len) pop_front(st);
   st->bytes = 0;
-  drop_trailers(st);
-  st->trailer_count = 0;
+  cells_free(s->config.cells, st->trailers);
+  st->trailers = NULL;
+  if (st->queue != st->first) caw_free(st->queue);
+  st->queue = st->first;
+  st->room = INLINE_SENDS;
 }
 
 static int queue_grow(h2_stream *st) {
-  if (st->room > SIZE_MAX / 2 / sizeof(slice)) return CAW_ENOMEM;
-  slice *queue = caw_malloc(st->room * 2 * sizeof(slice));
+  if (st->room > UINT32_MAX / 2) return CAW_ENOMEM;
+  slice *queue = caw_malloc((size_t)st->room * 2 * sizeof(slice));
   if (!queue) return CAW_ENOMEM;
-  for (size_t i = 0; i < st->len; i++) queue[i] = st->queue[(st->head + i) % st->room];
+  for (uint32_t i = 0; i < st->len; i++) queue[i] = st->queue[(st->head + i) & (st->room - 1)];
   if (st->queue != st->first) caw_free(st->queue);
   st->queue = queue;
   st->head = 0;
@@ -89,217 +183,145 @@ static int refer_front(h2_session *s, h2_stream *st, size_t n) {
   return rc;
 }
 
-/* Moves `n` bytes of the stream's payload to the output. */
-static int frame_payload(h2_session *s, h2_stream *st, size_t n) {
-  while (n) {
-    slice *f = front_of(st);
+/* The first `n` bytes of the front slice are on their way. */
+static void pass_front(h2_stream *st, size_t n) {
+  slice *f = front_of(st);
+  f->data += n;
+  f->len -= n;
+  st->bytes -= n;
+  if (!f->len) pop_front(st);
+}
+
+/* A short DATA frame is copied, head and all. 0 or CAW_ENOMEM: nothing happened. */
+static int copy_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + n);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, n, FRAME_DATA, flags, st->id);
+  out_commit(&s->out, FRAME_HEAD + n, 0);
+  for (p += FRAME_HEAD; n;) {
+    const slice *f = front_of(st);
     size_t k = f->len < n ? f->len : n;
-    int rc = k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, st, k);
-    if (rc) return rc;
-    f->data += k;
-    f->len -= k;
-    st->bytes -= k;
+    memcpy(p, f->data, k);
+    p += k;
     n -= k;
-    if (!f->len) pop_front(st);
+    pass_front(st, k);
   }
   return 0;
 }
 
-/* ---- nghttp2's side ---- */
-
-static ssize_t callback_failed(h2_session *s) {
-  s->error = CAW_ENOMEM;
-  return NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
-/* nghttp2 asks how much payload the next DATA frame of the stream holds. */
-static ssize_t read_payload(nghttp2_session *ng, int32_t id, uint8_t *room, size_t len,
-                            uint32_t *flags, nghttp2_data_source *source, void *user) {
-  h2_session *s = user;
-  (void)room;
-  (void)source;
-  h2_stream *st = stream_of(s, id);
-  if (!st) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  if (s->control_only || s->out.bytes >= BACKLOG) return NGHTTP2_ERR_PAUSE;
-  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (len < st->bytes) return (ssize_t)len;
-  *flags |= NGHTTP2_DATA_FLAG_EOF;
-  st->attached = false;
-  if (!st->finished || st->trailers) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-  /* The trailers wait in another queue of nghttp2's and follow this frame. */
-  if (st->trailers && nghttp2_submit_trailer(ng, id, st->trailers, st->trailer_count))
-    return callback_failed(s);
-  return (ssize_t)st->bytes;
-}
-
-static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
-                        nghttp2_data_source *source, void *user) {
-  h2_session *s = user;
-  (void)ng;
-  (void)source;
-  h2_stream *st = stream_of(s, frame->hd.stream_id);
-  if (!st) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  if (out_copy(&s->out, head, FRAME_HEAD) || frame_payload(s, st, len))
-    return (int)callback_failed(s);
-  if (len) s->events->on_sent(s->ctx, st->user, len);
-  return 0;
-}
-
-static ssize_t on_send(nghttp2_session *ng, const uint8_t *data, size_t len, int flags,
-                       void *user) {
-  h2_session *s = user;
-  (void)ng;
-  (void)flags;
-  /* What a slow reader makes us answer stays where nghttp2 counts it. */
-  if (s->out.bytes >= BACKLOG) return NGHTTP2_ERR_WOULDBLOCK;
-  return out_copy(&s->out, data, len) ? callback_failed(s) : (ssize_t)len;
-}
-
-/* Has nghttp2 ask for the stream's payload, if there is any or an end. */
-static int attach(h2_session *s, h2_stream *st) {
-  nghttp2_data_provider from = {{.ptr = NULL}, read_payload};
-  if (st->attached || (!st->bytes && !st->finished)) return 0;
-  int rc = nghttp2_submit_data(s->ng, NGHTTP2_FLAG_END_STREAM, (int32_t)st->id, &from);
-  if (rc == NGHTTP2_ERR_NOMEM) return CAW_ENOMEM;
-  /* Anything else: the stream has ended for nghttp2, and on_close follows. */
-  st->attached = rc == 0;
-  return 0;
-}
-
-/* Our side of a stream has ended on the wire. A server that has said all tells
- * a client that still sends to stop (RFC 9113 section 8.1). */
-static int on_local_end(h2_session *s, h2_stream *st) {
-  if (s->role != H2_SERVER || st->remote_ended) return 0;
-  if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, (int32_t)st->id, H2_NO_ERROR))
-    return (int)callback_failed(s);
-  return 0;
-}
-
-static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
-  h2_session *s = user;
-  (void)ng;
-  if (frame->hd.type == NGHTTP2_GOAWAY) {
-    if (s->own_goaways) s->own_goaways--;
-    else if (!s->error) s->error = CAW_EPROTO; /* nghttp2's: the peer's fault */
-    return 0;
+/* A longer one refers to what is not short. Without memory the session is lost. */
+static int refer_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, n, FRAME_DATA, flags, st->id);
+  out_commit(&s->out, FRAME_HEAD, 0);
+  while (n) {
+    const slice *f = front_of(st);
+    size_t k = f->len < n ? f->len : n;
+    if (k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, st, k))
+      return session_starve(s);
+    pass_front(st, k);
+    n -= k;
   }
-  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
-  h2_stream *st = stream_of(s, frame->hd.stream_id);
-  if (!st || st->ended) return 0;
-  if (!st->opened) {
-    st->opened = true;
-    if (s->role == H2_CLIENT && attach(s, st)) return (int)callback_failed(s);
-  }
-  return frame->hd.flags & NGHTTP2_FLAG_END_STREAM ? on_local_end(s, st) : 0;
-}
-
-/* A header block of ours that nghttp2 cannot frame must not leave the stream
- * hanging. That it is closed or closing already needs nothing. */
-static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, int error,
-                             void *user) {
-  h2_session *s = user;
-  if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR) return 0;
-  h2_stream *st = stream_of(s, frame->hd.stream_id);
-  if (!st) return 0;
-  st->failed = true;
-  if (frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
-      nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, H2_INTERNAL_ERROR))
-    return (int)callback_failed(s);
   return 0;
 }
 
-void send_callbacks(nghttp2_session_callbacks *cb) {
-  nghttp2_session_callbacks_set_send_callback(cb, on_send);
-  nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
-  nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
-  nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
+static size_t smaller(size_t a, int32_t b) {
+  return a < (size_t)b ? a : (size_t)b;
 }
 
-int session_pump(h2_session *s) {
-  s->pumping = true;
-  s->starved = false;
-  int rc = nghttp2_session_send(s->ng);
-  s->pumping = false;
-  if (rc == 0 && !s->starved) return 0;
-  return s->error = CAW_ENOMEM;
+/* One DATA frame, and the stream's end if that was the last. There are payload and
+ * window. */
+static int send_data(h2_session *s, h2_stream *st) {
+  size_t n = smaller(smaller(st->bytes, st->send_window), s->send_window);
+  if (n > s->peer_max_frame) n = s->peer_max_frame;
+  bool end = st->finished && !st->trailers && n == st->bytes;
+  int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
+  if (rc) return rc;
+  st->send_window -= (int32_t)n;
+  s->send_window -= (int32_t)n;
+  s->events->on_sent(s->ctx, st->user, n);
+  return end ? stream_local_end(s, st) : 0;
 }
 
-/* ---- fields ---- */
-
-static void to_nv(nghttp2_nv *nv, const h2_field *f, uint8_t flags) {
-  if (f->flags & H2_FIELD_SECRET) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
-  if (f->flags & H2_FIELD_LASTING) flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
-  nv->name = (uint8_t *)(uintptr_t)f->name.data;
-  nv->value = (uint8_t *)(uintptr_t)f->value.data;
-  nv->namelen = f->name.len;
-  nv->valuelen = f->value.len;
-  nv->flags = flags;
+/* The trailers that waited for the last byte. */
+static int send_kept(h2_session *s, h2_stream *st) {
+  h2_kept *kept = st->trailers;
+  st->trailers = NULL;
+  int rc = send_fields(s, st, kept->fields, kept->n, true);
+  cells_free(s->config.cells, kept);
+  return rc;
 }
 
-/* Submits a header block; nghttp2 copies the text. `id` -1 makes a request, on
- * whose stream stream_of will find `opened`: nghttp2 itself would look for a
- * request that waits among all that wait. Returns nghttp2's result. */
-static int32_t submit_fields(h2_session *s, int32_t id, uint8_t flags, const h2_field *fields,
-                             size_t n, h2_stream *opened) {
-  nghttp2_nv on_stack[STACK_FIELDS], *nv = on_stack;
-  on_stack[0] = (nghttp2_nv){0}; /* defined without any field, too */
-  if (n > STACK_FIELDS) {
-    nv = n > SIZE_MAX / sizeof(*nv) ? NULL : caw_malloc(n * sizeof(*nv));
-    if (!nv) return NGHTTP2_ERR_NOMEM;
+void send_ready(h2_session *s, h2_stream *st) {
+  if (st->bytes && st->send_window > 0 && !list_linked(&st->ready))
+    list_push_back(&s->ready, &st->ready);
+}
+
+/* A stream's turn: one frame, and the trailers if that was all. */
+static int take_turn(h2_session *s, h2_stream *st) {
+  list_remove(&st->ready);
+  if (st->send_window <= 0) return 0; /* SETTINGS took it back */
+  int rc = send_data(s, st);
+  if (rc || st->ended) return rc;
+  send_ready(s, st);
+  return st->trailers && !st->bytes ? send_kept(s, st) : 0;
+}
+
+static int send_turns(h2_session *s) {
+  int rc = 0;
+  s->window_shut = false;
+  while (!rc && !list_empty(&s->ready) && s->out.bytes < BACKLOG) {
+    if (s->send_window <= 0) {
+      s->window_shut = true;
+      break;
+    }
+    rc = take_turn(s, LIST_ENTRY(s->ready.next, h2_stream, ready));
   }
-  for (size_t i = 0; i < n; i++) to_nv(&nv[i], &fields[i], NGHTTP2_NV_FLAG_NONE);
-  int32_t rc = nghttp2_submit_headers(s->ng, flags, id, NULL, nv, n, opened);
-  if (nv != on_stack) caw_free(nv);
   return rc;
 }
 
 /* Keeps a copy of the trailers until the payload before them is framed. */
-static int keep_trailers(h2_stream *st, const h2_field *fields, size_t n) {
-  size_t text = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (fields[i].name.len > SIZE_MAX / 4 - text) return CAW_ENOMEM;
-    text += fields[i].name.len;
-    if (fields[i].value.len > SIZE_MAX / 4 - text) return CAW_ENOMEM;
-    text += fields[i].value.len;
-  }
-  if (n > SIZE_MAX / 4 / sizeof(nghttp2_nv)) return CAW_ENOMEM;
-  size_t size = n * sizeof(nghttp2_nv) + text;
-  nghttp2_nv *nv = size > sizeof(st->first_trailers) ? caw_malloc(size) : st->first_trailers;
-  if (!nv) return CAW_ENOMEM;
-  char *p = (char *)(nv + n);
+static int keep_trailers(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
+  size_t text = hpack_bound(fields, n); /* more than all text, or SIZE_MAX */
+  if (text > MAX_SEND_BLOCK) text = 0;  /* it will not be sent; but the stream ends in its turn */
+  if (n > SIZE_MAX / 4 / sizeof(*fields)) return CAW_ENOMEM;
+  h2_kept *kept = cells_alloc(s->config.cells, sizeof(*kept) + n * sizeof(*fields) + text);
+  if (!kept) return CAW_ENOMEM;
+  char *p = (char *)&kept->fields[n];
+  kept->n = n;
   for (size_t i = 0; i < n; i++) {
     h2_field f = fields[i];
-    if (f.name.len) memcpy(p, f.name.data, f.name.len);
-    f.name.data = p;
-    p += f.name.len;
-    if (f.value.len) memcpy(p, f.value.data, f.value.len);
-    f.value.data = p;
-    p += f.value.len;
-    /* The copy lives until the stream is dropped; nghttp2 frames nothing for a
-     * stream that has gone, so it need not copy once more. */
-    to_nv(&nv[i], &f, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+    if (text) {
+      if (f.name.len) memcpy(p, f.name.data, f.name.len);
+      f.name.data = p;
+      p += f.name.len;
+      if (f.value.len) memcpy(p, f.value.data, f.value.len);
+      f.value.data = p;
+      p += f.value.len;
+    }
+    kept->fields[i] = f;
   }
-  st->trailers = nv;
-  st->trailer_count = n;
+  st->trailers = kept;
   return 0;
 }
 
-/* ---- the public face ---- */
+/* ---- The public face ---- */
 
 int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_stream **result) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  int rc = session_check_open(s);
-  if (rc) return rc;
-  h2_stream *st = stream_new(s);
+  if (s->error || s->goaway_received || s->goaway_sent || s->next_id > MAX_ID) return CAW_ECLOSED;
+  if (s->open >= s->peer_max_streams) return CAW_EAGAIN;
+  h2_stream *st = stream_new(s, s->next_id);
   if (!st) return CAW_ENOMEM;
-  int32_t id = submit_fields(s, -1, NGHTTP2_FLAG_NONE, fields, n, st);
-  if (id < 0) {
-    stream_drop(s, st);
-    return id == NGHTTP2_ERR_NOMEM ? CAW_ENOMEM : CAW_ECLOSED;
-  }
-  st->id = (uint32_t)id;
   st->user = user;
-  st->answered = true;
+  message_asked(&st->message, fields, n);
+  int rc = send_fields(s, st, fields, n, false);
+  if (rc) {
+    stream_drop(s, st);
+    return rc;
+  }
+  s->next_id += 2;
   *result = st;
   return 0;
 }
@@ -307,19 +329,13 @@ int h2_request(h2_session *s, const h2_field *fields, size_t n, void *user, h2_s
 int h2_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->role != H2_SERVER || st->answered || st->ended) return CAW_ESTATE;
-  if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_NONE, fields, n, NULL)) return CAW_ENOMEM;
-  st->answered = true;
-  return 0;
+  st->answered = s->error; /* then nothing is sent */
+  return s->error ? 0 : send_fields(s, st, fields, n, false);
 }
 
 static int check_send(const h2_session *s, const h2_stream *st) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   return st->finished || st->ended ? CAW_ESTATE : 0;
-}
-
-/* Payload before the request's HEADERS are framed waits for on_frame_send. */
-static int attach_if_open(h2_session *s, h2_stream *st) {
-  return s->role == H2_SERVER || st->opened ? attach(s, st) : 0;
 }
 
 int h2_send(h2_session *s, h2_stream *st, slice data) {
@@ -330,67 +346,64 @@ int h2_send(h2_session *s, h2_stream *st, slice data) {
     slice_release(&data);
     return rc;
   }
-  st->queue[(st->head + st->len++) % st->room] = data;
+  st->queue[(st->head + st->len++) & (st->room - 1)] = data;
   st->bytes += data.len;
-  rc = attach_if_open(s, st);
-  if (rc) { /* nothing was taken */
-    st->len--;
-    st->bytes -= data.len;
-    slice_release(&data);
+  send_ready(s, st);
+  return 0;
+}
+
+/* May the last of the payload go out now, before those whose turn is first? Not
+ * when they wait for the connection's window: it would go to the latecomers. */
+static bool goes_at_once(const h2_session *s, const h2_stream *st) {
+  return st->bytes <= AT_ONCE && (int64_t)st->bytes <= st->send_window &&
+         (int64_t)st->bytes <= s->send_window && !s->window_shut && s->out.bytes < BACKLOG;
+}
+
+/* The payload and the end of our side, at once. What could not be done for want of
+ * memory can be asked for again. */
+static int finish_now(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
+  int rc = 0;
+  bool payload_ends = st->bytes && !n;
+  st->finished = !n; /* else no DATA frame ends the stream */
+  list_remove(&st->ready);
+  while (!rc && st->bytes) rc = send_data(s, st);
+  if (!rc && n) rc = send_fields(s, st, trailers, n, true);
+  else if (!rc && !payload_ends) {
+    rc = send_small(s, FRAME_DATA, FLAG_END_STREAM, st->id, NULL, 0);
+    if (!rc) rc = stream_local_end(s, st);
   }
+  st->finished = !rc;
+  if (rc) send_ready(s, st);
   return rc;
 }
 
 int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
   int rc = check_send(s, st);
   if (rc) return rc;
-  bool alone = !st->answered; /* a response in one block */
-  bool now = !st->bytes && st->answered && (s->role == H2_SERVER || st->opened);
-  if (alone && !n) return CAW_ESTATE;
-  if (n && (alone || now)) {
-    if (submit_fields(s, (int32_t)st->id, NGHTTP2_FLAG_END_STREAM, trailers, n, NULL))
-      return CAW_ENOMEM;
-    st->answered = st->finished = true;
-    return 0;
+  if (!st->answered && !n) return CAW_ESTATE;
+  if (!s->error) {
+    if (!st->bytes || goes_at_once(s, st)) return finish_now(s, st, trailers, n);
+    if (n && (rc = keep_trailers(s, st, trailers, n))) return rc;
   }
-  if (n && (rc = keep_trailers(st, trailers, n))) return rc;
   st->finished = true;
-  rc = attach_if_open(s, st);
-  if (rc) {
-    st->finished = false;
-    drop_trailers(st);
-  }
-  return rc;
+  return 0;
 }
 
 int h2_reset(h2_session *s, h2_stream *st, uint32_t code) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (st->ended) return 0;
-  if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, (int32_t)st->id, code)) return CAW_ENOMEM;
-  stream_end(s, st, code, false);
-  return 0;
-}
-
-int h2_consume(h2_session *s, h2_stream *st, size_t len) {
-  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  if (st->remote_ended || st->ended || !len) return 0;
-  return nghttp2_session_consume_stream(s->ng, (int32_t)st->id, len) ? CAW_ENOMEM : 0;
-}
-
-/* Tells on_close where it is due. nghttp2 may still know the stream, when the
- * RST_STREAM is stuck: behind a full backlog, a peer that lowered its stream
- * limit, or a GOAWAY of ours that ends all. */
-static void tell_endings(h2_session *s) {
-  while (!list_empty(&s->endings)) {
-    h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, ending);
-    stream_part(s, st);
-    stream_close(s, st, st->end_code, st->end_remote);
-  }
+  int rc = s->error ? 0 : send_reset(s, st->id, code);
+  if (!rc) stream_end(s, st, code, false);
+  return rc;
 }
 
 int h2_output(h2_session *s, struct iovec *parts, int max) {
-  if (s->error == CAW_ENOMEM || (s->out.bytes < BACKLOG && session_pump(s))) return CAW_ENOMEM;
-  tell_endings(s);
+  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
+  if (!s->error && send_turns(s)) return session_starve(s);
+  while (!list_empty(&s->endings)) {
+    h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, node);
+    stream_close(s, st, st->end_code, st->end_remote);
+  }
   return out_gather(&s->out, parts, max);
 }
 

@@ -1,54 +1,17 @@
-/* The life of a session and its streams, on libnghttp2. */
+/* The life of a session: its options, SETTINGS, GOAWAY, PING and its end. */
 #include "h2/session.h"
 
 #include <caw/alloc.h>
 #include <caw/status.h>
 #include <string.h>
 
-/*
- * nghttp2's own limiters of resets and glitches cut honest clients (one after
- * 2,255 cancels at 60/s, measured); the budget of the connection layer judges
- * better. The functions came with backported fixes, so the version tells
- * nothing: ask the library that is there.
- */
-__attribute__((weak, visibility("default"))) void
-nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst, uint64_t rate);
-__attribute__((weak, visibility("default"))) void
-nghttp2_option_set_glitch_rate_limit(nghttp2_option *option, uint64_t burst, uint64_t rate);
+/* Debug text of a GOAWAY. */
+#define MAX_DEBUG ((size_t)1024)
 
-/* The peer bounds what it takes in our header blocks; this is nghttp2's own
- * bound, which by default is 64 KiB. */
-#define MAX_SEND_BLOCK ((size_t)1 << 20)
-
-#define MAX_WINDOW ((uint32_t)INT32_MAX) /* RFC 9113 section 6.9.1 */
-#define MIN_FRAME  ((uint32_t)1 << 14)   /* RFC 9113 section 4.2 */
-#define MAX_FRAME  (((uint32_t)1 << 24) - 1)
+/* Streams that a client opens before it knows the server's limit. */
+#define FIRST_STREAMS 100
 
 #define OR(value, otherwise) ((value) ? (value) : (otherwise))
-
-/* nghttp2 does not always say that memory ran out: a HPACK encoder that cannot
- * grow its table is reported as a compression error, for instance. */
-static void *noted(void *ptr, void *user) {
-  h2_session *s = user;
-  if (!ptr) s->starved = true;
-  return ptr;
-}
-
-static void *mem_malloc(size_t size, void *user) {
-  return noted(cells_alloc(((h2_session *)user)->config.cells, size), user);
-}
-
-static void mem_free(void *ptr, void *user) {
-  cells_free(((h2_session *)user)->config.cells, ptr);
-}
-
-static void *mem_calloc(size_t count, size_t size, void *user) {
-  return noted(cells_calloc(((h2_session *)user)->config.cells, count, size), user);
-}
-
-static void *mem_realloc(void *ptr, size_t size, void *user) {
-  return noted(cells_realloc(((h2_session *)user)->config.cells, ptr, size), user);
-}
 
 static uint32_t within(uint32_t value, uint32_t low, uint32_t high) {
   return value < low ? low : value > high ? high : value;
@@ -60,66 +23,38 @@ static void set_config(h2_config *to, const h2_config *from) {
   to->max_streams = OR(from->max_streams, 100);
   to->stream_window = within(OR(from->stream_window, 262144), 1, MAX_WINDOW);
   to->session_window = within(OR(from->session_window, 1u << 20), 1, MAX_WINDOW);
+  to->window_growth = OR(from->window_growth, 16u << 20);
   to->max_frame = within(from->max_frame, MIN_FRAME, MAX_FRAME);
   to->soft_header_bytes = OR(from->soft_header_bytes, 16384);
   to->soft_header_fields = OR(from->soft_header_fields, 128);
   to->hard_header_bytes = OR(from->hard_header_bytes, 65536);
   to->hard_header_fields = OR(from->hard_header_fields, 512);
   to->cells = from->cells;
+  to->allowance = from->allowance;
 }
 
-static nghttp2_option *make_option(void) {
-  nghttp2_option *o;
-  if (nghttp2_option_new(&o)) return NULL;
-  nghttp2_option_set_no_auto_window_update(o, 1);
-  nghttp2_option_set_peer_max_concurrent_streams(o, 100);
-  /* Closed streams are kept only for priorities, which gRPC does not use. */
-  nghttp2_option_set_no_closed_streams(o, 1);
-  nghttp2_option_set_max_send_header_block_length(o, MAX_SEND_BLOCK);
-  /* gRPC permits spaces around an ASCII metadata value. */
-  nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(o, 1);
-  if (nghttp2_option_set_stream_reset_rate_limit)
-    nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, 0);
-  if (nghttp2_option_set_glitch_rate_limit) nghttp2_option_set_glitch_rate_limit(o, UINT64_MAX, 0);
-  return o;
+/* ---- Beginning and end ---- */
+
+static uint8_t *add_setting(uint8_t *p, unsigned id, uint32_t value) {
+  p[0] = 0;
+  p[1] = (uint8_t)id;
+  write_u32(p + 2, value);
+  return p + SETTING_LEN;
 }
 
-/* These two objects of nghttp2 come from the C library's malloc whatever
- * allocator the session has; they live for this call only. */
-static int make_nghttp2(h2_session *s) {
-  nghttp2_mem mem = {s, mem_malloc, mem_free, mem_calloc, mem_realloc};
-  nghttp2_session_callbacks *cb = NULL;
-  nghttp2_option *option = make_option();
-  int rc = option && !nghttp2_session_callbacks_new(&cb) ? 0 : CAW_ENOMEM;
-  if (!rc) {
-    recv_callbacks(cb);
-    send_callbacks(cb);
-    rc = s->role == H2_SERVER ? nghttp2_session_server_new3(&s->ng, cb, s, option, &mem)
-                              : nghttp2_session_client_new3(&s->ng, cb, s, option, &mem);
-  }
-  nghttp2_session_callbacks_del(cb);
-  nghttp2_option_del(option);
-  return rc ? CAW_ENOMEM : 0;
-}
-
-static int submit_settings(h2_session *s) {
-  nghttp2_settings_entry e[4];
-  size_t n = 0;
+/* SETTINGS cannot raise the connection's window, WINDOW_UPDATE does. */
+static int send_preface(h2_session *s) {
+  uint8_t bytes[4 * SETTING_LEN], *p = bytes;
+  if (s->role == H2_CLIENT && out_copy(&s->out, H2_PREFACE, H2_PREFACE_LEN)) return CAW_ENOMEM;
   if (s->role == H2_SERVER)
-    e[n++] =
-        (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, s->config.max_streams};
-  else e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-  e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->config.stream_window};
-  e[n++] =
-      (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, s->config.soft_header_bytes};
+    p = add_setting(p, SETTINGS_MAX_CONCURRENT_STREAMS, s->config.max_streams);
+  else p = add_setting(p, SETTINGS_ENABLE_PUSH, 0);
+  p = add_setting(p, SETTINGS_INITIAL_WINDOW_SIZE, s->config.stream_window);
+  p = add_setting(p, SETTINGS_MAX_HEADER_LIST_SIZE, s->config.soft_header_bytes);
   if (s->config.max_frame != MIN_FRAME)
-    e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, s->config.max_frame};
-  if (nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, e, n)) return CAW_ENOMEM;
-  /* SETTINGS cannot raise the connection's window, WINDOW_UPDATE does. */
-  if (nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
-                                            (int32_t)s->config.session_window))
-    return CAW_ENOMEM;
-  return 0;
+    p = add_setting(p, SETTINGS_MAX_FRAME_SIZE, s->config.max_frame);
+  int rc = send_small(s, FRAME_SETTINGS, 0, 0, bytes, (size_t)(p - bytes));
+  return rc ? rc : window_give_session(s);
 }
 
 int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
@@ -133,8 +68,18 @@ int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
   s->out.cells = s->config.cells;
   list_init(&s->streams);
   list_init(&s->endings);
-  s->payload_left = role == H2_SERVER ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
-  if (make_nghttp2(s) || submit_settings(s)) {
+  list_init(&s->ready);
+  hpack_decoder_init(&s->decoder, s->config.hard_header_bytes, s->config.cells);
+  hpack_encoder_init(&s->encoder, s->config.cells);
+  s->in.stage = role == H2_SERVER ? IN_PREFACE : IN_HEAD;
+  s->next_id = 1;
+  s->last_goaway = MAX_ID;
+  s->peer_window = s->initial_window = INITIAL_WINDOW;
+  s->send_window = s->recv_window = INITIAL_WINDOW;
+  s->recv_target = s->config.session_window;
+  s->peer_max_frame = MIN_FRAME;
+  s->peer_max_streams = FIRST_STREAMS;
+  if (send_preface(s)) {
     h2_session_free(s);
     return CAW_ENOMEM;
   }
@@ -144,133 +89,208 @@ int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
 
 void h2_session_free(h2_session *s) {
   if (!s) return;
+  while (!list_empty(&s->endings)) {
+    h2_stream *st = LIST_ENTRY(s->endings.next, h2_stream, node);
+    stream_close(s, st, st->end_code, st->end_remote);
+  }
   while (!list_empty(&s->streams))
     stream_close(s, LIST_ENTRY(s->streams.next, h2_stream, node), H2_INTERNAL_ERROR, false);
+  caw_free(s->slots);
+  caw_free(s->in.whole);
+  block_finish(s);
+  hpack_decoder_finish(&s->decoder);
+  hpack_encoder_finish(&s->encoder);
   out_finish(&s->out);
-  nghttp2_session_del(s->ng);
   caw_free(s);
 }
 
-h2_stream *stream_of(h2_session *s, int32_t id) {
-  if (s->recent && s->recent->id == (uint32_t)id) return s->recent;
-  return s->recent = nghttp2_session_get_stream_user_data(s->ng, id);
+int session_starve(h2_session *s) {
+  return s->error = CAW_ENOMEM;
 }
 
-void stream_part(h2_session *s, const h2_stream *st) {
-  nghttp2_session_set_stream_user_data(s->ng, (int32_t)st->id, NULL);
-  if (s->recent == st) s->recent = NULL;
-}
+/* ---- GOAWAY ---- */
 
-h2_stream *stream_new(h2_session *s) {
-  h2_stream *st = cells_calloc(s->config.cells, 1, sizeof(*st));
-  if (!st) return NULL;
-  st->queue = st->first;
-  st->room = INLINE_SENDS;
-  list_init(&st->ending);
-  list_push_back(&s->streams, &st->node);
-  s->open++;
-  return st;
-}
-
-void stream_drop(h2_session *s, h2_stream *st) {
-  stream_clear(st);
-  if (st->queue != st->first) caw_free(st->queue);
-  list_remove(&st->node);
-  list_remove(&st->ending);
-  if (s->block_of == st) s->block_of = NULL;
-  if (s->recent == st) s->recent = NULL;
-  s->open--;
-  cells_free(s->config.cells, st);
-}
-
-void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
-  stream_clear(st);
-  s->events->on_close(s->ctx, st->user, code, remote);
-  stream_drop(s, st);
-}
-
-void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote) {
-  if (st->ended) return;
-  st->ended = true;
-  st->end_code = code;
-  st->end_remote = remote;
-  list_push_back(&s->endings, &st->ending);
-  stream_clear(st);
-}
-
-int session_fail(h2_session *s, int ng_error) {
-  uint32_t code = H2_INTERNAL_ERROR;
-  if (s->error == CAW_ENOMEM || s->starved) return s->error = CAW_ENOMEM;
-  if (ng_error == NGHTTP2_ERR_CALLBACK_FAILURE && s->calm_code) code = s->calm_code;
-  else if (ng_error == NGHTTP2_ERR_BAD_CLIENT_MAGIC) code = H2_PROTOCOL_ERROR;
-  else if (ng_error == NGHTTP2_ERR_FLOODED || ng_error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
-    code = H2_ENHANCE_YOUR_CALM;
-  s->error = CAW_EPROTO;
-  if (nghttp2_session_terminate_session(s->ng, code)) s->error = CAW_ENOMEM;
-  return s->error;
-}
-
-bool h2_want_output(const h2_session *s) {
-  if (s->error == CAW_ENOMEM) return false;
-  return s->out.bytes || !list_empty(&s->endings) || nghttp2_session_want_write(s->ng);
-}
-
-bool h2_finished(const h2_session *s) {
-  return !h2_want_output(s) && (s->error || !nghttp2_session_want_read(s->ng));
-}
-
-static bool ids_left(const h2_session *s) {
-  return nghttp2_session_get_next_stream_id(s->ng) <= INT32_MAX;
-}
-
-int session_check_open(const h2_session *s) {
-  if (s->error || s->goaway_received || s->goaway_sent || !ids_left(s)) return CAW_ECLOSED;
-  uint32_t limit =
-      nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-  return s->open < limit ? 0 : CAW_EAGAIN;
-}
-
-/* The first step of a graceful end; nghttp2 queues nothing when it comes too
- * late. */
-static int announce_end(h2_session *s) {
-  size_t queued = h2_queued(s);
-  if (nghttp2_submit_shutdown_notice(s->ng)) return CAW_ENOMEM;
-  s->own_goaways += h2_queued(s) - queued;
+static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
+  if (debug.len > MAX_DEBUG) debug.len = MAX_DEBUG;
+  uint8_t *p = out_reserve(&s->out, FRAME_HEAD + 8 + debug.len);
+  if (!p) return CAW_ENOMEM;
+  frame_write(p, 8 + debug.len, FRAME_GOAWAY, 0, 0);
+  write_u32(p + FRAME_HEAD, last_id);
+  write_u32(p + FRAME_HEAD + 4, code);
+  if (debug.len) memcpy(p + FRAME_HEAD + 8, debug.data, debug.len);
+  out_commit(&s->out, FRAME_HEAD + 8 + debug.len, 1);
   return 0;
+}
+
+int session_fail(h2_session *s, uint32_t code, const char *why) {
+  if (s->error) return s->error;
+  s->why = why;
+  if (send_goaway(s, s->last_id, code, caw_str_from(why))) return session_starve(s);
+  return s->error = CAW_EPROTO;
+}
+
+static int charge(h2_session *s, uint32_t *left, const char *why) {
+  if (*left == 0) return session_fail(s, H2_ENHANCE_YOUR_CALM, why);
+  --*left;
+  return 0;
+}
+
+int session_charge_noise(h2_session *s) {
+  s->noise++;
+  if (!s->config.allowance) return 0;
+  return charge(s, &s->config.allowance->noise, "too many frames that say nothing");
+}
+
+int session_charge_reset(h2_session *s) {
+  s->resets++;
+  if (!s->config.allowance) return 0;
+  return charge(s, &s->config.allowance->resets, "too many streams that ended early");
+}
+
+const char *h2_failure(const h2_session *s) {
+  return s->why ? s->why : "";
 }
 
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
   if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
   if (s->error) return 0; /* the GOAWAY that says why is on its way */
-  if (last_id == UINT32_MAX && s->role == H2_SERVER) return announce_end(s);
+  if (last_id == UINT32_MAX && s->role == H2_SERVER) {
+    if (s->goaway_sent) return 0;
+    return send_goaway(s, MAX_ID, H2_NO_ERROR, (caw_str){NULL, 0});
+  }
   /* A server opens no streams towards a client. */
-  int32_t last = s->role == H2_SERVER ? (int32_t)(last_id & INT32_MAX) : 0;
-  size_t max_debug = 8192;
-  if (nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, last, code, (const uint8_t *)debug.data,
-                            debug.len < max_debug ? debug.len : max_debug))
-    return CAW_ENOMEM;
-  s->own_goaways++;
-  s->goaway_sent = true;
+  uint32_t last = s->role == H2_SERVER ? last_id & MAX_ID : 0;
+  int rc = send_goaway(s, last, code, debug);
+  if (!rc) s->goaway_sent = true;
+  for (list *l = s->streams.next, *next; !rc && s->role == H2_SERVER && l != &s->streams;
+       l = next) {
+    h2_stream *st = LIST_ENTRY(l, h2_stream, node);
+    next = l->next;
+    if (st->id > last) stream_end(s, st, H2_REFUSED_STREAM, false);
+  }
+  return rc;
+}
+
+int goaway_received(h2_session *s, const frame_head *h, const uint8_t *payload) {
+  uint32_t last = read_u32(payload) & MAX_ID, code = read_u32(payload + 4);
+  if (s->role == H2_CLIENT) {
+    if (last && last % 2 == 0)
+      return session_fail(s, H2_PROTOCOL_ERROR, "a GOAWAY names a stream that is not ours");
+    if (last > s->last_goaway)
+      return session_fail(s, H2_PROTOCOL_ERROR,
+                          "a GOAWAY names a later stream than the one before");
+    s->last_goaway = last;
+  }
+  s->goaway_received = true;
+  s->events->on_goaway(s->ctx, last, code, caw_str_of((const char *)payload + 8, h->len - 8));
+  for (list *l = s->streams.next, *next; s->role == H2_CLIENT && l != &s->streams; l = next) {
+    h2_stream *st = LIST_ENTRY(l, h2_stream, node);
+    next = l->next;
+    if (st->id > last) stream_close(s, st, H2_REFUSED_STREAM, true);
+  }
   return 0;
+}
+
+/* ---- SETTINGS ---- */
+
+static int bad_setting(h2_session *s, const char *why) {
+  return session_fail(s, H2_PROTOCOL_ERROR, why);
+}
+
+/* One parameter (RFC 9113 section 6.5.2). */
+static int take_setting(h2_session *s, unsigned id, uint32_t value) {
+  switch (id) {
+  case SETTINGS_HEADER_TABLE_SIZE:
+    hpack_encoder_limit(&s->encoder, value);
+    return 0;
+  case SETTINGS_ENABLE_PUSH:
+    if (value > 1 || (value && s->role == H2_CLIENT))
+      return bad_setting(s, "SETTINGS_ENABLE_PUSH has a value that is not permitted");
+    return 0;
+  case SETTINGS_MAX_CONCURRENT_STREAMS:
+    s->peer_max_streams = value;
+    return 0;
+  case SETTINGS_INITIAL_WINDOW_SIZE:
+    if (value > MAX_WINDOW)
+      return session_fail(s, H2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is above 2^31-1");
+    return window_set_peer(s, value);
+  case SETTINGS_MAX_FRAME_SIZE:
+    if (value < MIN_FRAME || value > MAX_FRAME)
+      return bad_setting(s, "SETTINGS_MAX_FRAME_SIZE is not in 2^14 to 2^24-1");
+    s->peer_max_frame = value;
+    return 0;
+  case SETTINGS_ENABLE_CONNECT_PROTOCOL:
+  case SETTINGS_NO_RFC7540_PRIORITIES:
+    return value > 1 ? bad_setting(s, "a setting that is 0 or 1 has another value") : 0;
+  default:
+    return 0; /* RFC 9113 section 6.5.2: ignored */
+  }
+}
+
+static int settings_acknowledged(h2_session *s, const frame_head *h) {
+  if (h->len)
+    return session_fail(s, H2_FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS has a payload");
+  if (s->settings_acked)
+    return session_fail(s, H2_PROTOCOL_ERROR,
+                        "an acknowledgement of SETTINGS that nobody waits for");
+  s->settings_acked = true;
+  window_set_own(s, s->config.stream_window);
+  return 0;
+}
+
+int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload) {
+  if (h->flags & FLAG_ACK) return settings_acknowledged(s, h);
+  if (h->len % SETTING_LEN)
+    return session_fail(s, H2_FRAME_SIZE_ERROR, "the length of SETTINGS is not a multiple of 6");
+  /* Without the parameter there is no limit (RFC 9113 section 6.5.2). */
+  if (!s->settings_received) s->peer_max_streams = UINT32_MAX;
+  s->settings_received = true;
+  for (size_t i = 0; i < h->len; i += SETTING_LEN) {
+    int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2));
+    if (rc) return rc;
+  }
+  int rc = send_induced(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
+  if (!rc) s->events->on_settings(s->ctx);
+  return rc;
+}
+
+/* ---- What the owner asks ---- */
+
+void h2_at(h2_session *s, uint64_t now) {
+  s->bandwidth.now = now;
+}
+
+int h2_ping(h2_session *s, uint64_t opaque) {
+  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
+  if (s->error) return 0;
+  return send_small(s, FRAME_PING, 0, 0, &opaque, sizeof(opaque));
+}
+
+bool h2_want_output(const h2_session *s) {
+  if (s->error == CAW_ENOMEM) return false;
+  if (s->out.bytes || !list_empty(&s->endings)) return true;
+  return !s->error && !list_empty(&s->ready) && s->send_window > 0;
+}
+
+bool h2_finished(const h2_session *s) {
+  if (h2_want_output(s)) return false;
+  return s->error || (!s->open && (s->goaway_received || s->goaway_sent));
 }
 
 uint32_t h2_last_id(const h2_session *s) {
   return s->last_id;
 }
 
-int h2_ping(h2_session *s, uint64_t opaque) {
-  uint8_t bytes[8];
-  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
-  memcpy(bytes, &opaque, sizeof(bytes));
-  return nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, bytes) ? CAW_ENOMEM : 0;
-}
-
 uint64_t h2_noise(const h2_session *s) {
   return s->noise;
 }
 
+uint64_t h2_resets(const h2_session *s) {
+  return s->resets;
+}
+
 size_t h2_queued(const h2_session *s) {
-  return nghttp2_session_get_outbound_queue_size(s->ng);
+  return s->out.items;
 }
 
 uint32_t h2_stream_id(const h2_stream *stream) {

@@ -1,18 +1,21 @@
 /*
- * The inside of a session and a stream, shared by session.c (life, options,
- * streams), recv.c (bytes in) and send.c (bytes out). Nobody else includes it.
+ * The inside of a session and a stream, shared by the files of this folder:
+ * session.c (life, settings, GOAWAY), streams.c (the table of streams), recv.c
+ * (frames in), block.c (header blocks in), message.c (what makes an HTTP
+ * message), window.c (flow control) and send.c (frames out). Nobody else
+ * includes it.
  */
 #ifndef H2_SESSION_H
 #define H2_SESSION_H
 
 #include "base/cells.h"
 #include "base/list.h"
+#include "h2/frame.h"
 #include "h2/h2.h"
+#include "h2/hpack.h"
+#include "h2/message.h"
 #include "h2/out.h"
 
-#include <nghttp2/nghttp2.h>
-
-#define FRAME_HEAD   9 /* RFC 9113 section 4.1 */
 #define INLINE_SENDS 2 /* a message and its prefix */
 
 /* A slice that is referenced from more than one DATA frame: the stream and each
@@ -23,106 +26,244 @@ typedef struct h2_hold {
   void *owner;
 } h2_hold;
 
+/* Trailers that wait for the payload before them; their text lies behind them. */
+typedef struct h2_kept {
+  size_t n;
+  h2_field fields[];
+} h2_kept;
+
+/*
+ * A stream from its HEADERS until on_close was told. While it is in the table it
+ * is open or half closed (RFC 9113 section 5.1) as `local_ended` and
+ * `remote_ended` say; `ended` means closed, and then only on_close is due.
+ */
 struct h2_stream {
-  list node;   /* in session->streams */
-  list ending; /* in session->endings while on_close is due */
   void *user;
   uint32_t id;
-  uint32_t end_code; /* for that on_close */
-  bool end_remote;
-  bool answered;     /* leading fields were given to nghttp2 */
-  bool opened;       /* leading fields were framed */
-  bool finished;     /* h2_finish was called */
-  bool attached;     /* nghttp2 will ask for payload */
-  bool ended;        /* reset or closed: nothing but on_close follows */
-  bool remote_ended; /* END_STREAM or RST_STREAM came */
-  bool remote_reset;
-  bool failed; /* our leading or trailing fields could not be framed */
+  uint32_t end_code;  /* for on_close */
+  bool end_remote;    /* for on_close */
+  bool ended;         /* out of the table, in session->endings */
+  bool answered;      /* our leading fields were written */
+  bool finished;      /* h2_finish was called */
+  bool local_ended;   /* END_STREAM was framed */
+  bool remote_ended;  /* END_STREAM came */
+  h2_message message; /* what came of the peer's */
+  list node;          /* in session->streams, or in session->endings */
+  list ready;         /* in session->ready while payload could be framed */
 
-  /* Payload: a ring that starts in `first`; queue[head].data moves forward as
-   * it is framed. */
+  /* Receiving: what the peer may still send, what we want that to be, and what
+   * lies with the owner. */
+  int32_t recv_window;
+  uint32_t recv_target;
+  uint32_t held;
+
+  /* Payload to send: a ring that starts in `first`; queue[head].data moves
+   * forward as it is framed. */
+  int32_t send_window;
+  uint32_t head, len, room;
   slice *queue;
-  size_t head, len, room;
   size_t bytes;
   h2_hold *hold; /* of queue[head], once a part of it was referenced */
+  h2_kept *trailers;
   slice first[INLINE_SENDS];
-
-  nghttp2_nv *trailers;         /* with their text behind them, one block: */
-  nghttp2_nv first_trailers[2]; /* this one, if a status is all that they say */
-  size_t trailer_count;
 };
 
+/* Where in the input we are. */
+typedef enum in_stage {
+  IN_PREFACE, /* server: the client's magic */
+  IN_HEAD,    /* a frame's head */
+  IN_OPENING, /* DATA and HEADERS: pad length and priority */
+  IN_DATA,    /* payload of a stream */
+  IN_BLOCK,   /* a piece of a header block */
+  IN_WHOLE,   /* a frame that is looked at when it is complete */
+  IN_SKIP     /* padding, or a frame that says nothing to us */
+} in_stage;
+
+/* The frame that is being read. */
+typedef struct in_frame {
+  frame_head head;
+  uint32_t left;     /* of the payload, padding included */
+  uint32_t pad;      /* of `left`: padding at the end */
+  h2_stream *stream; /* DATA: whose; NULL: nobody's */
+  uint8_t stage;     /* in_stage */
+  uint8_t have;      /* bytes in `small`, or of the magic */
+  uint8_t need;      /* IN_OPENING: how many are wanted */
+  uint8_t small[14]; /* a frame's head, or a begin that came in pieces */
+  uint8_t *whole;    /* IN_WHOLE: a payload that comes in pieces */
+  uint32_t whole_len;
+} in_frame;
+
+/* The header block that is being read. */
+typedef struct in_block {
+  h2_stream *of;   /* NULL: decoded for the compression state only */
+  uint32_t id;     /* CONTINUATION must be of this stream; 0: no block is open */
+  bool end_stream; /* its HEADERS had that flag */
+  bool dropped, informational;
+  uint32_t fields;
+  uint32_t empty; /* CONTINUATION */
+  size_t bytes;
+  uint8_t *carry; /* the begin of a representation that was cut */
+  uint32_t carry_len, carry_room;
+} in_block;
+
+/* How fast the peer's payload comes, measured from a PING to its answer. */
+typedef struct h2_bandwidth {
+  uint64_t now;   /* as h2_at said; 0: nobody did */
+  uint64_t since; /* when the PING went out */
+  uint64_t bytes; /* that came since */
+  uint64_t best;  /* bytes per second, so far */
+  uint32_t grown; /* of config.window_growth: what is given to windows */
+  bool asked;     /* the PING is on its way */
+} h2_bandwidth;
+
 struct h2_session {
-  nghttp2_session *ng;
   const h2_events *events;
   void *ctx;
-  h2_role role;
   h2_config config;
-  int error;          /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
-  bool starved;       /* an allocation of nghttp2's failed */
-  uint32_t calm_code; /* why a callback ended the connection, or 0 */
+  h2_role role;
+  int error;       /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
+  const char *why; /* of CAW_EPROTO; a literal */
 
-  list streams;
-  list endings;
-  h2_stream *recent; /* that stream_of found last: frames come in runs; or NULL */
-  size_t open;       /* length of `streams` */
-  uint32_t last_id;
-  bool goaway_received, goaway_sent;
-  size_t own_goaways; /* submitted and not framed */
+  bool settings_received, settings_acked;
+  bool goaway_received;
+  bool goaway_sent; /* the last one: no more streams of the peer */
 
-  /* Input: the head of a frame that has not come whole. */
-  uint8_t head[FRAME_HEAD];
-  size_t head_len;
-  size_t payload_left; /* of the frame or of the client's preface */
-  bool skipping;       /* nghttp2 does not see this frame */
-  bool in_block;       /* CONTINUATION must follow */
-  uint32_t highest_id; /* of the HEADERS that came */
-  uint64_t noise;
-  size_t credit; /* DATA of this h2_recv, for the connection's window */
+  /* What the peer's SETTINGS say. */
+  uint32_t peer_window, peer_max_frame, peer_max_streams;
 
-  /* The header block that is being decoded, and its stream if we have it. */
-  h2_stream *block_of;
-  size_t block_bytes, block_fields;
-  bool block_dropped, block_informational;
+  /* Streams by id: open addressing, a power of two of slots, or none at all. */
+  h2_stream **slots;
+  uint32_t slot_mask;
+  uint32_t open;        /* streams in the table */
+  h2_stream *recent;    /* that stream_of found last: frames come in runs; or NULL */
+  list streams;         /* those in the table, oldest first */
+  list endings;         /* those whose on_close is due */
+  list ready;           /* those with payload and window, whose turn comes in this order */
+  uint32_t next_id;     /* client: of the next request */
+  uint32_t highest_id;  /* server: of the HEADERS that came */
+  uint32_t last_id;     /* server: that we accepted */
+  uint32_t last_goaway; /* the last stream id of the GOAWAY that came */
 
-  bool pumping;      /* nghttp2 is framing */
-  bool control_only; /* and shall frame no DATA now */
+  /* The connection's windows. */
+  int32_t send_window;
+  int32_t recv_window;
+  uint32_t recv_target;
+  bool window_shut;        /* the last h2_output stopped for want of send_window */
+  uint32_t initial_window; /* that the peer believes a new stream to have */
+  h2_bandwidth bandwidth;
+
+  uint64_t noise, resets;
+
+  in_frame in;
+  in_block block;
+  hpack_decoder decoder;
+  hpack_encoder encoder;
   out out;
 };
 
-/* The stream of an id, or NULL when we have none (any more). */
-h2_stream *stream_of(h2_session *s, int32_t id);
+/* ---- session.c ---- */
 
-/* From now on stream_of does not find the stream. */
-void stream_part(h2_session *s, const h2_stream *st);
+/* The peer broke the protocol: queues a GOAWAY with `code` and `why`, a literal.
+ * Nothing is read any more. Returns CAW_EPROTO or CAW_ENOMEM. */
+int session_fail(h2_session *s, uint32_t code, const char *why);
 
-/* Makes a stream that is not yet known to nghttp2. NULL: out of memory. */
-h2_stream *stream_new(h2_session *s);
+/* Memory is out; returns CAW_ENOMEM. */
+int session_starve(h2_session *s);
 
-/* Drops the stream without telling anyone. */
-void stream_drop(h2_session *s, h2_stream *st);
+/* The peer did one of what h2_allowance counts. 0, or as session_fail when it was
+ * one too many. */
+int session_charge_noise(h2_session *s);
+int session_charge_reset(h2_session *s);
 
-/* Tells on_close and drops the stream. */
-void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote);
+/* A SETTINGS frame came whole. Returns 0 or as session_fail. */
+int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload);
 
-/* From now on only on_close is due for the stream, at the end of the next
- * h2_output; nghttp2 forgets it. */
+/* A GOAWAY frame came whole. Returns 0 or as session_fail. */
+int goaway_received(h2_session *s, const frame_head *h, const uint8_t *payload);
+
+/* ---- streams.c ---- */
+
+/* The stream of an id, or NULL when it is idle or closed. */
+h2_stream *stream_of(h2_session *s, uint32_t id);
+
+/* Makes an open stream. NULL: out of memory. */
+h2_stream *stream_new(h2_session *s, uint32_t id);
+
+/* The stream is closed: it leaves the table, and on_close is due with the next
+ * h2_output. */
 void stream_end(h2_session *s, h2_stream *st, uint32_t code, bool remote);
 
+/* Tells on_close, of an open or an ended stream, and frees it. */
+void stream_close(h2_session *s, h2_stream *st, uint32_t code, bool remote);
+
+/* Frees a stream of which nobody was told. */
+void stream_drop(h2_session *s, h2_stream *st);
+
+/* A stream error (RFC 9113 section 5.4.2) of the peer's. 0 or CAW_ENOMEM. */
+int stream_fail(h2_session *s, h2_stream *st, uint32_t code);
+
+/* Our side has ended on the wire; `stream` may be closed by it. 0 or CAW_ENOMEM. */
+int stream_local_end(h2_session *s, h2_stream *st);
+
+/* END_STREAM came, and on_end was told; the stream may be closed by it. */
+void stream_remote_end(h2_session *s, h2_stream *st);
+
+/* ---- recv.c and block.c ---- */
+
+/* HEADERS begins. 0, or as session_fail. */
+int block_begin(h2_session *s, const frame_head *h);
+
+/* A piece of the block; `last` when none follows. 0, or as session_fail. */
+int block_read(h2_session *s, const uint8_t *data, size_t len, bool last);
+
+/* The frame with END_HEADERS has ended. 0, or as session_fail. */
+int block_end(h2_session *s);
+
+/* Frees what the block held. */
+void block_finish(h2_session *s);
+
+/* ---- window.c ---- */
+
+/* A DATA frame of `len` bytes payload, padding included, begins. Returns 0 or
+ * CAW_EPROTO when the peer had no window for it. */
+int window_take_session(h2_session *s, uint32_t len);
+bool window_take_stream(h2_stream *st, uint32_t len);
+
+/* Padding of a DATA frame is nobody's: it goes back at once. 0 or CAW_ENOMEM. */
+int window_give_stream(h2_session *s, h2_stream *st);
+int window_give_session(h2_session *s);
+
+/* WINDOW_UPDATE came whole. 0, or as session_fail. */
+int window_update(h2_session *s, const frame_head *h, const uint8_t *payload);
+
+/* The peer's or our own SETTINGS_INITIAL_WINDOW_SIZE takes effect. 0, or as
+ * session_fail. */
+int window_set_peer(h2_session *s, uint32_t size);
+void window_set_own(h2_session *s, uint32_t size);
+
+/* Bytes of payload came. 0 or CAW_ENOMEM. */
+int bandwidth_count(h2_session *s, size_t len);
+
+/* Is this PING's answer ours? Then it is taken. */
+bool bandwidth_answer(h2_session *s, uint64_t opaque);
+
+/* ---- send.c ---- */
+
+/* A frame without payload of a stream: head and up to 16 bytes. 0 or CAW_ENOMEM. */
+int send_small(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+               size_t len);
+int send_reset(h2_session *s, uint32_t id, uint32_t code);
+
+/* The same as an answer to what the peer did. It ends the connection of a peer that
+ * causes answers and reads none of them: 0, or as session_fail. */
+int send_induced(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
+                 size_t len);
+int send_induced_reset(h2_session *s, uint32_t id, uint32_t code);
+
 /* Drops the payload and trailers that were not framed. */
-void stream_clear(h2_stream *st);
+void send_clear(h2_session *s, h2_stream *st);
 
-/* Notes that nghttp2's reading failed; returns CAW_ENOMEM or CAW_EPROTO. */
-int session_fail(h2_session *s, int ng_error);
-
-/* 0, CAW_EAGAIN or CAW_ECLOSED: may a client open a stream? */
-int session_check_open(const h2_session *s);
-
-/* Frames what may be framed now. Returns 0 or CAW_ENOMEM. */
-int session_pump(h2_session *s);
-
-/* Sets the callbacks of recv.c and send.c. */
-void recv_callbacks(nghttp2_session_callbacks *cb);
-void send_callbacks(nghttp2_session_callbacks *cb);
+/* The stream has payload, and may have got window: it gets its turn. */
+void send_ready(h2_session *s, h2_stream *st);
 
 #endif

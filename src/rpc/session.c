@@ -81,8 +81,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   s->events->on_ping_ack(s->ctx, opaque);
 }
 
-static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
+static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
 
 int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
                      const rpc_session_events *session_events, void *ctx) {

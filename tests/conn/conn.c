@@ -136,7 +136,7 @@ static void peer_ack(void *ctx, uint64_t opaque) {
 
 static const h2_events peer_events = {peer_stream, peer_field, peer_headers, peer_data,
                                       peer_end,    peer_sent,  peer_close,   peer_settings,
-                                      peer_goaway, peer_ack, NULL};
+                                      peer_goaway, peer_ack,   NULL};
 
 static void start(rig *r, uint32_t max_live, uint64_t ready_timeout) {
   int fds[2];
@@ -294,9 +294,13 @@ static void garbage(void **state) {
     if (n > 0) got += (size_t)n;
     else assert_int_equal(errno, EAGAIN);
   }
-  assert_true(got > 17);
-  assert_int_equal(bytes[got - 17 + 3], 7); /* GOAWAY, ... */
-  assert_int_equal(bytes[got - 1], H2_PROTOCOL_ERROR);
+  size_t last = 0, len = 0;
+  for (size_t at = 0; at + 9 <= got; at += 9 + len) {
+    len = (size_t)bytes[at + 1] << 8 | bytes[at + 2];
+    last = at;
+  }
+  assert_int_equal(bytes[last + 3], 7); /* GOAWAY, ... */
+  assert_int_equal(bytes[last + 9 + 7], H2_PROTOCOL_ERROR);
   assert_int_equal(r.closed, 0);
   hang_up(&r);
   while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
@@ -365,7 +369,7 @@ static void unread_answers(void **state) {
   }
   assert_int_equal(r.closed, 0);
   uint64_t refused = r.c->refused;
-  assert_true(h2_queued(r.c->rpc.h2) <= 2 * (1000 + 4 * 100) + sizeof(bytes) / 20);
+  assert_true(h2_queued(r.c->rpc.h2) <= 1000 + 4 * 100 + sizeof(bytes) / 20);
   for (int i = 0; i < 100; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   assert_int_equal(r.c->refused, refused); /* it does not read */
   uint8_t answers[4096];

@@ -97,13 +97,13 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   (void)opaque;
 }
 
-static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
+static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
 
 static const h2_field fields[] = {
     {CAW_STR(":method"), CAW_STR("POST"), false}, {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
     {CAW_STR(":path"), CAW_STR("/a/b"), false},   {CAW_STR(":authority"), CAW_STR("x"), 0, 0},
-    {CAW_STR(":status"), CAW_STR("200"), 0, 0},  {CAW_STR("grpc-status"), CAW_STR("0"), true},
+    {CAW_STR(":status"), CAW_STR("200"), 0, 0},   {CAW_STR("grpc-status"), CAW_STR("0"), true},
 };
 
 /* Every third stream gets payload, every third is reset, every third is left. */

@@ -73,9 +73,11 @@ static bool start(void) {
   return rc == 0;
 }
 
-/* The error came to the end that needed the memory, and to nobody else. */
+/* The error came to the end that needed the memory, and to nobody else. An encoder
+ * that has no memory for an entry does without it. */
 static void check(void) {
-  if (rig_allocation_failed) {
+  if (r.client.rc || r.server.rc) {
+    assert_true(rig_allocation_failed);
     assert_int_equal(r.client.rc + r.server.rc, CAW_ENOMEM);
     assert_true(r.client.rc == 0 || r.server.rc == 0);
     return;
@@ -106,9 +108,20 @@ static void test_every_allocation(void **state) {
     assert_int_equal(rig_allocations_live, 0);
     assert_int_equal(rig_slices_live, 0);
   } while (failed);
-  assert_true(n > 100);
+  assert_true(n > 40);
   print_message("%zu allocations failed in turn\n", n - 1);
 }
+
+/* Makes a call again and again, each time with one more allocation before the one
+ * that fails, until it works: how often it failed. */
+#define UNTIL_IT_WORKS(failures, call)                                                             \
+  do {                                                                                             \
+    int code;                                                                                      \
+    for (size_t nth = 1; rig_fail_allocation(nth), (code = (call)) == CAW_ENOMEM; nth++)           \
+      failures++;                                                                                  \
+    rig_fail_allocation(0);                                                                        \
+    assert_int_equal(code, 0);                                                                     \
+  } while (0)
 
 /* A call that failed took nothing and changed nothing: once there is memory
  * again, the stream goes on as if it had not been made. */
@@ -117,52 +130,44 @@ static void test_failed_calls_take_nothing(void **state) {
   memset(&r, 0, sizeof(r));
   rig_fail_allocation(0);
   rig_start(&r, NULL, NULL);
+  rig_pump(&r);
   rig_stream *c, *st;
-  rig_fail_allocation(1);
-  assert_int_equal(rig_try_request(&r.client, "/s/m", &c), CAW_ENOMEM);
-  rig_fail_allocation(0);
-  c = rig_request(&r.client, "/s/m");
+  size_t requests = 0, answers = 0, sends = 0, ends = 0, pings = 0, goaways = 0, resets = 0;
+  UNTIL_IT_WORKS(requests, rig_try_request(&r.client, "/s/m", &c));
   assert_int_equal(c->id, 1);
   rig_pump(&r);
   st = &r.server.streams[0];
-  rig_fail_allocation(1);
-  assert_int_equal(rig_respond(st), CAW_ENOMEM);
-  rig_fail_allocation(0);
-  assert_int_equal(rig_respond(st), 0);
-  for (size_t n = 1; n <= 2; n++) {
-    rig_fail_allocation(1);
-    assert_int_equal(rig_send(st, 50), CAW_ENOMEM);
-    assert_int_equal(rig_slices_live, 0);
-    rig_fail_allocation(0);
+  UNTIL_IT_WORKS(answers, rig_respond(st));
+  for (size_t n = 0; n < 9; n++) { /* the queue outgrows the stream, twice */
+    UNTIL_IT_WORKS(sends, rig_send(st, 9));
+    assert_int_equal(rig_slices_live, n + 1);
   }
-  assert_int_equal(rig_send(st, 7), 0);
-  for (size_t n = 0; n < 3; n++) { /* the queue outgrows the stream */
-    rig_fail_allocation(n == 1);
-    assert_int_equal(rig_send(st, 9), n == 1 ? CAW_ENOMEM : 0);
-    rig_fail_allocation(0);
-  }
-  rig_fail_allocation(1); /* short trailers stay in the stream */
-  assert_int_equal(rig_finish(st, "0, and more than there is room for in the stream, which is a "
-                                  "hundred and twelve bytes with a record for the field"),
-                   CAW_ENOMEM);
-  rig_fail_allocation(1);
-  assert_int_equal(h2_reset(r.server.s, st->h2, H2_CANCEL), CAW_ENOMEM);
-  rig_fail_allocation(1);
-  assert_int_equal(h2_ping(r.server.s, 1), CAW_ENOMEM);
-  rig_fail_allocation(1);
-  assert_int_equal(h2_goaway(r.server.s, 1, H2_NO_ERROR, caw_str_of(NULL, 0)), CAW_ENOMEM);
-  rig_fail_allocation(0);
-  assert_int_equal(rig_finish(st, "0"), 0);
-  rig_fail_allocation(1);
-  assert_int_equal(rig_finish(c, NULL), CAW_ENOMEM);
-  rig_fail_allocation(0);
-  assert_int_equal(rig_finish(c, NULL), 0);
   rig_pump(&r);
-  assert_int_equal(c->received, 7 + 9 + 9);
+  UNTIL_IT_WORKS(pings, h2_ping(r.server.s, 1));
+  rig_pump(&r);
+  UNTIL_IT_WORKS(goaways, h2_goaway(r.server.s, 1, H2_NO_ERROR, caw_str_of(NULL, 0)));
+  rig_pump(&r);
+  rig_send(st, 7);
+  UNTIL_IT_WORKS(ends, rig_finish(st, "0"));
+  UNTIL_IT_WORKS(ends, rig_finish(c, NULL));
+  rig_pump(&r);
+  assert_int_equal(c->received, 9 * 9 + 7);
   assert_int_equal(c->code, H2_NO_ERROR);
   assert_int_equal(r.client.rc, 0);
   assert_int_equal(r.server.rc, 0);
   rig_stop(&r);
+  rig_start(&r, NULL, NULL);
+  c = rig_request(&r.client, "/s/m");
+  rig_pump(&r);
+  st = &r.server.streams[0];
+  rig_respond(st);
+  rig_send(st, 300000); /* more than the window: the trailers have to wait */
+  UNTIL_IT_WORKS(ends, rig_finish(st, "0"));
+  rig_pump(&r);
+  UNTIL_IT_WORKS(resets, h2_reset(r.client.s, c->h2, H2_CANCEL));
+  assert_true(requests && answers && sends && ends && pings && goaways && resets);
+  rig_stop(&r);
+  assert_int_equal(rig_slices_live, 0);
   assert_int_equal(rig_allocations_live, 0);
 }
 

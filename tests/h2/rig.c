@@ -156,8 +156,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   buf_printf(&e->log, "ping %" PRIx64 "\n", opaque);
 }
 
-static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
+static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
 
 /* ---- ends ---- */
 

@@ -55,7 +55,7 @@ static void test_frames_of_unary(void **state) {
   rig_expect_frames(&r.client, 0, "SETTINGS 0\nWINDOW 0 +983041\nHEADERS 1 eh\nDATA 1 es 2005\n");
   rig_feed(&r.server, r.client.wire.data, r.client.wire.len, 0);
   rig_drain(&r.server);
-  rig_expect_frames(&r.server, 0, "SETTINGS 0\nSETTINGS 0 ack\nWINDOW 0 +983041\n");
+  rig_expect_frames(&r.server, 0, "SETTINGS 0\nWINDOW 0 +983041\nSETTINGS 0 ack\n");
   size_t before = r.server.wire.len;
   rig_stream *s = &r.server.streams[0];
   rig_respond(s);

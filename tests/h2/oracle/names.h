@@ -42,13 +42,6 @@
 #define recv_callbacks     oracle_recv_callbacks
 #define send_callbacks     oracle_send_callbacks
 
-/* h2/out.h */
-#define out_copy    oracle_out_copy
-#define out_refer   oracle_out_refer
-#define out_gather  oracle_out_gather
-#define out_written oracle_out_written
-#define out_finish  oracle_out_finish
-
 /* face.c */
 #define FACE face_oracle
 

@@ -1,0 +1,47 @@
+/*
+ * What makes a sequence of header blocks and payload an HTTP request or response
+ * (RFC 9113 section 8). Pure functions of what came so far; that a malformed
+ * message is a stream error is for others to say.
+ */
+#ifndef H2_MESSAGE_H
+#define H2_MESSAGE_H
+
+#include "h2/h2.h"
+
+/* What has come of a peer's message. */
+typedef struct h2_message {
+  uint32_t seen;    /* bits of tokens that may stand once */
+  uint16_t status;  /* response: its :status; 0: none */
+  bool leading;     /* the leading block is complete; what follows are trailers */
+  bool regular;     /* a field came that is no pseudo-header field */
+  bool connect;     /* request: the method is CONNECT */
+  bool options;     /* request: the method is OPTIONS */
+  bool asterisk;    /* request: the path is "*" */
+  bool slash;       /* request: the path begins with "/" */
+  bool web;         /* request: the scheme is http or https */
+  bool to_head;     /* response: the request's method was HEAD */
+  bool to_connect;  /* response: the request's method was CONNECT */
+  int64_t length;   /* of content-length, or -1 */
+  int64_t received; /* bytes of payload */
+} h2_message;
+
+/* A message begins. */
+void message_begin(h2_message *m);
+
+/* A field of the block that is being read; false: the message is malformed. */
+bool message_field(h2_message *m, h2_role reader, const h2_field *f);
+
+/* The block is complete; `end`: nothing follows it. False: malformed. Sets
+ * *informational for a response whose status is 1xx. */
+bool message_block(h2_message *m, h2_role reader, bool end, bool *informational);
+
+/* Payload comes; false: more than content-length, or out of place. */
+bool message_data(h2_message *m, size_t len);
+
+/* The message ends; false: less than content-length came. */
+bool message_end(const h2_message *m);
+
+/* A request of ours: notes what its response depends on. */
+void message_asked(h2_message *m, const h2_field *fields, size_t n);
+
+#endif
