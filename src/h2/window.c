@@ -55,9 +55,16 @@ int window_give_session(h2_session *s) {
   return rc;
 }
 
+/* A stream's window as it will be. Until our SETTINGS are acknowledged the peer may
+ * not know them; then they change the window of every stream. */
+static int32_t window_to_be(const h2_session *s, const h2_stream *st) {
+  if (s->settings_acked) return st->recv_window;
+  return st->recv_window + ((int32_t)s->config.stream_window - (int32_t)s->initial_window);
+}
+
 int window_give_stream(h2_session *s, h2_stream *st) {
   if (st->remote_ended || st->ended) return 0;
-  uint32_t n = due(st->recv_target, st->held, st->recv_window);
+  uint32_t n = due(st->recv_target, st->held, window_to_be(s, st));
   if (!n) return 0;
   int rc = send_update(s, st->id, n);
   if (!rc) st->recv_window += (int32_t)n;
@@ -101,7 +108,7 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   if (st->ended || st->remote_ended || len <= st->recv_target) return 0;
   grow_stream(s, st, len);
   /* What is on its way is in the window or held already. */
-  int64_t lacks = (int64_t)st->recv_target - st->held - st->recv_window;
+  int64_t lacks = (int64_t)st->recv_target - st->held - window_to_be(s, st);
   if (lacks <= 0) return 0;
   int rc = send_update(s, st->id, (uint32_t)lacks);
   if (!rc) st->recv_window += (int32_t)lacks;
