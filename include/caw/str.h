@@ -44,9 +44,11 @@ static inline bool caw_str_eq(caw_str a, caw_str b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* The same as caw_str_eq with a C string. */
+/* The same as caw_str_eq with a C string. The length that is compared is the
+ * text's, so that a literal costs an instruction or two. */
 static inline bool caw_str_is(caw_str a, const char *text) {
-  return caw_str_eq(a, caw_str_from(text));
+  size_t len = text ? strlen(text) : 0;
+  return a.len == len && (len == 0 || memcmp(a.data, text, len) == 0);
 }
 
 CAW_END_DECLS

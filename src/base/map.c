@@ -4,10 +4,24 @@
 #include <caw/alloc.h>
 #include <caw/status.h>
 
+static uint64_t mix(uint64_t h, uint64_t bytes) {
+  h = (h ^ bytes) * UINT64_C(0x9e3779b97f4a7c15);
+  return h ^ h >> 32;
+}
+
+/* Eight bytes at a time; the last eight may overlap those before them. */
 static uint32_t hash_of(caw_str key) {
-  uint32_t h = 2166136261u;
-  for (size_t i = 0; i < key.len; i++) h = (h ^ (uint8_t)key.data[i]) * 16777619u;
-  return h;
+  uint64_t n = 0, h = key.len;
+  if (key.len < sizeof(n)) {
+    memcpy(&n, key.data, key.len);
+    return (uint32_t)mix(h, n);
+  }
+  for (size_t i = 0; i < key.len - sizeof(n); i += sizeof(n)) {
+    memcpy(&n, key.data + i, sizeof(n));
+    h = mix(h, n);
+  }
+  memcpy(&n, key.data + key.len - sizeof(n), sizeof(n));
+  return (uint32_t)mix(h, n);
 }
 
 /* The slot that holds the key, or the free one where it belongs. */

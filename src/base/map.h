@@ -1,7 +1,7 @@
 /*
  * A hash map from byte strings to pointers, for tables that are built once and
  * asked often: the methods of a server, the names of a plugin's run. Keys are
- * borrowed and must live as long as the map. FNV-1a with linear probing; keys
+ * borrowed and must live as long as the map. Linear probing; keys
  * come from the program, not from the wire, so it needs no secret seed, and
  * a lookup of a hostile key costs no more than any other.
  */

@@ -33,6 +33,7 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
   arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
   arena_init(&call->scratch, NULL, 0, 0);
   rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
+  call->rpc.in.cells = io_cells(loop);
   io_task_init(&call->task, run_dispatch);
   list_init(&call->children);
   list_init(&call->sibling);
@@ -49,6 +50,7 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
 /* `of`: the loop's, on its thread; or NULL. */
 static void destroy(caw_call *call, cells *of) {
   if (call->cls->destroy) call->cls->destroy(call);
+  call->rpc.in.cells = of;
   rpc_call_finish(&call->rpc);
   arena_finish(&call->protocol);
   arena_finish(&call->arena);
@@ -309,7 +311,7 @@ int caw_call_send(caw_call *call, const void *message) {
   if (rc) return rc;
   const caw_type *type = call->cls->server ? call->method->response : call->method->request;
   caw_payload *payload = NULL;
-  rc = caw_payload_new(&payload, type, message);
+  rc = rpc_payload_new(&payload, direct(call) ? io_cells(call->loop) : NULL, type, message);
   if (rc) return rc;
   rc = caw_call_send_payload(call, payload);
   caw_payload_unref(payload);

@@ -55,7 +55,7 @@ static bool eight_printable(const char *text) {
   return ((low | del) & EACH(0x80)) == 0;
 }
 
-static bool is_text(caw_str value) {
+bool h2_value_valid(caw_str value) {
   size_t i = 0;
   while (value.len - i >= 8) {
     if (!eight_printable(value.data + i))
@@ -102,7 +102,7 @@ bool h2_authority_valid(caw_str value) {
   return true;
 }
 
-bool h2_value_valid(uint8_t token, caw_str value) {
+bool h2_value_fits(uint8_t token, caw_str value) {
   switch (token) {
   case H2_T_METHOD:
     return is_method(value);
@@ -111,8 +111,8 @@ bool h2_value_valid(uint8_t token, caw_str value) {
   case H2_T_AUTHORITY:
     return h2_authority_valid(value);
   case H2_T_PATH:
-    return is_text(value) && has_no_space(value);
+    return h2_value_valid(value) && has_no_space(value);
   default:
-    return is_text(value);
+    return h2_value_valid(value);
   }
 }

@@ -8,10 +8,13 @@
  * letters, one at least, and behind a colon when it is a pseudo-header field's. */
 bool h2_name_valid(caw_str name);
 
-/* The value of a field with this h2_token: no control characters but HTAB; of a
- * request's pseudo-header fields only what is valid there. Spaces at the ends of
- * others are fine: gRPC takes them. */
-bool h2_value_valid(uint8_t token, caw_str value);
+/* A value: no control characters but HTAB. Spaces at its ends are fine: gRPC
+ * takes them. */
+bool h2_value_valid(caw_str value);
+
+/* The value of a field with this h2_token: as above, and a request's pseudo-header
+ * fields only with what is valid there. */
+bool h2_value_fits(uint8_t token, caw_str value);
 
 /* What names a server: of :authority, and of a request's host. */
 bool h2_authority_valid(caw_str value);

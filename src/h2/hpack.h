@@ -102,8 +102,9 @@ hpack_result hpack_decode(hpack_decoder *d, const uint8_t **p, const uint8_t *en
 
 typedef struct hpack_encoder {
   hpack_table table;
-  uint32_t smallest;  /* table size since the last block: an update is due if below the old one */
-  uint32_t announced; /* the size that the peer's decoder believes */
+  uint32_t smallest;         /* table size since the last block */
+  uint32_t announced;        /* the size that the peer's decoder believes */
+  bool due;                  /* the next block begins with an update of the size */
   uint16_t seen[HPACK_SEEN]; /* hashes of fields that came once: what comes again is indexed */
   struct hpack_index *index; /* finds the entries; made with the first of them */
 } hpack_encoder;

@@ -9,19 +9,19 @@
 
 /* Powers of two. */
 #define FIELD_CHAINS 64
-#define NAME_CHAINS  32
+#define NAME_CHAINS  16
 
 /*
  * Finds entries by what they say. An entry's number is how many had been
- * inserted with it, modulo 2^32; its age follows, and whether it is still there.
- * A chain goes from newer to older entries, so that it ends at the first one that
- * is gone, and nobody takes entries out of chains. Numbers that are too old may
- * seem to be alive after 2^32 insertions: texts are compared, and ages must rise.
+ * inserted with it; from the number follows how old it is, and whether it is
+ * still there. A chain goes from newer to older entries, each with its distance
+ * to the one before, and ends at the first that is gone: the oldest entries go
+ * first, and nobody has to take them out.
  */
 struct hpack_index {
-  uint32_t by_token[H2_TOKENS];  /* the newest with a name */
-  uint32_t by_name[NAME_CHAINS]; /* of names without a token */
-  uint32_t by_field[FIELD_CHAINS];
+  uint64_t by_token[H2_TOKENS];  /* the number of the newest with a name; 0: none */
+  uint64_t by_name[NAME_CHAINS]; /* of names without a token */
+  uint64_t by_field[FIELD_CHAINS];
 };
 
 /* What to do with a field whose text is in no table. */
@@ -74,6 +74,7 @@ void hpack_encoder_limit(hpack_encoder *e, uint32_t bytes) {
   if (bytes > HPACK_TABLE_DEFAULT) bytes = HPACK_TABLE_DEFAULT;
   e->table.max = bytes;
   if (bytes < e->smallest) e->smallest = bytes;
+  e->due = e->smallest < e->announced || bytes != e->announced;
   hpack_table_shrink(&e->table, bytes);
 }
 
@@ -83,57 +84,81 @@ void hpack_encoder_limit(hpack_encoder *e, uint32_t bytes) {
 /* Two updates of the table's size. */
 #define UPDATE_BYTES ((size_t)2 * (1 + 5))
 
+/* Beyond these there is no memory that could hold the fields. */
+#define MOST_FIELDS  ((size_t)1 << 20)
+#define LONGEST_TEXT ((size_t)1 << 40)
+
 size_t hpack_bound(const h2_field *fields, size_t n) {
-  size_t bound = UPDATE_BYTES;
+  size_t bound = UPDATE_BYTES + n * FIELD_BYTES, all = 0;
+  if (n > MOST_FIELDS) return SIZE_MAX;
   for (size_t i = 0; i < n; i++) {
-    const size_t add[] = {FIELD_BYTES, fields[i].name.len, fields[i].value.len};
-    for (size_t k = 0; k < sizeof(add) / sizeof(add[0]); k++) {
-      if (add[k] > SIZE_MAX - bound) return SIZE_MAX;
-      bound += add[k];
-    }
+    all |= fields[i].name.len | fields[i].value.len;
+    bound += fields[i].name.len + fields[i].value.len;
   }
-  return bound;
+  return all < LONGEST_TEXT ? bound : SIZE_MAX;
 }
 
-/* Same bytes? Texts are short: no call. */
+/* Apart from the path that nearly all fields take, which keeps its registers. */
+#define APART __attribute__((noinline))
+
+static inline uint64_t load8(const char *p) {
+  uint64_t n;
+  memcpy(&n, p, sizeof(n));
+  return n;
+}
+
+static inline uint32_t load4(const char *p) {
+  uint32_t n;
+  memcpy(&n, p, sizeof(n));
+  return n;
+}
+
+static inline uint16_t load2(const char *p) {
+  uint16_t n;
+  memcpy(&n, p, sizeof(n));
+  return n;
+}
+
+/* Same bytes? Most texts are short: no call. The last load may overlap the one
+ * before. */
 static inline bool same(caw_str a, caw_str b) {
-  if (a.len != b.len) return false;
   const char *p = a.data, *q = b.data;
   size_t n = a.len;
+  if (n != b.len) return false;
   if (n >= 8) {
-    uint64_t x, y;
-    const char *last = p + n - 8, *other = q + n - 8;
-    for (; p < last; p += 8, q += 8) {
-      memcpy(&x, p, 8);
-      memcpy(&y, q, 8);
-      if (x != y) return false;
-    }
-    memcpy(&x, last, 8);
-    memcpy(&y, other, 8);
-    return x == y;
+    for (size_t i = 8; i < n; i += 8)
+      if (load8(p + i - 8) != load8(q + i - 8)) return false;
+    return load8(p + n - 8) == load8(q + n - 8);
   }
-  for (; n; n--)
-    if (*p++ != *q++) return false;
-  return true;
+  if (n >= 4) return load4(p) == load4(q) && load4(p + n - 4) == load4(q + n - 4);
+  if (n >= 2) return load2(p) == load2(q) && load2(p + n - 2) == load2(q + n - 2);
+  return n == 0 || *p == *q;
 }
 
 #define MIX UINT64_C(0x9e3779b97f4a7c15)
 
-static uint32_t hash_of(uint32_t seed, caw_str text) {
-  uint64_t h = (seed + text.len + 1) * MIX, word;
-  const char *at = text.data;
-  size_t n = text.len;
-  for (; n >= sizeof(word); n -= sizeof(word), at += sizeof(word)) {
-    memcpy(&word, at, sizeof(word));
-    h = (h ^ word) * MIX;
-    h ^= h >> 32;
-  }
-  for (word = 0; n; n--) word = word << 8 | (uint8_t)*at++;
+static inline uint64_t mixed(uint64_t h, uint64_t word) {
   h = (h ^ word) * MIX;
-  return (uint32_t)(h >> 32);
+  return h ^ h >> 32;
 }
 
-static uint8_t *put_integer(uint8_t *to, uint8_t kind, uint8_t prefix, size_t n) {
+/* Of all bytes and their number; as in same(), loads may overlap. */
+static inline uint32_t hash_of(uint32_t seed, caw_str text) {
+  const char *p = text.data;
+  size_t n = text.len;
+  uint64_t h = (uint64_t)seed << 32 | (uint32_t)n, last = 0;
+  if (n >= 8) {
+    for (size_t i = 8; i < n; i += 8) h = mixed(h, load8(p + i - 8));
+    last = load8(p + n - 8);
+  } else if (n >= 4) {
+    last = (uint64_t)load4(p) << 32 | load4(p + n - 4);
+  } else if (n) {
+    last = (uint32_t)(uint8_t)p[0] << 16 | (uint32_t)(uint8_t)p[n / 2] << 8 | (uint8_t)p[n - 1];
+  }
+  return (uint32_t)mixed(h, last);
+}
+
+static APART uint8_t *put_integer(uint8_t *to, uint8_t kind, uint8_t prefix, size_t n) {
   if (n < prefix) {
     *to++ = (uint8_t)(kind | n);
     return to;
@@ -151,7 +176,7 @@ static inline uint8_t *put_indexed(uint8_t *to, size_t index) {
 }
 
 /* Huffman's code where that is shorter. */
-static uint8_t *put_string(uint8_t *to, caw_str text) {
+static APART uint8_t *put_string(uint8_t *to, caw_str text) {
   const uint8_t *bytes = (const uint8_t *)text.data;
   size_t packed = huffman_encoded_length(bytes, text.len);
   if (packed < text.len) {
@@ -175,34 +200,35 @@ static inline bool same_name(const hpack_entry *entry, const wanted *w) {
 }
 
 /* The index of the entry with this age. */
-static inline size_t index_at(uint32_t age) {
+static inline size_t index_at(uint64_t age) {
   return (size_t)age + HPACK_STATIC + 1;
+}
+
+/* The age of the entry with this number; those that are gone are too old. */
+static inline uint64_t age_of(const hpack_encoder *e, uint64_t number) {
+  return e->table.inserted - number;
 }
 
 /* The index of the newest entry that says the same, or 0. */
 static size_t find_field(const hpack_encoder *e, const wanted *w) {
-  const hpack_table *t = &e->table;
-  uint32_t now = (uint32_t)t->inserted, before = 0;
-  uint32_t age = now - e->index->by_field[w->hash % FIELD_CHAINS];
-  for (; age < t->len && age >= before; before = age + 1) {
-    const hpack_entry *entry = hpack_table_at(t, age);
+  const hpack_entry *entry;
+  uint64_t age = age_of(e, e->index->by_field[w->hash % FIELD_CHAINS]);
+  for (; age < e->table.len; age += entry->older) {
+    entry = hpack_table_at(&e->table, (uint32_t)age);
     if (entry->hash == w->hash && same_name(entry, w) && same(entry->field.value, w->field->value))
       return index_at(age);
-    age = now - entry->older;
   }
   return 0;
 }
 
 /* The index of the newest entry with this name, or 0. */
 static size_t find_name(const hpack_encoder *e, const wanted *w) {
-  const hpack_table *t = &e->table;
-  uint32_t now = (uint32_t)t->inserted, before = 0;
-  uint32_t age = now - (w->token ? e->index->by_token[w->token]
-                                 : e->index->by_name[w->name_hash % NAME_CHAINS]);
-  for (; age < t->len && age >= before; before = age + 1) {
-    const hpack_entry *entry = hpack_table_at(t, age);
+  const hpack_entry *entry;
+  uint64_t age = age_of(e, w->token ? e->index->by_token[w->token]
+                                    : e->index->by_name[w->name_hash % NAME_CHAINS]);
+  for (; age < e->table.len; age += entry->older_name) {
+    entry = hpack_table_at(&e->table, (uint32_t)age);
     if (same_name(entry, w)) return index_at(age);
-    age = now - entry->older_name;
   }
   return 0;
 }
@@ -240,15 +266,11 @@ static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   return false;
 }
 
-static void link_entry(struct hpack_index *index, const wanted *w, hpack_entry *entry,
-                       uint32_t number) {
-  uint32_t *chain = &index->by_field[w->hash % FIELD_CHAINS];
-  uint32_t *names =
-      w->token ? &index->by_token[w->token] : &index->by_name[w->name_hash % NAME_CHAINS];
-  entry->hash = w->hash;
-  entry->older = *chain;
-  entry->older_name = *names;
-  *chain = *names = number;
+/* Puts an entry before the others of a chain. */
+static uint32_t link_entry(uint64_t *chain, uint64_t number) {
+  uint64_t distance = number - *chain;
+  *chain = number;
+  return distance < UINT32_MAX ? (uint32_t)distance : UINT32_MAX;
 }
 
 /* Puts a field into the table. False: memory is out. */
@@ -274,7 +296,11 @@ static bool insert(hpack_encoder *e, const wanted *w) {
     cells_free(t->cells, entry);
     return false;
   }
-  link_entry(e->index, w, entry, (uint32_t)t->inserted);
+  entry->hash = w->hash;
+  entry->older = link_entry(&e->index->by_field[w->hash % FIELD_CHAINS], t->inserted);
+  entry->older_name = link_entry(w->token ? &e->index->by_token[w->token]
+                                          : &e->index->by_name[w->name_hash % NAME_CHAINS],
+                                 t->inserted);
   return true;
 }
 
@@ -288,57 +314,80 @@ static uint8_t *put_literal(hpack_encoder *e, uint8_t *to, const wanted *w, poli
   return put_string(to, f->value);
 }
 
-/* A field that is neither in the static table with its value nor the newest
- * entry of its name. */
-static uint8_t *put_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f, unsigned token) {
-  wanted w = {f, token, 0, token};
-  policy how = f->flags & H2_FIELD_SECRET ? NEVER_INDEXED : (policy)policies[token];
-  size_t name = token ? hpack_known_names[token].index : hpack_static_name(f->name);
-  if (how != NEVER_INDEXED && name && !f->value.len && !hpack_static[name - 1].value.len)
-    return put_indexed(to, name);
-  if (!token) w.name_hash = hash_of(0, f->name);
-  if (how != NEVER_INDEXED) {
-    w.hash = hash_of(w.name_hash, f->value);
-    size_t index = e->index ? find_field(e, &w) : 0;
-    if (index) return put_indexed(to, index);
-  }
-  if (!name && e->index) name = find_name(e, &w);
-  return put_literal(e, to, &w, how, name);
+/* The index of the static entry that says the same, or 0; `first` is the first
+ * with its name. */
+static size_t find_static(const h2_field *f, size_t first) {
+  for (size_t i = first; i <= HPACK_STATIC && same(hpack_static[i - 1].name, f->name); i++)
+    if (same(hpack_static[i - 1].value, f->value)) return i;
+  return 0;
 }
 
-static inline uint8_t *put_field(hpack_encoder *e, uint8_t *to, const h2_field *f) {
+/* A field without a token, or that is neither in the static table with its value
+ * nor the newest entry of its name, or a secret. */
+static APART uint8_t *put_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f) {
   unsigned token = f->token ? f->token : h2_token_of(f->name);
-  if (token && !(f->flags & H2_FIELD_SECRET)) {
-    const hpack_known *k = &hpack_known_names[token];
-    for (unsigned i = 0; i < k->values; i++)
-      if (same(hpack_static[k->index - 1 + i].value, f->value))
-        return put_indexed(to, k->index + i);
-    if (e->index) {
-      uint32_t age = (uint32_t)e->table.inserted - e->index->by_token[token];
-      if (age < e->table.len) {
-        const hpack_entry *entry = hpack_table_at(&e->table, age);
-        if (entry->field.token == token && same(entry->field.value, f->value))
-          return put_indexed(to, index_at(age));
-      }
+  wanted w = {f, token, 0, token};
+  bool secret = f->flags & H2_FIELD_SECRET || policies[token] == NEVER_INDEXED;
+  if (!token) w.name_hash = hash_of(0, f->name);
+  if (!secret) w.hash = hash_of(w.name_hash, f->value);
+  size_t index = e->index && !secret ? find_field(e, &w) : 0;
+  if (index) return put_indexed(to, index);
+  size_t name = token ? hpack_known_names[token].index : hpack_static_name(f->name);
+  if (name && !secret) index = find_static(f, name);
+  if (index) return put_indexed(to, index);
+  if (!name && e->index) name = find_name(e, &w);
+  return put_literal(e, to, &w, secret ? NEVER_INDEXED : (policy)policies[token], name);
+}
+
+/* The index of a field with a token that is in the static table with its value,
+ * or the newest entry of its name; 0: neither, or a secret. */
+static inline size_t find_quickly(const hpack_encoder *e, const h2_field *f) {
+  unsigned token = f->token;
+  if (!token || (f->flags & H2_FIELD_SECRET)) return 0;
+  size_t index = hpack_known_names[token].index;
+  for (unsigned values = hpack_known_names[token].values;; values--, index++) {
+    const h2_field *known;
+    if (values) {
+      known = &hpack_static[index - 1];
+    } else {
+      if (!e->index) return 0;
+      uint64_t age = age_of(e, e->index->by_token[token]);
+      if (age >= e->table.len) return 0;
+      known = &hpack_table_at(&e->table, (uint32_t)age)->field;
+      index = index_at(age);
     }
+    if (same(known->value, f->value)) return index;
+    if (!values) return 0;
   }
-  return put_slowly(e, to, f, token);
 }
 
 /* The size that the table had in between, and the one that it has (section 4.2). */
-static uint8_t *put_updates(hpack_encoder *e, uint8_t *to) {
+static APART uint8_t *put_updates(hpack_encoder *e, uint8_t *to) {
   if (e->smallest < e->announced) {
     to = put_integer(to, 0x20, 0x1f, e->smallest);
     e->announced = e->smallest;
   }
   if (e->table.max != e->announced) to = put_integer(to, 0x20, 0x1f, e->table.max);
   e->smallest = e->announced = e->table.max;
+  e->due = false;
+  return to;
+}
+
+/* Writes a block from a field on that find_quickly did not find, or far back. */
+static APART uint8_t *encode_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f,
+                                    const h2_field *end) {
+  for (size_t index = 0; f < end; index = ++f < end ? find_quickly(e, f) : 0)
+    to = index ? put_indexed(to, index) : put_slowly(e, to, f);
   return to;
 }
 
 size_t hpack_encode(hpack_encoder *e, uint8_t *to, const h2_field *fields, size_t n) {
   uint8_t *at = to;
-  if (e->smallest < e->announced || e->table.max != e->announced) at = put_updates(e, at);
-  for (size_t i = 0; i < n; i++) at = put_field(e, at, &fields[i]);
+  if (e->due) at = put_updates(e, at);
+  for (const h2_field *f = fields, *end = f + n; f < end; f++) {
+    size_t index = find_quickly(e, f);
+    if (index - 1 >= 0x7e) return (size_t)(encode_slowly(e, at, f, end) - to);
+    *at++ = (uint8_t)(0x80 | index);
+  }
   return (size_t)(at - to);
 }

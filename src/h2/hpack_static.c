@@ -130,7 +130,9 @@ static const uint8_t by_length[][NAMES_OF_A_LENGTH] = {
 size_t hpack_static_name(caw_str name) {
   if (name.len >= sizeof(by_length) / sizeof(by_length[0])) return 0;
   const uint8_t *index = by_length[name.len];
-  for (size_t i = 0; i < NAMES_OF_A_LENGTH && index[i]; i++)
-    if (caw_str_eq(hpack_static[index[i] - 1].name, name)) return index[i];
+  for (size_t i = 0; i < NAMES_OF_A_LENGTH && index[i]; i++) {
+    const char *known = hpack_static[index[i] - 1].name.data;
+    if (known[0] == name.data[0] && memcmp(known, name.data, name.len) == 0) return index[i];
+  }
   return 0;
 }

@@ -9,7 +9,7 @@
 
 struct hpack_entry {
   h2_field field; /* its texts lie in `text`, or live for ever */
-  /* The encoder's: the numbers of the entries before it in its two chains. */
+  /* The encoder's: how many entries are between it and the next in its chains. */
   uint32_t hash, older, older_name;
   bool bad_name; /* the decoder's: the name has a character that is forbidden */
   char text[];

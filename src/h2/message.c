@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define BIT(token) ((uint32_t)1 << (token))
-_Static_assert(H2_TOKENS <= 32, "a bit for each token");
 
 /* Without these a request is malformed (RFC 9113 section 8.3.1). */
 #define REQUIRED (BIT(H2_T_METHOD) | BIT(H2_T_SCHEME) | BIT(H2_T_PATH))
@@ -25,6 +24,7 @@ static bool once(h2_message *m, uint8_t token) {
 }
 
 static bool blank(caw_str text) {
+  if (text.len && text.data[0] > ' ') return false;
   for (size_t i = 0; i < text.len; i++)
     if (text.data[i] != ' ' && text.data[i] != '\t') return false;
   return true;
@@ -47,6 +47,7 @@ static bool content_length(h2_message *m, caw_str value) {
 
 static bool trailers_text(caw_str v) {
   static const char word[] = "trailers";
+  if (caw_str_is(v, "trailers")) return true;
   if (v.len != sizeof(word) - 1) return false;
   for (size_t i = 0; i < v.len; i++)
     if ((v.data[i] | 0x20) != word[i]) return false;
@@ -88,7 +89,7 @@ static bool pseudo(h2_message *m, h2_role reader, const h2_field *f) {
   }
 }
 
-bool message_field(h2_message *m, h2_role reader, const h2_field *f) {
+bool message_rule(h2_message *m, h2_role reader, const h2_field *f) {
   if (f->flags & H2_FIELD_INVALID) return false;
   if (f->name.len && f->name.data[0] == ':') return pseudo(m, reader, f);
   m->regular = true;

@@ -39,14 +39,8 @@ static bool new_tail(out *o, size_t least) {
   /* A former tail with pending bytes is freed when they are written. */
   if (o->tail && !o->tail->pending) cells_free(o->cells, o->tail);
   o->tail = b;
+  o->open = false;
   return true;
-}
-
-/* Does the last part end where the tail block continues? */
-static bool extends_last(const out *o) {
-  if (!o->len) return false;
-  const out_part *last = part_at(o, o->len - 1);
-  return last->block == o->tail && last->data + last->len == o->tail->bytes + o->tail->used;
 }
 
 int out_ready(out *o) {
@@ -63,8 +57,9 @@ uint8_t *out_reserve(out *o, size_t len) {
 
 void out_commit(out *o, size_t len, size_t items) {
   out_block *b = o->tail;
-  if (extends_last(o)) part_at(o, o->len - 1)->len += len;
+  if (o->open) part_at(o, o->len - 1)->len += len;
   else *part_at(o, o->len++) = (out_part){b->bytes + b->used, len, b, NULL, NULL};
+  o->open = true;
   b->used += len;
   b->pending += len;
   b->items += items;
@@ -90,6 +85,7 @@ int out_copy(out *o, const void *data, size_t len) {
 int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner) {
   if (out_ready(o)) return CAW_ENOMEM;
   *part_at(o, o->len++) = (out_part){data, len, NULL, release, owner};
+  o->open = false;
   o->bytes += len;
   return 0;
 }
@@ -136,6 +132,7 @@ void out_written(out *o, size_t len) {
     o->len--;
   }
   if (o->len) return;
+  o->open = false;
   /* Most connections are idle most of the time: they keep little. */
   cells_free(o->cells, o->tail);
   o->tail = NULL;

@@ -8,6 +8,7 @@
 
 #include "base/cells.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -38,6 +39,7 @@ typedef struct out {
   out_block *tail; /* the block that the next copy goes to, or NULL */
   size_t bytes;    /* in all parts */
   size_t items;    /* as counted by out_commit, in blocks that were not written whole */
+  bool open;       /* the last part ends where the tail goes on */
   cells *cells;    /* where blocks come from, or NULL; the owner's, set before use */
 } out;
 

@@ -91,9 +91,8 @@ static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_
   return out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
 }
 
-static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
-                      size_t n) {
-  size_t bound = hpack_bound(fields, n);
+static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields, size_t n,
+                      size_t bound) {
   if (bound > OUT_RESERVE - FRAME_HEAD - RESET_LEN)
     return send_long_block(s, id, flags, fields, n, bound);
   /* With room for the RST_STREAM that may have to follow a server's last frame. */
@@ -107,13 +106,14 @@ static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field
 
 /* The fields of a stream. What is too large to be sent ends it. */
 static int send_fields(h2_session *s, h2_stream *st, const h2_field *fields, size_t n, bool end) {
-  if (hpack_bound(fields, n) > MAX_SEND_BLOCK) {
+  size_t bound = hpack_bound(fields, n);
+  if (bound > MAX_SEND_BLOCK) {
     bool silent = s->role == H2_CLIENT && !st->answered; /* the peer knows nothing of it */
     int rc = silent ? 0 : send_reset(s, st->id, H2_INTERNAL_ERROR);
     if (!rc) stream_end(s, st, H2_INTERNAL_ERROR, false);
     return rc;
   }
-  int rc = send_block(s, st->id, end ? FLAG_END_STREAM : 0, fields, n);
+  int rc = send_block(s, st->id, end ? FLAG_END_STREAM : 0, fields, n, bound);
   if (rc) return rc;
   st->answered = true;
   return end ? stream_local_end(s, st) : 0;

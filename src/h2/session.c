@@ -73,7 +73,7 @@ int h2_session_new(h2_session **result, h2_role role, const h2_config *config,
   hpack_encoder_init(&s->encoder, s->config.cells);
   s->in.stage = role == H2_SERVER ? IN_PREFACE : IN_HEAD;
   s->next_id = 1;
-  s->last_goaway = MAX_ID;
+  s->last_goaway = s->announced_id = MAX_ID;
   s->peer_window = s->initial_window = INITIAL_WINDOW;
   s->send_window = s->recv_window = INITIAL_WINDOW;
   s->recv_target = s->config.session_window;
@@ -112,6 +112,7 @@ int session_starve(h2_session *s) {
 
 static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
   if (debug.len > MAX_DEBUG) debug.len = MAX_DEBUG;
+  if (last_id > s->announced_id) last_id = s->announced_id;
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + 8 + debug.len);
   if (!p) return CAW_ENOMEM;
   frame_write(p, 8 + debug.len, FRAME_GOAWAY, 0, 0);
@@ -119,6 +120,7 @@ static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str d
   write_u32(p + FRAME_HEAD + 4, code);
   if (debug.len) memcpy(p + FRAME_HEAD + 8, debug.data, debug.len);
   out_commit(&s->out, FRAME_HEAD + 8 + debug.len, 1);
+  s->announced_id = last_id;
   return 0;
 }
 
@@ -166,7 +168,7 @@ int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
        l = next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
     next = l->next;
-    if (st->id > last) stream_end(s, st, H2_REFUSED_STREAM, false);
+    if (st->id > s->announced_id) stream_end(s, st, H2_REFUSED_STREAM, false);
   }
   return rc;
 }

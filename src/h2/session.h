@@ -48,6 +48,7 @@ struct h2_stream {
   bool local_ended;   /* END_STREAM was framed */
   bool remote_ended;  /* END_STREAM came */
   h2_message message; /* what came of the peer's */
+  h2_stream *chained; /* the next in the same slot of the table */
   list node;          /* in session->streams, or in session->endings */
   list ready;         /* in session->ready while payload could be framed */
 
@@ -126,12 +127,13 @@ struct h2_session {
 
   bool settings_received, settings_acked;
   bool goaway_received;
-  bool goaway_sent; /* the last one: no more streams of the peer */
+  bool goaway_sent;      /* the last one: no more streams of the peer */
+  uint32_t announced_id; /* in our last GOAWAY: it may only fall (RFC 9113 section 6.8) */
 
   /* What the peer's SETTINGS say. */
   uint32_t peer_window, peer_max_frame, peer_max_streams;
 
-  /* Streams by id: open addressing, a power of two of slots, or none at all. */
+  /* Streams by id: chains in a power of two of slots, or none at all. */
   h2_stream **slots;
   uint32_t slot_mask;
   uint32_t open;        /* streams in the table */

@@ -8,55 +8,46 @@
 /* A connection has a few streams or a hundred; an idle one has no table. */
 #define FIRST_SLOTS ((uint32_t)8)
 
-/* Ids of a kind differ by two, and come in a row. */
-static uint32_t home_of(const h2_session *s, uint32_t id) {
-  return (id >> 1) & s->slot_mask;
+/* Ids of a kind differ by two and come in a row: as long as the table is no smaller
+ * than the number of streams, chains have a stream or two. */
+static h2_stream **chain_of(const h2_session *s, uint32_t id) {
+  return &s->slots[(id >> 1) & s->slot_mask];
 }
 
-/* Where the id is, or would be. There is a free slot, always. */
-static uint32_t slot_of(const h2_session *s, uint32_t id) {
-  uint32_t i = home_of(s, id);
-  while (s->slots[i] && s->slots[i]->id != id) i = (i + 1) & s->slot_mask;
-  return i;
+static void put_in(h2_session *s, h2_stream *st) {
+  h2_stream **chain = chain_of(s, st->id);
+  st->chained = *chain;
+  *chain = st;
+}
+
+static void take_out(h2_session *s, const h2_stream *st) {
+  h2_stream **p = chain_of(s, st->id);
+  while (*p != st) p = &(*p)->chained;
+  *p = st->chained;
 }
 
 static bool grow(h2_session *s) {
-  uint32_t old = s->slots ? s->slot_mask + 1 : 0;
-  uint32_t room = old ? old * 2 : FIRST_SLOTS;
-  h2_stream **before = s->slots, **slots = caw_calloc(room, sizeof(h2_stream *));
+  uint32_t room = s->slots ? (s->slot_mask + 1) * 2 : FIRST_SLOTS;
+  h2_stream **slots = caw_calloc(room, sizeof(*slots));
   if (!slots) return false;
+  caw_free(s->slots);
   s->slots = slots;
   s->slot_mask = room - 1;
-  for (uint32_t i = 0; i < old; i++)
-    if (before[i]) slots[slot_of(s, before[i]->id)] = before[i];
-  caw_free(before);
+  for (list *l = s->streams.next; l != &s->streams; l = l->next)
+    put_in(s, LIST_ENTRY(l, h2_stream, node));
   return true;
-}
-
-/* Takes a stream out. What follows it in its run moves up, so that no run has
- * a hole. */
-static void take_out(h2_session *s, uint32_t id) {
-  uint32_t hole = slot_of(s, id);
-  s->slots[hole] = NULL;
-  for (uint32_t i = (hole + 1) & s->slot_mask; s->slots[i]; i = (i + 1) & s->slot_mask) {
-    uint32_t home = home_of(s, s->slots[i]->id);
-    if (((i - home) & s->slot_mask) < ((i - hole) & s->slot_mask)) continue;
-    s->slots[hole] = s->slots[i];
-    s->slots[i] = NULL;
-    hole = i;
-  }
 }
 
 h2_stream *stream_of(h2_session *s, uint32_t id) {
   if (s->recent && s->recent->id == id) return s->recent;
-  h2_stream *st = s->slots ? s->slots[slot_of(s, id)] : NULL;
+  h2_stream *st = s->slots ? *chain_of(s, id) : NULL;
+  while (st && st->id != id) st = st->chained;
   if (st) s->recent = st;
   return st;
 }
 
 h2_stream *stream_new(h2_session *s, uint32_t id) {
-  /* At most half of the slots are taken. */
-  if ((!s->slots || s->open > s->slot_mask / 2) && !grow(s)) return NULL;
+  if ((!s->slots || s->open > s->slot_mask) && !grow(s)) return NULL;
   h2_stream *st = cells_alloc(s->config.cells, sizeof(*st));
   if (!st) return NULL;
   memset(st, 0, offsetof(h2_stream, first));
@@ -69,14 +60,14 @@ h2_stream *stream_new(h2_session *s, uint32_t id) {
   message_begin(&st->message);
   list_init(&st->ready);
   list_push_back(&s->streams, &st->node);
-  s->slots[slot_of(s, id)] = st;
+  put_in(s, st);
   s->open++;
   return st;
 }
 
 /* The stream is in no table, list or hand from here on. */
 static void leave(h2_session *s, h2_stream *st) {
-  take_out(s, st->id);
+  take_out(s, st);
   s->open--;
   list_remove(&st->node);
   list_remove(&st->ready);

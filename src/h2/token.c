@@ -45,7 +45,7 @@ h2_token h2_token_of(caw_str name) {
   if (name.len >= sizeof(by_length) / sizeof(by_length[0])) return H2_T_NONE;
   const known *k = by_length[name.len];
   for (size_t i = 0; i < NAMES_OF_A_LENGTH && k[i].name.len; i++)
-    if (caw_str_eq(name, k[i].name)) return k[i].token;
+    if (*name.data == *k[i].name.data && caw_str_eq(name, k[i].name)) return k[i].token;
   /* The fifth of its length, and none that anybody sends. */
   return caw_str_eq(name, keep_alive.name) ? keep_alive.token : H2_T_NONE;
 }

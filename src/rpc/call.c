@@ -59,12 +59,14 @@ void rpc_call_finish(rpc_call *c) {
 
 void rpc_call_rewind(rpc_call *c) {
   caw_arena *arena = c->arena;
+  cells *of = c->in.cells;
   size_t limit = c->in.limit;
   bool paused = c->paused;
   caw_encoding out_encoding = c->out_encoding;
   assert(!c->server && !c->stream);
   rpc_call_finish(c);
   rpc_call_init(c, false, arena, limit);
+  c->in.cells = of;
   c->paused = paused;
   c->out_encoding = out_encoding;
 }
@@ -140,9 +142,11 @@ static void give_window(rpc_call *c) {
   if (!c->held || c->paused || !c->stream) return;
   rpc_message m;
   if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) return;
-  size_t held = c->held;
+  size_t held = c->held, missing = rpc_deframer_missing(&c->in);
   c->held = 0;
-  if (!h2_consume(c->session->h2, c->stream, held)) return;
+  if (!h2_consume(c->session->h2, c->stream, held) &&
+      (!missing || !h2_expect(c->session->h2, c->stream, missing)))
+    return;
   /* Nothing may come any more that would tell the owner. */
   c->out_of_memory = true;
   call_note(c, RPC_NEWS_DATA);

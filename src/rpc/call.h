@@ -76,7 +76,9 @@ struct rpc_call {
   bool took_compressed;      /* the message that was taken last came compressed */
 
   /* The request's own fields, on a server. */
-  caw_str method, scheme, path, authority, te, encoding, subtype;
+  caw_str path, authority, encoding, subtype;
+  bool is_post;     /* :method */
+  bool bad_te;      /* the field te said something else than trailers */
   unsigned accepts; /* encodings of the reply, a bit (1 << encoding) each */
   caw_str raw_timeout;
   uint64_t timeout; /* grpc-timeout, nanoseconds; UINT64_MAX: none */

@@ -9,19 +9,20 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   char timeout[RPC_TIMEOUT_ROOM];
   fields f;
   fields_init(&f, c->arena, 10 + request->metadata->len);
-  fields_add(&f, ":method", caw_str_from("POST"));
-  fields_add(&f, ":scheme", request->scheme);
-  fields_add(&f, ":path", request->path);
-  fields_add(&f, ":authority", request->authority);
+  fields_add(&f, H2_T_METHOD, ":method", caw_str_from("POST"));
+  fields_add(&f, H2_T_SCHEME, ":scheme", request->scheme);
+  fields_add(&f, H2_T_PATH, ":path", request->path);
+  fields_add(&f, H2_T_AUTHORITY, ":authority", request->authority);
   if (request->timeout != UINT64_MAX)
-    fields_add(&f, "grpc-timeout",
+    fields_add(&f, H2_T_GRPC_TIMEOUT, "grpc-timeout",
                caw_str_of(timeout, rpc_timeout_format(timeout, request->timeout)));
-  fields_add(&f, "te", caw_str_from("trailers"));
-  fields_add(&f, "content-type", caw_str_from("application/grpc"));
-  fields_add(&f, "user-agent", request->user_agent);
+  fields_add(&f, H2_T_TE, "te", caw_str_from("trailers"));
+  fields_add(&f, H2_T_CONTENT_TYPE, "content-type", caw_str_from("application/grpc"));
+  fields_add(&f, H2_T_USER_AGENT, "user-agent", request->user_agent);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
-    fields_add(&f, "grpc-encoding", caw_str_from(caw_encoding_name(c->out_encoding)));
-  fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
+    fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
+               caw_str_from(caw_encoding_name(c->out_encoding)));
+  fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   fields_add_metadata(&f, request->metadata);
   if (f.failed) return CAW_ENOMEM;
   h2_stream *stream;
@@ -40,30 +41,38 @@ static unsigned parse_number(caw_str text, size_t digits, unsigned otherwise) {
   return n;
 }
 
-bool call_response_field(rpc_call *c, caw_str name, caw_str value) {
-  if (caw_str_is(name, ":status")) {
-    c->http_status = parse_number(value, 3, 0);
-  } else if (caw_str_is(name, "content-type")) {
-    caw_str subtype;
-    if (!c->headers_received) c->grpc_content = rpc_content_type(value, &subtype);
-  } else if (caw_str_is(name, "grpc-encoding")) {
-    c->in_encoding = rpc_encoding_of(value);
+bool call_response_field(rpc_call *c, const h2_field *f) {
+  caw_str subtype;
+  int rc;
+  switch (f->token) {
+  case H2_T_STATUS:
+    c->http_status = parse_number(f->value, 3, 0);
+    return true;
+  case H2_T_CONTENT_TYPE:
+    if (!c->headers_received) c->grpc_content = rpc_content_type(f->value, &subtype);
+    return true;
+  case H2_T_GRPC_ENCODING:
+    c->in_encoding = rpc_encoding_of(f->value);
     c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
-  } else if (caw_str_is(name, "grpc-status")) {
-    unsigned code = parse_number(value, 9, CAW_UNKNOWN);
+    return true;
+  case H2_T_GRPC_STATUS: {
+    unsigned code = parse_number(f->value, 9, CAW_UNKNOWN);
     c->status.code = code <= CAW_UNAUTHENTICATED ? (int)code : CAW_UNKNOWN;
     c->has_status = true;
-  } else if (caw_str_is(name, "grpc-message")) {
-    c->status.message = rpc_percent_decode(c->arena, value);
-  } else if (caw_str_is(name, "grpc-status-details-bin")) {
-    int rc = rpc_base64_decode(c->arena, value, &c->status.details);
+    return true;
+  }
+  case H2_T_GRPC_MESSAGE:
+    c->status.message = rpc_percent_decode(c->arena, f->value);
+    return true;
+  case H2_T_GRPC_STATUS_DETAILS_BIN:
+    rc = rpc_base64_decode(c->arena, f->value, &c->status.details);
     if (rc) c->status.details = (caw_str){NULL, 0};
     if (rc == CAW_ENOMEM) c->out_of_memory = true;
     if (rc == CAW_EMALFORMED) c->bad_metadata = true;
-  } else {
+    return true;
+  default:
     return false;
   }
-  return true;
 }
 
 static void decide(rpc_call *c, int code, const char *message) {

@@ -3,18 +3,37 @@
 
 #include "rpc/payload.h"
 
-#include <caw/alloc.h>
 #include <caw/status.h>
+#include <string.h>
 
 /* An emptied buffer larger than this is freed: most calls never need it again. */
 #define KEEP_ROOM ((size_t)16 * 1024)
 
+/* The first piece of memory: most requests fit. */
+#define FIRST_ROOM ((size_t)64)
+
 void rpc_deframer_finish(rpc_deframer *d) {
-  buf_finish(&d->bytes);
+  cells_free(d->cells, d->data);
+  d->data = NULL;
+  d->len = d->room = d->at = 0;
+}
+
+static int grow(rpc_deframer *d, size_t need) {
+  size_t room = d->room ? d->room : FIRST_ROOM;
+  while (room < need && room <= SIZE_MAX / 2) room *= 2;
+  uint8_t *data = room < need ? NULL : cells_realloc(d->cells, d->data, room);
+  if (!data) return CAW_ENOMEM;
+  d->data = data;
+  d->room = room;
+  return 0;
 }
 
 int rpc_deframer_add(rpc_deframer *d, const uint8_t *data, size_t len) {
-  return buf_append(&d->bytes, data, len);
+  if (len > SIZE_MAX - d->len) return CAW_ENOMEM;
+  if (len > d->room - d->len && grow(d, d->len + len)) return CAW_ENOMEM;
+  memcpy(d->data + d->len, data, len);
+  d->len += len;
+  return 0;
 }
 
 static size_t prefix_len(const uint8_t *p) {
@@ -22,9 +41,9 @@ static size_t prefix_len(const uint8_t *p) {
 }
 
 rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t *len) {
-  size_t have = d->bytes.len - d->at;
+  size_t have = d->len - d->at;
   if (have == 0) return RPC_FRAME_NONE;
-  const uint8_t *p = d->bytes.data + d->at;
+  const uint8_t *p = d->data + d->at;
   if (p[0] > 1) return RPC_FRAME_BAD_FLAG;
   if (p[0] == 1 && !d->compressed_ok) return RPC_FRAME_UNAGREED;
   if (have < RPC_PREFIX) return RPC_FRAME_PARTIAL;
@@ -35,18 +54,25 @@ rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t 
   return p[0] ? RPC_FRAME_COMPRESSED : RPC_FRAME_MESSAGE;
 }
 
+size_t rpc_deframer_missing(const rpc_deframer *d) {
+  size_t have = d->len - d->at;
+  if (have < RPC_PREFIX) return 0;
+  size_t len = RPC_PREFIX + prefix_len(d->data + d->at);
+  return len > have ? len - have : 0;
+}
+
 void rpc_deframer_skip(rpc_deframer *d) {
-  d->at += RPC_PREFIX + prefix_len(d->bytes.data + d->at);
+  d->at += RPC_PREFIX + prefix_len(d->data + d->at);
 }
 
 void rpc_deframer_release(rpc_deframer *d) {
   if (d->at == 0) return;
-  size_t left = d->bytes.len - d->at;
-  if (left == 0 && d->bytes.room > KEEP_ROOM) {
-    buf_finish(&d->bytes);
+  size_t left = d->len - d->at;
+  if (left == 0 && d->room > KEEP_ROOM) {
+    rpc_deframer_finish(d);
   } else {
-    if (left) memmove(d->bytes.data, d->bytes.data + d->at, left);
-    d->bytes.len = left;
+    if (left) memmove(d->data, d->data + d->at, left);
+    d->len = left;
   }
   d->at = 0;
 }

@@ -7,12 +7,17 @@
 #ifndef RPC_DEFRAME_H
 #define RPC_DEFRAME_H
 
-#include "base/buf.h"
+#include "base/cells.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef struct rpc_deframer {
-  buf bytes;          /* not yet delivered, from `at` on */
+  uint8_t *data; /* not yet delivered, from `at` on */
+  size_t len, room;
   size_t at;          /* the start of the next message's prefix */
   size_t limit;       /* largest message accepted, bytes as they came */
+  cells *cells;       /* where the memory comes from, or NULL */
   bool compressed_ok; /* an encoding was declared: messages may be compressed */
 } rpc_deframer;
 
@@ -35,6 +40,9 @@ int rpc_deframer_add(rpc_deframer *d, const uint8_t *data, size_t len);
 /* Says what comes next; for a whole or too big message sets *len, for a whole
  * one *data too, valid until the next call of add or release. */
 rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t *len);
+
+/* How many bytes a message that has begun lacks; 0 when that is not known. */
+size_t rpc_deframer_missing(const rpc_deframer *d);
 
 /* Moves behind the message that peek showed. Its bytes stay in place until
  * rpc_deframer_release. */

@@ -34,8 +34,18 @@ bool rpc_key_binary(caw_str key) {
   return key.len >= 4 && memcmp(key.data + key.len - 4, "-bin", 4) == 0;
 }
 
+/* Eight bytes at a time: the high bit of each is set in `low` when the byte is
+ * below 0x20, and in `high` when it is above 0x7e. */
 bool rpc_ascii_value_valid(caw_str value) {
-  for (size_t i = 0; i < value.len; i++)
+  const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+  size_t i = 0;
+  for (; i + 8 <= value.len; i += 8) {
+    uint64_t n;
+    memcpy(&n, value.data + i, sizeof(n));
+    uint64_t low = (n - ones * 0x20) & ~n, high = ((n & ~tops) + ones) | n;
+    if ((low | high) & tops) return false;
+  }
+  for (; i < value.len; i++)
     if (value.data[i] < 0x20 || value.data[i] > 0x7e) return false;
   return true;
 }

@@ -2,40 +2,27 @@
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
-#include <assert.h>
-
-/* Secrets must not stay in a compression table that other requests can probe
- * (RFC 7541 7.1.3). */
-static bool is_secret(caw_str name) {
-  return caw_str_is(name, "authorization") || caw_str_is(name, "cookie") ||
-         caw_str_is(name, "set-cookie") || caw_str_is(name, "proxy-authorization");
-}
-
 void fields_init(fields *f, caw_arena *arena, size_t room) {
-  memset(f, 0, sizeof(*f));
+  f->len = 0;
+  f->room = FIELDS;
   f->arena = arena;
-  f->room = room;
-  f->list = caw_arena_calloc(arena, room, sizeof(*f->list));
+  f->list = f->own;
+  if (room > FIELDS) {
+    f->room = room;
+    f->list = caw_arena_calloc(arena, room, sizeof(*f->list));
+  }
   f->failed = !f->list;
 }
 
-static void add(fields *f, caw_str name, caw_str value, uint8_t flags) {
-  assert(f->failed || f->len < f->room); /* the block's maker knows what it adds */
-  if (f->len == f->room) f->failed = true;
-  if (f->failed) return;
-  h2_field field = {name, value, H2_T_NONE, flags};
-  f->list[f->len++] = field;
-}
-
-void fields_add(fields *f, const char *name, caw_str value) {
-  add(f, caw_str_from(name), value, H2_FIELD_LASTING);
-}
-
+/* Secrets must not stay in a compression table that other requests can probe (RFC
+ * 7541 section 7.1.3): the HTTP/2 session knows the names of those. */
 void fields_add_metadata(fields *f, const caw_metadata *m) {
   for (size_t i = 0; i < m->len; i++) {
     caw_str value = rpc_metadata_wire_value(f->arena, &m->entries[i]);
     if (!value.data && m->entries[i].value.len) f->failed = true;
-    add(f, m->entries[i].key, value, is_secret(m->entries[i].key) ? H2_FIELD_SECRET : 0);
+    if (f->len == f->room) f->failed = true;
+    if (f->failed) return;
+    f->list[f->len++] = (h2_field){m->entries[i].key, value, H2_T_NONE, 0};
   }
 }
 
@@ -45,13 +32,19 @@ static bool is_interim(const rpc_call *c) {
   return !c->server && !c->headers_received && c->http_status / 100 == 1;
 }
 
-void call_field(rpc_call *c, caw_str name, caw_str value) {
-  if (is_interim(c)) return;
-  bool took = c->server ? !c->headers_received && call_request_field(c, name, value)
-                        : call_response_field(c, name, value);
-  if (took || !name.len || name.data[0] == ':') return;
+caw_str call_keep(rpc_call *c, const h2_field *f) {
+  caw_str kept = f->flags & H2_FIELD_LASTING ? f->value : caw_arena_dup(c->arena, f->value);
+  if (!kept.data) c->out_of_memory = true;
+  return kept;
+}
+
+void call_field(rpc_call *c, const h2_field *f) {
+  if (c->server ? !c->headers_received && call_request_field(c, f)
+                : is_interim(c) || call_response_field(c, f))
+    return;
+  if (f->name.len && f->name.data[0] == ':') return;
   rpc_metadata *to = c->headers_received ? &c->trailers : &c->headers;
-  int rc = rpc_metadata_add_received(to, c->arena, name, value);
+  int rc = rpc_metadata_add_received(to, c->arena, f);
   if (rc == CAW_ENOMEM) c->out_of_memory = true;
   if (rc == CAW_EMALFORMED) c->bad_metadata = true;
 }

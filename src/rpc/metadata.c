@@ -10,7 +10,7 @@
 static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
   if (m->list.len == m->room) {
     size_t room = m->room ? m->room * 2 : 8;
-    caw_metadata_entry *entries = caw_arena_calloc(arena, room, sizeof(*entries));
+    caw_metadata_entry *entries = caw_arena_alloc(arena, room * sizeof(*entries));
     if (!entries) return NULL;
     if (m->list.len) memcpy(entries, m->list.entries, m->list.len * sizeof(*entries));
     m->list.entries = entries;
@@ -46,27 +46,31 @@ static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str v
   }
 }
 
-/* The one reserved field that programs see; nearly all requests have it. */
-static int add_user_agent(rpc_metadata *m, caw_arena *arena, caw_str value) {
-  static const caw_str key = CAW_STR("user-agent");
-  if (!rpc_ascii_value_valid(value)) return 0;
+static caw_str lasting(caw_arena *arena, const h2_field *f, caw_str text) {
+  return f->flags & H2_FIELD_LASTING ? text : caw_arena_dup(arena, text);
+}
+
+static int add_text(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
   caw_metadata_entry *e = append(m, arena);
-  if (!e) return CAW_ENOMEM;
+  if (!e || !key.data || !value.data) return CAW_ENOMEM;
   e->key = key;
-  e->value = caw_arena_dup(arena, value);
-  if (!e->value.data) return CAW_ENOMEM;
+  e->value = value;
   m->list.len++;
   return 0;
 }
 
-int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value) {
-  if (caw_str_is(name, "user-agent")) return add_user_agent(m, arena, value);
-  if (rpc_key_reserved(name)) return 0;
-  if (rpc_key_binary(name)) return add_binary(m, arena, name, value);
+int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field *f) {
+  static const caw_str user_agent = CAW_STR("user-agent");
+  if (f->token == H2_T_USER_AGENT) { /* the one reserved field that programs see */
+    if (!rpc_ascii_value_valid(f->value)) return 0;
+    return add_text(m, arena, user_agent, lasting(arena, f, f->value));
+  }
+  if (rpc_key_reserved(f->name)) return 0;
+  if (rpc_key_binary(f->name)) return add_binary(m, arena, f->name, f->value);
   /* Legal in HTTP, not in gRPC: thrown away, as the protocol document permits,
    * so that a program may send back whatever it was given. */
-  if (!rpc_key_valid(name) || !rpc_ascii_value_valid(value)) return 0;
-  return rpc_metadata_add(m, arena, name, value);
+  if (!rpc_key_valid(f->name) || !rpc_ascii_value_valid(f->value)) return 0;
+  return add_text(m, arena, lasting(arena, f, f->name), lasting(arena, f, f->value));
 }
 
 int rpc_metadata_check(caw_str key, caw_str value) {

@@ -5,6 +5,8 @@
 #ifndef RPC_METADATA_H
 #define RPC_METADATA_H
 
+#include "h2/h2.h"
+
 #include <caw/arena.h>
 #include <caw/metadata.h>
 
@@ -21,7 +23,7 @@ int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str val
  * values of "-bin" keys, which may be several, joined by commas. Returns 0,
  * CAW_EMALFORMED (base64), CAW_ENOMEM.
  */
-int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value);
+int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field *field);
 
 /* May a program send this entry? 0 or CAW_EINVAL. */
 int rpc_metadata_check(caw_str key, caw_str value);

@@ -3,7 +3,6 @@
 
 #include "rpc/compress.h"
 
-#include <caw/alloc.h>
 #include <caw/status.h>
 
 static int bytes_measure(const void *desc, const void *message, size_t *len) {
@@ -31,13 +30,14 @@ static const caw_codec bytes_codec = {sizeof(caw_codec), NULL, bytes_measure, by
 const caw_type caw_type_bytes = {&bytes_codec, NULL, sizeof(caw_str)};
 
 /* A payload of `len` bytes that are not there yet. */
-static caw_payload *allocate(size_t len) {
-  caw_payload *p = caw_malloc(sizeof(*p) + RPC_PREFIX + len);
+static caw_payload *allocate(cells *from, size_t len) {
+  caw_payload *p = cells_alloc(from, sizeof(*p) + RPC_PREFIX + len);
   if (!p) return NULL;
   atomic_init(&p->refs, 1);
   atomic_init(&p->formed, NULL);
   p->encoding = CAW_ENCODING_IDENTITY;
   p->next = NULL;
+  p->from = from;
   return p;
 }
 
@@ -47,21 +47,25 @@ static void write_prefix(caw_payload *p, uint8_t flag, size_t len) {
   for (int i = 0; i < 4; i++) p->bytes[1 + i] = (uint8_t)(len >> (24 - 8 * i));
 }
 
-int caw_payload_new(caw_payload **out, const caw_type *type, const void *message) {
+int rpc_payload_new(caw_payload **out, cells *from, const caw_type *type, const void *message) {
   size_t len = 0;
   int rc = type->codec->measure(type->desc, message, &len);
   if (rc) return rc;
   if (len > UINT32_MAX) return CAW_ETOOBIG;
-  caw_payload *p = allocate(len);
+  caw_payload *p = allocate(from, len);
   if (!p) return CAW_ENOMEM;
   write_prefix(p, 0, len);
   rc = type->codec->encode(type->desc, message, p->bytes + RPC_PREFIX, len);
   if (rc) {
-    caw_free(p);
+    cells_free(from, p);
     return rc;
   }
   *out = p;
   return 0;
+}
+
+int caw_payload_new(caw_payload **out, const caw_type *type, const void *message) {
+  return rpc_payload_new(out, NULL, type, message);
 }
 
 caw_payload *caw_payload_ref(caw_payload *p) {
@@ -72,10 +76,11 @@ caw_payload *caw_payload_ref(caw_payload *p) {
 void caw_payload_unref(caw_payload *p) {
   if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1) return;
   caw_payload *form = atomic_load_explicit(&p->formed, memory_order_relaxed);
-  caw_free(p);
+  cells_free(p->from, p);
   while (form) { /* a form has no forms: one level */
     caw_payload *next = form->next;
-    if (atomic_fetch_sub_explicit(&form->refs, 1, memory_order_acq_rel) == 1) caw_free(form);
+    if (atomic_fetch_sub_explicit(&form->refs, 1, memory_order_acq_rel) == 1)
+      cells_free(NULL, form);
     form = next;
   }
 }
@@ -89,17 +94,17 @@ static caw_payload *find_form(caw_payload *form, caw_encoding encoding) {
 
 /* Makes the form; an empty one stands for "it would not be smaller". */
 static int make_form(caw_payload **out, const caw_payload *p, caw_encoding encoding) {
-  caw_payload *form = p->len ? allocate(p->len - 1) : NULL;
+  caw_payload *form = p->len ? allocate(NULL, p->len - 1) : NULL;
   size_t len = 0;
   if (!form) return CAW_ENOMEM;
   int rc = rpc_compress(encoding, p->bytes + RPC_PREFIX, p->len, form->bytes + RPC_PREFIX,
                         p->len - 1, &len);
   if (rc == CAW_ETOOBIG) len = 0;
   if (rc == CAW_ENOMEM) {
-    caw_free(form);
+    cells_free(NULL, form);
     return rc;
   }
-  caw_payload *fitting = caw_realloc(form, sizeof(*form) + RPC_PREFIX + len);
+  caw_payload *fitting = cells_realloc(NULL, form, sizeof(*form) + RPC_PREFIX + len);
   if (fitting) form = fitting;
   form->encoding = encoding;
   write_prefix(form, 1, len);
@@ -113,7 +118,7 @@ static caw_payload *keep_form(caw_payload *p, caw_payload *first, caw_payload *m
   do {
     caw_payload *others = find_form(first, made->encoding);
     if (others) {
-      caw_free(made);
+      cells_free(NULL, made);
       return others;
     }
     made->next = first;

@@ -6,6 +6,7 @@
 #ifndef RPC_PAYLOAD_H
 #define RPC_PAYLOAD_H
 
+#include "base/cells.h"
 #include "base/slice.h"
 
 #include <caw/compression.h>
@@ -19,9 +20,14 @@ struct caw_payload {
   caw_encoding encoding;         /* of a compressed form */
   _Atomic(caw_payload *) formed; /* the first of its compressed forms, each with a reference */
   caw_payload *next;             /* of a compressed form: the next */
+  cells *from;                   /* where its memory came from, or NULL: malloc */
   size_t len;                    /* of the message, without the prefix */
   uint8_t bytes[];
 };
+
+/* caw_payload_new from the cells of a loop: for a payload that nobody outside of its
+ * thread sees. */
+int rpc_payload_new(caw_payload **out, cells *from, const caw_type *type, const void *message);
 
 /* The framed bytes as a slice that holds a reference of its own. */
 slice rpc_payload_slice(caw_payload *p);

@@ -7,86 +7,53 @@
 static const caw_str content_grpc = CAW_STR("application/grpc");
 static const caw_str content_proto = CAW_STR("application/grpc+proto");
 static const caw_str empty = CAW_STR("");
-static const caw_str none = {NULL, 0};
 
-/* Keeps the value: the usual one of its field as it is, others as a copy. An
- * empty one keeps a pointer, so that "came empty" differs from "did not come". */
-static void keep(rpc_call *c, caw_str *to, caw_str value, caw_str usual) {
-  *to = usual.data && caw_str_eq(value, usual) ? usual : caw_arena_dup(c->arena, value);
-  if (!to->data) c->out_of_memory = true;
+static void content_type_field(rpc_call *c, const h2_field *f) {
+  c->subtype = empty;
+  c->grpc_content = caw_str_is(f->value, "application/grpc");
+  if (c->grpc_content) return;
+  h2_field subtype = *f;
+  c->grpc_content = rpc_content_type(f->value, &subtype.value);
+  if (subtype.value.len) c->subtype = call_keep(c, &subtype);
 }
 
-/* A request's own fields, where they are kept, and what nearly all requests say
- * in them. */
-typedef struct request_field {
-  caw_str name;
-  size_t offset;
-  caw_str usual;
-} request_field;
-
-/* The field of this name, or NULL. Every field of every request is looked for:
- * by its length, which leaves one or two. */
-static const request_field *find_field(caw_str name) {
-  static const request_field
-      path = {CAW_STR(":path"), offsetof(rpc_call, path), {NULL, 0}},
-      method = {CAW_STR(":method"), offsetof(rpc_call, method), CAW_STR("POST")},
-      authority = {CAW_STR(":authority"), offsetof(rpc_call, authority), {NULL, 0}},
-      scheme = {CAW_STR(":scheme"), offsetof(rpc_call, scheme), CAW_STR("http")},
-      te = {CAW_STR("te"), offsetof(rpc_call, te), CAW_STR("trailers")},
-      timeout = {CAW_STR("grpc-timeout"), offsetof(rpc_call, raw_timeout), {NULL, 0}},
-      encoding = {CAW_STR("grpc-encoding"), offsetof(rpc_call, encoding), CAW_STR("identity")};
-  const request_field *f = NULL;
-  switch (name.len) {
-  case sizeof("te") - 1:
-    f = &te;
-    break;
-  case sizeof(":path") - 1:
-    f = &path;
-    break;
-  case sizeof(":method") - 1:
-    f = name.data[1] == 'm' ? &method : &scheme;
-    break;
-  case sizeof(":authority") - 1:
-    f = &authority;
-    break;
-  case sizeof("grpc-timeout") - 1:
-    f = &timeout;
-    break;
-  case sizeof("grpc-encoding") - 1:
-    f = &encoding;
-    break;
+/* What nearly all requests say is known and not kept. An empty text keeps a
+ * pointer, so that "came empty" differs from "did not come". */
+bool call_request_field(rpc_call *c, const h2_field *f) {
+  static const caw_str identity = CAW_STR("identity");
+  switch (f->token) {
+  case H2_T_METHOD:
+    c->is_post = caw_str_is(f->value, "POST");
+    return true;
+  case H2_T_SCHEME:
+    return true;
+  case H2_T_PATH:
+    c->path = call_keep(c, f);
+    return true;
+  case H2_T_AUTHORITY:
+    c->authority = call_keep(c, f);
+    return true;
+  case H2_T_HOST: /* RFC 9113 8.3.1: of requests that came through HTTP/1.1 */
+    if (!c->authority.data) c->authority = call_keep(c, f);
+    return true;
+  case H2_T_TE:
+    c->bad_te = !caw_str_is(f->value, "trailers");
+    return true;
+  case H2_T_CONTENT_TYPE:
+    content_type_field(c, f);
+    return true;
+  case H2_T_GRPC_TIMEOUT:
+    c->raw_timeout = call_keep(c, f);
+    return true;
+  case H2_T_GRPC_ENCODING:
+    c->encoding = caw_str_is(f->value, "identity") ? identity : call_keep(c, f);
+    return true;
+  case H2_T_GRPC_ACCEPT_ENCODING:
+    c->accepts |= rpc_encodings_of(f->value);
+    return true;
   default:
-    break;
+    return false;
   }
-  return f && caw_str_eq(name, f->name) ? f : NULL;
-}
-
-static void content_type_field(rpc_call *c, caw_str value) {
-  caw_str subtype = empty;
-  c->grpc_content = caw_str_eq(value, content_grpc) || rpc_content_type(value, &subtype);
-  if (c->grpc_content) keep(c, &c->subtype, subtype, subtype.len ? none : empty);
-}
-
-bool call_request_field(rpc_call *c, caw_str name, caw_str value) {
-  const request_field *f = find_field(name);
-  if (f) {
-    keep(c, (caw_str *)(void *)((char *)c + f->offset), value, f->usual);
-    return true;
-  }
-  if (caw_str_is(name, "content-type")) {
-    content_type_field(c, value);
-    return true;
-  }
-  if (caw_str_is(name, "grpc-accept-encoding")) {
-    c->accepts |= rpc_encodings_of(value);
-    return true;
-  }
-  if (caw_str_is(name, "host") && !c->authority.data) {
-    /* RFC 9113 8.3.1: requests that came through HTTP/1.1. */
-    keep(c, &c->authority, value, none);
-    return true;
-  }
-  return false;
 }
 
 /* "/Service/Method": two parts, neither empty. */
@@ -120,7 +87,7 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("the request's metadata is larger than the server's limit");
     return CAW_RESOURCE_EXHAUSTED;
   }
-  if (!caw_str_is(c->method, "POST")) {
+  if (!c->is_post) {
     *http = 405;
     *why = caw_str_from("gRPC requests use the method POST");
     return CAW_INTERNAL;
@@ -130,7 +97,7 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("the content-type does not begin with application/grpc");
     return CAW_INTERNAL;
   }
-  if (c->te.data && !caw_str_is(c->te, "trailers")) {
+  if (c->bad_te) {
     *http = 400;
     *why = caw_str_from("the field te says something else than trailers");
     return CAW_INTERNAL;
@@ -161,8 +128,8 @@ static caw_str content_type(const rpc_call *c) {
 /* Fields of the leading block; `http` is the :status. */
 static void add_leading(rpc_call *c, fields *f, unsigned http) {
   caw_str status = http == 200 ? caw_str_from("200") : caw_arena_printf(c->arena, "%u", http);
-  fields_add(f, ":status", status);
-  fields_add(f, "content-type", content_type(c));
+  fields_add(f, H2_T_STATUS, ":status", status);
+  fields_add(f, H2_T_CONTENT_TYPE, "content-type", content_type(c));
 }
 
 int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
@@ -173,9 +140,11 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   fields_init(&f, c->arena, 4 + (headers ? headers->list.len : 0));
   add_leading(c, &f, 200);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
-    fields_add(&f, "grpc-encoding", caw_str_from(caw_encoding_name(c->out_encoding)));
+    fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
+               caw_str_from(caw_encoding_name(c->out_encoding)));
   /* A client that compresses learns what else it may use. */
-  if (c->encoding.len) fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
+  if (c->encoding.len)
+    fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   if (headers) fields_add_metadata(&f, &headers->list);
   if (f.failed) return CAW_ENOMEM;
   rc = h2_respond(c->session->h2, c->stream, f.list, f.len);
@@ -200,18 +169,19 @@ static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_m
   fields f;
   fields_init(&f, c->arena, 6 + (trailers ? trailers->list.len : 0));
   if (!c->headers_sent) add_leading(c, &f, http);
-  fields_add(&f, "grpc-status", caw_str_of(number + (code < 10), code < 10 ? 1 : 2));
+  fields_add(&f, H2_T_GRPC_STATUS, "grpc-status",
+             caw_str_of(number + (code < 10), code < 10 ? 1 : 2));
   if (status->message.len) {
     caw_str text = encoded(c, rpc_percent_encode, status->message);
     if (!text.data) f.failed = true;
-    fields_add(&f, "grpc-message", text);
+    fields_add(&f, H2_T_GRPC_MESSAGE, "grpc-message", text);
   }
   if (c->encoding.len && !c->headers_sent)
-    fields_add(&f, "grpc-accept-encoding", rpc_accepted_encodings);
+    fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   if (status->details.len && code) {
     caw_str details = encoded(c, rpc_base64_encode, status->details);
     if (!details.data) f.failed = true;
-    fields_add(&f, "grpc-status-details-bin", details);
+    fields_add(&f, H2_T_GRPC_STATUS_DETAILS_BIN, "grpc-status-details-bin", details);
   }
   if (trailers) fields_add_metadata(&f, &trailers->list);
   if (f.failed) return CAW_ENOMEM;

@@ -19,7 +19,7 @@ static void *on_stream(void *ctx, h2_stream *stream) {
 
 static void on_field(void *ctx, void *user, const h2_field *field) {
   (void)ctx;
-  call_field(user, field->name, field->value);
+  call_field(user, field);
 }
 
 static void on_headers(void *ctx, void *user, unsigned flags) {
@@ -81,8 +81,16 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   s->events->on_ping_ack(s->ctx, opaque);
 }
 
+static char *on_room(void *ctx, void *user, size_t len) {
+  (void)ctx;
+  rpc_call *c = user;
+  char *room = caw_arena_alloc(c->arena, len);
+  if (!room) c->out_of_memory = true;
+  return room;
+}
+
 static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
-                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, on_room};
 
 int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
                      const rpc_session_events *session_events, void *ctx) {

@@ -21,7 +21,7 @@ void call_local_end(rpc_call *c);
 void call_remote_end(rpc_call *c);
 
 /* One received header field; see h2_events.on_field. */
-void call_field(rpc_call *c, caw_str name, caw_str value);
+void call_field(rpc_call *c, const h2_field *field);
 
 /* A header block is complete. */
 void call_headers(rpc_call *c, unsigned flags);
@@ -30,26 +30,43 @@ void call_headers(rpc_call *c, unsigned flags);
 void call_closed(rpc_call *c, uint32_t code, bool remote);
 
 /* Client: reads :status and gRPC's own fields; true when it took the field. */
-bool call_response_field(rpc_call *c, caw_str name, caw_str value);
+bool call_response_field(rpc_call *c, const h2_field *field);
 
 /* Server: the same for a request. */
-bool call_request_field(rpc_call *c, caw_str name, caw_str value);
+bool call_request_field(rpc_call *c, const h2_field *field);
 
 /* Client: the response has ended, or the stream is gone: decides the status. */
 void call_decide(rpc_call *c);
 
-/* The fields of a header block that is being put together, in the call's
- * arena. `failed` when memory ran out. */
+/* What a received text is kept as: itself, when it lasts as long as the call. Data is
+ * NULL when memory is out; an empty one keeps a pointer. */
+caw_str call_keep(rpc_call *c, const h2_field *field);
+
+#define FIELDS 12 /* a block that has more goes to the arena */
+
+/* The fields of a header block that is being put together. `failed` when memory
+ * ran out. */
 typedef struct fields {
   h2_field *list;
   size_t len, room;
   caw_arena *arena;
   bool failed;
+  h2_field own[FIELDS];
 } fields;
 
 void fields_init(fields *f, caw_arena *arena, size_t room);
-/* `name` is a literal, and none of the secrets. */
-void fields_add(fields *f, const char *name, caw_str value);
+
+/* `name` is a literal. */
+static inline void fields_add(fields *f, h2_token token, const char *name, caw_str value) {
+  if (f->len == f->room) f->failed = true; /* the block's maker knows what it adds: never */
+  if (f->failed) return;
+  h2_field *to = &f->list[f->len++];
+  to->name = caw_str_from(name);
+  to->value = value;
+  to->token = (uint8_t)token;
+  to->flags = H2_FIELD_LASTING;
+}
+
 /* Adds the entries, encoded for the wire. */
 void fields_add_metadata(fields *f, const caw_metadata *m);
 

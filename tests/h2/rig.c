@@ -117,7 +117,7 @@ static void on_sent(void *ctx, void *user, size_t len) {
   st->sent += len;
 }
 
-static const char *code_name(uint32_t code) {
+const char *rig_code_name(uint32_t code) {
   static const char *names[] = {"NO_ERROR",     "PROTOCOL_ERROR",   "INTERNAL_ERROR",
                                 "FLOW_CONTROL", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
                                 "FRAME_SIZE",   "REFUSED_STREAM",   "CANCEL",
@@ -135,7 +135,8 @@ static void on_close(void *ctx, void *user, uint32_t code, bool remote) {
   st->remote = remote;
   st->h2 = NULL;
   assert_int_equal(st->closes, 1);
-  buf_printf(&e->log, "close %" PRIu32 " %s%s\n", st->id, code_name(code), remote ? " remote" : "");
+  buf_printf(&e->log, "close %" PRIu32 " %s%s\n", st->id, rig_code_name(code),
+             remote ? " remote" : "");
 }
 
 static void on_settings(void *ctx) {
@@ -147,7 +148,8 @@ static void on_settings(void *ctx) {
 static void on_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debug) {
   rig_end *e = ctx;
   flush_data(e);
-  buf_printf(&e->log, "goaway %" PRIu32 " %s %.*s\n", last_id, code_name(code), CAW_STR_ARG(debug));
+  buf_printf(&e->log, "goaway %" PRIu32 " %s %.*s\n", last_id, rig_code_name(code),
+             CAW_STR_ARG(debug));
 }
 
 static void on_ping_ack(void *ctx, uint64_t opaque) {
@@ -289,8 +291,9 @@ char *rig_frames(const uint8_t *data, size_t len) {
                ends && h[4] & 1 ? " es" : "", h[3] == F_HEADERS && h[4] & 4 ? " eh" : "",
                !ends && h[4] & 1 ? " ack" : "");
     if (h[3] == F_DATA) buf_printf(&b, " %zu", n);
-    if (h[3] == F_RST) buf_printf(&b, " %s", code_name(h[12]));
-    if (h[3] == F_GOAWAY) buf_printf(&b, " %u %s", (unsigned)h[11] << 8 | h[12], code_name(h[16]));
+    if (h[3] == F_RST) buf_printf(&b, " %s", rig_code_name(h[12]));
+    if (h[3] == F_GOAWAY)
+      buf_printf(&b, " %u %s", (unsigned)h[11] << 8 | h[12], rig_code_name(h[16]));
     if (h[3] == F_WINDOW)
       buf_printf(&b, " +%u",
                  (unsigned)h[9] << 24 | (unsigned)h[10] << 16 | (unsigned)h[11] << 8 | h[12]);

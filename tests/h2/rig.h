@@ -66,6 +66,9 @@ bool rig_carry(rig *r, rig_end *from, rig_end *to, size_t at_most);
 /* Takes all output of one end; returns the bytes moved into e->wire. */
 size_t rig_drain(rig_end *e);
 
+/* An error code as logs and frames show it. */
+const char *rig_code_name(uint32_t code);
+
 /* The frames of bytes that were sent, without the preface, as text: type, stream
  * id, flags (es, eh, ack), length; one a line, `len` only for DATA. */
 char *rig_frames(const uint8_t *data, size_t len);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "failing.h"
+#include "base/buf.h"
 #include "rpc/deframe.h"
 
 #include <caw/status.h>
@@ -106,7 +107,7 @@ static void kept_until_release(void **state) {
   assert_int_equal(*second, 'b');
   assert_int_equal(rpc_deframer_peek(&d, &second, &len), RPC_FRAME_PARTIAL);
   rpc_deframer_release(&d);
-  assert_int_equal(d.bytes.len, 2);
+  assert_int_equal(d.len, 2);
   assert_int_equal(rpc_deframer_add(&d, (const uint8_t *)"\0\0\1c", 4), 0);
   assert_int_equal(rpc_deframer_peek(&d, &first, &len), RPC_FRAME_MESSAGE);
   assert_int_equal(*first, 'c');
@@ -122,14 +123,14 @@ static void room(void **state) {
   size_t len;
   assert_int_equal(rpc_deframer_add(&d, (const uint8_t *)"\0\xff\xff\xff\xff", 5), 0);
   assert_int_equal(rpc_deframer_peek(&d, &data, &len), RPC_FRAME_PARTIAL);
-  assert_true(d.bytes.room < 1000);
+  assert_true(d.room < 1000);
   rpc_deframer_finish(&d);
   add_message(&wire, 0, 100000, 'x');
   assert_int_equal(rpc_deframer_add(&d, wire.data, wire.len), 0);
   assert_int_equal(rpc_deframer_peek(&d, &data, &len), RPC_FRAME_MESSAGE);
   rpc_deframer_skip(&d);
   rpc_deframer_release(&d);
-  assert_int_equal(d.bytes.room, 0);
+  assert_int_equal(d.room, 0);
   buf_finish(&wire);
   rpc_deframer_finish(&d);
 }

@@ -341,7 +341,7 @@ static void a_paused_call_holds_its_window(void **state) {
   for (int i = 0; i < 4; i++) big[1 + i] = (uint8_t)(len >> (24 - 8 * i));
   pair_data(&p, big, sizeof(big));
   pair_end(&p, NULL);
-  assert_int_equal(p.call.in.bytes.len, 262144); /* the stream's window, no more */
+  assert_int_equal(p.call.in.len, 262144); /* the stream's window, no more */
   assert_string_equal(pair_next(&p), "(nothing)");
   rpc_call_pause(&p.call, false);
   for (int i = 0; i < 4; i++) { /* each turn gives back what came */
