@@ -92,7 +92,7 @@ static inline void hpack_decoder_begin(hpack_decoder *d) {
  * H2_FIELD_LASTING, as long as the memory that room() gave or for ever: both
  * texts then. field->token is set; H2_FIELD_SECRET when the peer sent it as never
  * indexed; H2_FIELD_INVALID when the name or the value has a character that RFC
- * 9113 section 8.2.1 forbids (asked once for an entry, and kept with it).
+ * 9113 sections 8.2.1 and 8.3.1 forbid (asked once for an entry, and kept with it).
  */
 hpack_result hpack_decode(hpack_decoder *d, const uint8_t **p, const uint8_t *end, bool last,
                           h2_field *field);

@@ -183,7 +183,8 @@ static void classify(const literal *l, h2_field *field) {
     field->token = (uint8_t)h2_token_of(field->name);
     if (!field->token) bad_name = !h2_name_valid(field->name);
   }
-  field->flags = bad_name || !h2_value_valid(field->value) ? H2_FIELD_INVALID : 0;
+  bool bad = bad_name || !h2_value_fits(field->token, field->value);
+  field->flags = bad ? H2_FIELD_INVALID : 0;
 }
 
 /* Keeps an entry that is larger than the table until the next field: its memory

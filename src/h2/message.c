@@ -1,5 +1,6 @@
 /* The rules of message.h. */
 #include "h2/message.h"
+#include "h2/field_chars.h"
 
 #include <string.h>
 
@@ -102,7 +103,8 @@ bool message_rule(h2_message *m, h2_role reader, const h2_field *f) {
   case H2_T_TE:
     return trailers_text(f->value);
   case H2_T_HOST:
-    return reader == H2_CLIENT || m->leading || (once(m, H2_T_HOST) && !blank(f->value));
+    if (reader == H2_CLIENT || m->leading) return true;
+    return once(m, H2_T_HOST) && !blank(f->value) && h2_authority_valid(f->value);
   case H2_T_CONTENT_LENGTH:
     return m->leading || content_length(m, f->value);
   default:

@@ -279,11 +279,15 @@ static int begin_reset(h2_session *s) {
 #define MAX_SETTINGS 32
 
 static int begin_settings(h2_session *s) {
+  const frame_head *h = &s->in.head;
   int rc = session_charge_noise(s);
   if (rc) return rc;
-  if (s->in.head.len > MAX_SETTINGS * SETTING_LEN)
+  if (h->len % SETTING_LEN) return size_error(s, "the length of SETTINGS is not a multiple of 6");
+  if (h->len && (h->flags & FLAG_ACK))
+    return size_error(s, "an acknowledgement of SETTINGS has a payload");
+  if (h->len > MAX_SETTINGS * SETTING_LEN)
     return session_fail(s, H2_ENHANCE_YOUR_CALM, "SETTINGS with more than 32 entries");
-  if (s->in.head.id) return protocol_error(s, "SETTINGS on a stream");
+  if (h->id) return protocol_error(s, "SETTINGS on a stream");
   return begin_whole(s);
 }
 
@@ -316,13 +320,13 @@ static int begin_update(h2_session *s) {
 /* What must hold for a frame of any type. */
 static int check_head(h2_session *s) {
   const frame_head *h = &s->in.head;
-  if (h->len > s->config.max_frame) return size_error(s, "a frame is larger than was agreed");
   if (!s->settings_received && (h->type != FRAME_SETTINGS || (h->flags & FLAG_ACK)))
     return protocol_error(s, "the connection does not begin with SETTINGS");
   bool open = s->block.id != 0, continues = h->type == FRAME_CONTINUATION;
   if (open != continues || (open && h->id != s->block.id))
     return protocol_error(s, open ? "a header block is interrupted"
                                   : "CONTINUATION without a header block");
+  if (h->len > s->config.max_frame) return size_error(s, "a frame is larger than was agreed");
   return 0;
 }
 

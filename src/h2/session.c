@@ -235,9 +235,7 @@ static int take_setting(h2_session *s, unsigned id, uint32_t value) {
   }
 }
 
-static int settings_acknowledged(h2_session *s, const frame_head *h) {
-  if (h->len)
-    return session_fail(s, H2_FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS has a payload");
+static int settings_acknowledged(h2_session *s) {
   if (s->settings_acked)
     return session_fail(s, H2_PROTOCOL_ERROR,
                         "an acknowledgement of SETTINGS that nobody waits for");
@@ -247,9 +245,7 @@ static int settings_acknowledged(h2_session *s, const frame_head *h) {
 }
 
 int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload) {
-  if (h->flags & FLAG_ACK) return settings_acknowledged(s, h);
-  if (h->len % SETTING_LEN)
-    return session_fail(s, H2_FRAME_SIZE_ERROR, "the length of SETTINGS is not a multiple of 6");
+  if (h->flags & FLAG_ACK) return settings_acknowledged(s);
   /* Without the parameter there is no limit (RFC 9113 section 6.5.2). */
   if (!s->settings_received) s->peer_max_streams = UINT32_MAX;
   s->settings_received = true;

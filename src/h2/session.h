@@ -185,7 +185,7 @@ static inline void session_useful(h2_session *s) {
 
 int session_charge_reset(h2_session *s);
 
-/* A SETTINGS frame came whole. Returns 0 or as session_fail. */
+/* A SETTINGS frame came whole, its length in order. Returns 0 or as session_fail. */
 int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload);
 
 /* A GOAWAY frame came whole. Returns 0 or as session_fail. */

@@ -67,7 +67,7 @@ void heard_print(const char *title, const heard *h) {
 /* What must be true of each field that our decoder gives. */
 static void check_field(const h2_field *f) {
   MUST(f->token == h2_token_of(f->name));
-  bool valid = h2_name_valid(f->name) && h2_value_valid(f->value);
+  bool valid = h2_name_valid(f->name) && h2_value_fits(f->token, f->value);
   MUST(valid == !(f->flags & H2_FIELD_INVALID));
 }
 

@@ -34,12 +34,13 @@ static void stream_reset(diff *d, stream *st, uint32_t id) {
     h->side = &d->sides[i];
     h->stream = st;
     h->h2 = NULL;
-    h->told = h->closed = h->ended = h->opened = h->done = false;
+    h->told = h->closed = h->ended = h->final = h->opened = h->done = false;
     h->events.len = h->wire.len = 0;
     h->received = h->framed = h->written = h->granted = 0;
     h->sum = 14695981039346656037u;
     h->reset = -1;
   }
+  st->length = -1;
   st->queued = st->consumed = st->data = st->credit = 0;
   st->answered = st->finished = st->reset = st->heard = st->over = st->aborted = false;
   st->allowed_before = d->window_before;
@@ -62,6 +63,7 @@ bool at_boundary(const diff *d) {
 
 static bool same(trail *a, trail *b, bool exact) {
   uint32_t n = a->len < b->len ? a->len : b->len;
+  if (!exact && n == TRAIL) n--; /* more is in the last one */
   if (memcmp(a->seen, b->seen, n * sizeof(a->seen[0])) != 0) return false;
   if (!exact) return true;
   if (a->len != b->len) return false;
@@ -85,9 +87,6 @@ void compare_events(diff *d, bool exact) {
              (unsigned long long)a->framed, (unsigned long long)b->framed);
   }
   if (!exact) return;
-  if (ours->face->noise(ours->s) != oracle->face->noise(oracle->s) + d->unheard)
-    differ(d, "noise %llu, oracle %llu", (unsigned long long)ours->face->noise(ours->s),
-           (unsigned long long)oracle->face->noise(oracle->s));
   if (ours->face->last_id(ours->s) != oracle->face->last_id(oracle->s))
     differ(d, "another last id");
 }
@@ -188,14 +187,45 @@ static bool open_windows(diff *d, bool now) {
   return must || want > left;
 }
 
+static bool waits(const diff *d) {
+  for (size_t i = 0; i < d->count; i++) {
+    const stream *st = &d->streams[i];
+    const half *h = &st->of[ORACLE];
+    if (h->h2 && (st->queued > h->framed || (st->finished && !h->done))) return true;
+  }
+  return false;
+}
+
 static void check_open_windows(diff *d) {
+  if (d->fed == d->scanned) d->windows_ahead = false;
+  if (d->windows_ahead && waits(d)) d->stop = true;
   if (!open_windows(d, false)) return;
-  d->keep_back = 0;
-  if (!at_boundary(d) && !d->delivering) peer_deliver(d);
   if (!at_boundary(d) || d->delivering) d->stop = true;
   if (d->stop) return;
   open_windows(d, true);
   peer_deliver(d);
+}
+
+/* After GOAWAY and without streams there is no reason to read or to answer: what
+ * still is, is not prescribed. */
+bool is_over(const diff *d) {
+  if (!d->goaway) return false;
+  for (size_t i = 0; i < d->count; i++) {
+    const half *h = &d->streams[i].of[ORACLE];
+    if (h->h2 && (d->role == H2_SERVER || h->opened)) return false;
+  }
+  return true;
+}
+
+static void take_all(diff *d) {
+  for (int i = 0; i < SIDES && !d->stop; i++)
+    while (side_take(&d->sides[i], SIZE_MAX) && !d->why) continue;
+}
+
+static void check_finished(diff *d) {
+  bool ours = d->sides[OURS].face->finished(d->sides[OURS].s);
+  if (ours != d->sides[ORACLE].face->finished(d->sides[ORACLE].s))
+    differ(d, "h2_finished says %s", ours ? "yes" : "no");
 }
 
 void settle(diff *d) {
@@ -208,13 +238,16 @@ void settle(diff *d) {
     if (s->face->output(s->s, &part, 1) < 0) differ(d, "%s: h2_output failed", name_of(s));
   }
   if (d->fed == d->scanned) compare_events(d, true);
+  if (!is_over(d)) return;
+  take_all(d);
+  if (d->role == H2_SERVER && is_over(d)) check_finished(d);
+  if (is_over(d)) d->stop = true;
 }
 
 void drain(diff *d) {
-  if (in_doubt(d)) return;
   settle(d);
-  for (int i = 0; i < SIDES && !d->stop; i++)
-    while (side_take(&d->sides[i], SIZE_MAX) && !d->why) continue;
+  if (d->stop || in_doubt(d)) return;
+  take_all(d);
   if (d->stop || d->fed != d->scanned) return;
   compare_events(d, true);
   compare_wire(d, true);
@@ -226,9 +259,23 @@ void drain(diff *d) {
   }
   d->window_before = INT64_MIN;
   for (size_t k = 0; k < d->count; k++) d->streams[k].allowed_before = INT64_MIN;
-  bool ours = d->sides[OURS].face->finished(d->sides[OURS].s);
-  if (ours != d->sides[ORACLE].face->finished(d->sides[ORACLE].s))
-    differ(d, "h2_finished says %s", ours ? "yes" : "no");
+  check_finished(d);
+}
+
+/*
+ * src/h2 ends the connection for a header block beyond the hard limits whoever it
+ * is for, and for a string that says to be longer as soon as it says so. nghttp2
+ * hides from the oracle what it ignores, and a block that is cut or damaged behind
+ * such a string is COMPRESSION_ERROR for it. And a frame that is too large may have
+ * another fault, too.
+ */
+static bool may_fail_otherwise(const diff *d) {
+  int64_t ours = d->sides[OURS].goaway, oracles = d->sides[ORACLE].goaway;
+  if (d->oversized && (ours == H2_PROTOCOL_ERROR || ours == H2_FRAME_SIZE_ERROR) &&
+      (oracles == H2_PROTOCOL_ERROR || oracles == H2_FRAME_SIZE_ERROR))
+    return true;
+  return ours == H2_ENHANCE_YOUR_CALM && content_heard(d) &&
+         (content_too_large(d) || (d->content.broken && d->content.long_string));
 }
 
 void conclude(diff *d) {
@@ -241,6 +288,10 @@ void conclude(diff *d) {
     if (!s->face->finished(s->s)) differ(d, "%s is not finished after a failure", name_of(s));
   }
   compare_events(d, false);
+  if (may_fail_otherwise(d)) {
+    d->sides[OURS].goaways.len = d->sides[ORACLE].goaways.len = 0;
+    d->sides[OURS].goaway = d->sides[ORACLE].goaway;
+  }
   compare_wire(d, false);
   d->stop = true;
 }
@@ -293,21 +344,20 @@ const char *diff_run(const h2_face *ours, const h2_face *oracle, const uint8_t *
   diff *d = &run;
   d->how = how;
   d->why = NULL;
-  d->stop = d->blind = d->delivering = false;
+  d->stop = d->blind = d->delivering = d->windows_ahead = d->oversized = false;
   d->count = 0;
   d->script = script;
   d->script_end = script + len;
   d->local_bytes = 0;
-  d->unheard = 0;
   d->counter = 0;
   stream_reset(d, &d->streams[STREAMS], 0);
   block_start();
   script_start(d);
-  peer_start(d);
+  bool three = peer_start(d);
   bool one = side_start(&d->sides[OURS], d, OURS, ours);
   bool two = side_start(&d->sides[ORACLE], d, ORACLE, oracle);
   bool compares = false;
-  if (one && two) {
+  if (one && two && three) {
     diff_total.scripts++;
     play(d, d->script, (size_t)(d->script_end - d->script));
     compares = !d->stop && !in_doubt(d);
@@ -315,7 +365,8 @@ const char *diff_run(const h2_face *ours, const h2_face *oracle, const uint8_t *
   }
   if (one) side_stop(&d->sides[OURS]);
   if (two) side_stop(&d->sides[ORACLE]);
-  if (!one || !two) differ(d, "a session could not be made");
+  if (three) peer_stop(d);
+  if (!one || !two || !three) differ(d, "a session could not be made");
   for (size_t i = 0; i < d->count; i++) {
     const stream *st = &d->streams[i];
     for (int k = 0; k < SIDES; k++)

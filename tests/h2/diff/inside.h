@@ -53,6 +53,7 @@ typedef struct half {
   h2_stream *h2;     /* NULL before it is told and once it is closed */
   bool told, closed; /* on_stream or h2_request; on_close */
   bool ended;        /* on_end */
+  bool final;        /* on_headers, and not of an informational response */
   trail events;
   uint64_t received, sum; /* of on_data */
   uint64_t framed;        /* of on_sent */
@@ -74,6 +75,7 @@ typedef struct stream {
   /* What the peer did. */
   bool heard;             /* HEADERS */
   bool over, aborted;     /* END_STREAM; RST_STREAM */
+  int64_t length;         /* content-length of the message, or -1 */
   uint64_t data;          /* bytes of DATA, with padding */
   uint64_t credit;        /* WINDOW_UPDATE */
   int64_t allowed_before; /* the most since all output was taken */
@@ -110,13 +112,30 @@ typedef struct side {
   size_t room_len;
 } side;
 
-/* A frame of the peer, whole. */
+/* What a header block of the peer says, by an independent decoder. */
+typedef struct content {
+  bool broken;      /* it does not decode */
+  bool low_status;  /* a number below 100, in the first field */
+  bool long_string; /* one that says to be longer than the hard limit */
+  unsigned fields, updates;
+  int64_t length;          /* the number of the last content-length, or -1 */
+  size_t bytes;            /* as the limits count them */
+  unsigned hosts, lengths; /* fields called host and content-length */
+} content;
+
+/* A frame, whole. */
 typedef struct frame {
   size_t len; /* of the payload, as the head says */
   uint8_t type, flags;
   uint32_t id;
   const uint8_t *payload;
   size_t have; /* less than len when the frame is too long to be waited for */
+
+  /* Of the peer's HEADERS, which comes with the CONTINUATION that follow it: */
+  const uint8_t *block; /* all fragments */
+  size_t block_len;
+  unsigned pieces; /* CONTINUATION frames */
+  bool complete;   /* the last one has END_HEADERS */
 } frame;
 
 typedef struct table_size {
@@ -157,19 +176,23 @@ typedef struct diff {
    * to `scanned` its frames were looked at. */
   uint8_t *pend;
   size_t fed, scanned, pend_len;
-  size_t keep_back; /* bytes at the end that are not fed yet */
-  bool delivering;  /* peer_deliver is at it */
+  size_t keep_back;   /* bytes at the end that are not fed yet */
+  bool delivering;    /* peer_deliver is at it */
+  bool oversized;     /* the last frame is larger than was agreed */
+  bool windows_ahead; /* not all WINDOW_UPDATE and SETTINGS that were looked at are fed */
   bool preface_due, settings_due;
-  uint32_t next_id;
-  uint32_t in_block;     /* CONTINUATION must follow on this stream */
-  bool acked;            /* our SETTINGS */
-  uint64_t unheard;      /* noise that the oracle was spared */
+  uint32_t next_id, highest_id;   /* it will open; it has opened */
+  uint32_t in_block;              /* CONTINUATION must follow on this stream */
+  bool acked;                     /* our SETTINGS */
+  size_t content_at, content_end; /* in `pend` */
+  content content;                /* of the last header block */
+  nghttp2_hd_inflater *inflater;
   uint64_t data, credit; /* DATA that it sent; its WINDOW_UPDATE of the connection */
   int64_t initial_window, window_before; /* the most since all output was taken */
   uint32_t max_frame;
   table_size tables[64]; /* of its SETTINGS */
   unsigned settings_sent;
-  bool goaway; /* from either side */
+  bool goaway, announced, ended; /* from either side; the first step of ours; the last */
   encoder encoder;
 } diff;
 
@@ -185,6 +208,7 @@ stream *stream_find(diff *d, uint32_t id); /* NULL: none */
 bool at_boundary(const diff *d);           /* has the peer's last frame been heard whole? */
 /* All events so far; not exactly: the one may be ahead of the other. */
 void compare_events(diff *d, bool exact);
+bool is_over(const diff *d);
 void conclude(diff *d); /* both failed the connection */
 void settle(diff *d);   /* has both frame what they can, and compares the events */
 void drain(diff *d);    /* takes all of it as well, and compares that */
@@ -206,7 +230,8 @@ int64_t stream_allowed(const diff *d, const stream *st);
 int64_t conn_allowed(const diff *d);
 
 /* peer.c */
-void peer_start(diff *d);
+bool peer_start(diff *d);
+void peer_stop(diff *d);
 void peer_frame(diff *d, unsigned type, unsigned flags, uint32_t id, const void *payload,
                 size_t len);
 void peer_bytes(diff *d, const void *data, size_t len);
@@ -214,6 +239,11 @@ void peer_deliver(diff *d);   /* all whole frames, but for `keep_back` bytes */
 bool in_doubt(const diff *d); /* one side has failed the connection, the other may yet */
 void peer_finish(diff *d);    /* and all the rest */
 int64_t peer_window(const diff *d, const stream *st, bool least); /* how much DATA it may send */
+
+/* content.c */
+void content_read(diff *d, const frame *f, size_t len); /* of its frames */
+bool content_heard(const diff *d);                      /* a part of it at least */
+bool content_too_large(const diff *d);                  /* beyond the hard limits */
 
 /* block.c */
 typedef struct block {
@@ -235,6 +265,7 @@ bool script_step(diff *d); /* false: the end */
 
 /* known.c */
 typedef struct known known;
+bool sound(const frame *f);                      /* padding, if any, is within the frame */
 const known *known_for(diff *d, const frame *f); /* NULL: nothing that is deliberate */
 bool known_drops(const known *k);
 bool known_ends(const known *k); /* nothing is compared afterwards */

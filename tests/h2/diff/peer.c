@@ -13,15 +13,16 @@ static uint32_t read32(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-void peer_start(diff *d) {
+bool peer_start(diff *d) {
   static uint8_t pend[PEND];
   d->pend = pend;
   d->fed = d->scanned = d->pend_len = d->keep_back = 0;
   d->preface_due = d->role == H2_SERVER;
   d->settings_due = true;
   d->next_id = 1;
+  d->highest_id = 0;
   d->in_block = 0;
-  d->acked = d->goaway = false;
+  d->acked = d->goaway = d->announced = d->ended = false;
   d->data = d->credit = 0;
   d->initial_window = 65535;
   d->window_before = INT64_MIN;
@@ -29,10 +30,17 @@ void peer_start(diff *d) {
   d->settings_sent = 0;
   d->encoder.len = d->encoder.bytes = 0;
   d->encoder.max = 4096;
+  d->content = (content){0};
+  d->content_at = d->content_end = 0;
+  return !nghttp2_hd_inflate_new(&d->inflater);
+}
+
+void peer_stop(diff *d) {
+  nghttp2_hd_inflate_del(d->inflater);
 }
 
 void peer_bytes(diff *d, const void *data, size_t len) {
-  if (d->fed == d->pend_len) d->fed = d->scanned = d->pend_len = 0;
+  if (d->fed == d->pend_len) d->fed = d->scanned = d->pend_len = d->content_at = d->content_end = 0;
   if (len > PEND - d->pend_len) {
     d->stop = true;
     return;
@@ -93,6 +101,7 @@ static void apply_setting(diff *d, unsigned name, uint32_t value, table_size *ta
 }
 
 static void apply_settings(diff *d, const frame *f) {
+  d->windows_ahead = true;
   if (f->flags & ACK) {
     d->acked = true;
     return;
@@ -108,6 +117,7 @@ static void apply_settings(diff *d, const frame *f) {
 static void apply_window(diff *d, const frame *f) {
   uint32_t n = f->len == 4 ? read32(f->payload) & INT32_MAX : 0;
   stream *st = f->id ? stream_find(d, f->id) : NULL;
+  d->windows_ahead = true;
   if (!f->id) d->credit += n;
   else if (st) st->credit += n;
 }
@@ -134,6 +144,8 @@ static void apply(diff *d, const frame *f) {
     if (f->id && !st) st = stream_for(d, f->id);
     if (!st) break;
     st->heard = true;
+    if (f->id > d->highest_id) d->highest_id = f->id;
+    if (!st->of[OURS].final && d->content.length >= 0) st->length = d->content.length;
     st->over |= (f->flags & END_STREAM) != 0;
     break;
   case F_RST:
@@ -151,8 +163,7 @@ static void apply(diff *d, const frame *f) {
   default:
     break;
   }
-  if (f->type == F_HEADERS || f->type == F_PUSH || f->type == F_CONTINUATION)
-    d->in_block = f->flags & END_HEADERS ? 0 : f->id;
+  if (f->type == F_HEADERS) d->in_block = f->complete ? 0 : f->id;
 }
 
 /* ---- hearing ---- */
@@ -161,12 +172,32 @@ bool in_doubt(const diff *d) {
   return (d->sides[OURS].rc != 0) != (d->sides[ORACLE].rc != 0);
 }
 
+/* Has the oracle stopped reading? Its streams are told to be closed only now. */
+static bool oracle_is_over(diff *d) {
+  struct iovec part;
+  side *s = &d->sides[ORACLE];
+  s->face->output(s->s, &part, 1);
+  return is_over(d);
+}
+
+/* A header block beyond the hard limits ends the connection, whoever it is for;
+ * the oracle does not see every field. */
 static void check_failures(diff *d) {
   bool ours = d->sides[OURS].rc != 0, oracles = d->sides[ORACLE].rc != 0;
-  /* One may see in a part of a header block what the other sees in the whole. */
-  if (ours != oracles && d->fed == d->scanned && !d->in_block)
+  bool whole = d->fed == d->scanned && !d->in_block;
+  if (ours && oracles) {
+    conclude(d);
+  } else if (ours && whole && content_heard(d) && content_too_large(d)) {
+    side *s = &d->sides[OURS];
+    while (side_take(s, SIZE_MAX) && !d->why) continue;
+    if (s->goaway != H2_ENHANCE_YOUR_CALM)
+      differ(d, "ours failed a block beyond the hard limit with %lld", (long long)s->goaway);
+    d->stop = true;
+  } else if (ours && d->goaway && oracle_is_over(d)) {
+    d->stop = true;
+  } else if (ours != oracles && whole) {
     differ(d, "%s failed the connection", ours ? "only ours" : "only the oracle");
-  if (ours && oracles) conclude(d);
+  }
 }
 
 static size_t chunk_of(diff *d, size_t left) {
@@ -200,21 +231,22 @@ static void hear(diff *d, size_t until) {
       else check_failures(d);
     }
   }
-  if (d->fed == d->scanned && !d->stop && !in_doubt(d)) compare_events(d, false);
+  if (d->fed < d->scanned || d->stop || in_doubt(d)) return;
+  compare_events(d, false);
+  if (content_heard(d) && content_too_large(d))
+    differ(d, "both took a block beyond the hard limit");
 }
 
-/* The next frame, if it is there whole. One that is too long need not be: its head
- * says enough. Returns its bytes, or 0. */
-static size_t next_frame(const diff *d, frame *f) {
-  const uint8_t *p = d->pend + d->scanned;
-  size_t left = d->pend_len - d->scanned;
+static size_t frame_at(const diff *d, size_t at, frame *f) {
+  const uint8_t *p = d->pend + at;
+  size_t left = d->pend_len - at;
   if (left < HEAD) return 0;
-  *f = (frame){(size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2],
-               p[3],
-               p[4],
-               read32(p + 5) & INT32_MAX,
-               p + HEAD,
-               left - HEAD};
+  *f = (frame){.len = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2],
+               .type = p[3],
+               .flags = p[4],
+               .id = read32(p + 5) & INT32_MAX,
+               .payload = p + HEAD,
+               .have = left - HEAD};
   if (f->len > d->config.max_frame) {
     f->have = 0;
     return HEAD;
@@ -224,60 +256,102 @@ static size_t next_frame(const diff *d, frame *f) {
   return HEAD + f->len;
 }
 
+/* The block of HEADERS and of the CONTINUATION behind it. Returns the bytes of all
+ * these frames; 0: some may be to come. */
+static size_t gather(const diff *d, frame *f, size_t len) {
+  static uint8_t text[PEND];
+  size_t at = (f->flags & PADDED ? 1 : 0) + (f->flags & PRIORITY ? 5 : 0);
+  size_t pad = f->flags & PADDED && f->len ? f->payload[0] : 0;
+  frame more = *f;
+  f->block = text;
+  if (at + pad > f->len) return len; /* bad already */
+  f->block_len = f->len - at - pad;
+  if (f->block_len) memcpy(text, f->payload + at, f->block_len);
+  while (!(more.flags & END_HEADERS)) {
+    size_t n = frame_at(d, d->scanned + len, &more);
+    if (!n) return 0;
+    if (more.type != F_CONTINUATION || more.id != f->id || more.have < more.len) return len;
+    memcpy(text + f->block_len, more.payload, more.len);
+    f->block_len += more.len;
+    f->pieces++;
+    len += n;
+  }
+  f->complete = true;
+  return len;
+}
+
+/* The next frame, if it is there whole, and a header block with it. A frame that is
+ * too long need not be: its head says enough. Returns its bytes, or 0. */
+static size_t next_frame(const diff *d, frame *f) {
+  size_t len = frame_at(d, d->scanned, f);
+  return len && f->have == f->len && f->type == F_HEADERS ? gather(d, f, len) : len;
+}
+
 static void drop_bytes(diff *d, size_t len) {
   uint8_t *p = d->pend + d->scanned;
   d->pend_len -= len;
   memmove(p, p + len, d->pend_len - d->scanned);
 }
 
-/* The frame that begins a deliberate difference, with the rest of its header block.
- * Whether it does is certain once all that is due was written. Returns false when
- * it does not. */
+/* A frame that may begin a deliberate difference. Whether it does is certain once
+ * all that is due was written. Returns false when it does not. */
 static bool hear_known(diff *d, const frame *f, size_t len) {
-  frame more = *f;
   hear(d, d->scanned);
   if (!d->stop) drain(d);
   const known *k = d->stop ? NULL : known_for(d, f);
   if (!k) return d->stop;
   if (known_drops(k) || (d->avoid && known_ends(k))) {
+    if (f->type == F_HEADERS) d->stop = true; /* it belongs to the compression state */
     drop_bytes(d, len);
     return true;
   }
   apply(d, f);
   d->scanned += len;
-  while (f->type == F_HEADERS && !(more.flags & END_HEADERS)) {
-    len = next_frame(d, &more);
-    if (!len || more.type != F_CONTINUATION || more.id != f->id) {
-      d->stop = true;
-      return true;
-    }
-    apply(d, &more);
-    d->scanned += len;
-  }
-  known_hear(d, k, f, d->pend + d->fed, d->scanned - d->fed);
+  known_hear(d, k, f, d->pend + d->fed, len);
   d->fed = d->scanned;
   if (!d->stop) check_failures(d);
   if (!d->stop) settle(d);
   return true;
 }
 
-/* After GOAWAY and without streams there is no reason to read: whether what still
- * comes is heard is not prescribed. */
+/* Once there is a GOAWAY, each frame may be the last that is heard. */
 static bool over(diff *d) {
   if (!d->goaway || d->scanned == d->pend_len) return false;
   hear(d, d->scanned);
   if (!d->stop) drain(d);
-  for (size_t i = 0; i < d->count; i++)
-    if (d->streams[i].of[ORACLE].h2 && (d->role == H2_SERVER || d->streams[i].of[ORACLE].opened))
-      return d->stop;
-  return d->stop = true;
+  return d->stop;
 }
 
-/* On a stream that the peer has ended or that is being reset, nghttp2 hears frames
- * otherwise before its RST_STREAM is framed than after: it shall be framed. */
+/*
+ * Must what came before be heard first? On a stream that the peer has ended or that
+ * is being reset, nghttp2 hears frames otherwise before its RST_STREAM is framed
+ * than after: it shall be framed. And known.c must know how the streams stand.
+ */
 static bool is_late(diff *d, const frame *f) {
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
-  return st && (f->type == F_DATA || f->type == F_HEADERS) && (st->over || st->aborted);
+  switch (f->type) {
+  case F_HEADERS:
+    return st || d->config.max_streams < 10 || content_too_large(d);
+  case F_DATA:
+    return d->role == H2_CLIENT || (st && (st->over || st->aborted)) ||
+           (st && (st->length > 0 || (int64_t)f->len > peer_window(d, st, true)));
+  case F_PRIORITY:
+    return f->len != 5;
+  case F_WINDOW:
+    return f->len != 4 || !(read32(f->payload) & INT32_MAX);
+  case F_RST:
+  case F_SETTINGS:
+  case F_GOAWAY:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* Must it be known which streams have ended? */
+static bool needs_ends(diff *d, const frame *f) {
+  const stream *st = f->id ? stream_find(d, f->id) : NULL;
+  return f->have == f->len && (!sound(f) || (st && st->over));
 }
 
 static void deliver(diff *d) {
@@ -289,13 +363,21 @@ static void deliver(diff *d) {
   }
   while (!d->stop && !d->preface_due && !over(d) && (len = next_frame(d, &f))) {
     if (d->how & DIFF_TELL) tell(&f);
+    if (f.type == F_HEADERS) {
+      const content *c = &d->content;
+      if (content_too_large(d) || c->broken || c->long_string) hear(d, d->scanned);
+      content_read(d, &f, len);
+    }
     if (is_late(d, &f)) hear(d, d->scanned);
+    if (needs_ends(d, &f) && !d->stop) settle(d);
+    if (d->stop) return;
     if (d->how & DIFF_KNOWN && known_for(d, &f) && hear_known(d, &f, len)) continue;
     d->scanned += len;
     if (f.have == f.len) {
       apply(d, &f);
       continue;
     }
+    d->oversized = true;
     hear(d, d->scanned);
     if (!d->stop) differ(d, "both took a frame too large");
   }
