@@ -57,6 +57,8 @@ struct h2_stream {
   int32_t recv_window;
   uint32_t recv_target;
   uint32_t held;
+  uint32_t came; /* in the round trip `round` of session->bandwidth */
+  uint32_t round;
 
   /* Payload to send: a ring that starts in `first`; queue[head].data moves
    * forward as it is framed. */
@@ -115,6 +117,7 @@ typedef struct h2_bandwidth {
   uint64_t best;  /* bytes per second, so far */
   uint32_t grown; /* of config.window_growth: what is given to windows */
   bool asked;     /* the PING is on its way */
+  uint32_t round; /* the number of that PING */
 } h2_bandwidth;
 
 struct h2_session {
@@ -253,6 +256,14 @@ void window_set_own(h2_session *s, uint32_t size);
 
 /* Bytes of payload came. 0 or CAW_ENOMEM. */
 int bandwidth_count(h2_session *s, size_t len);
+
+/* They are of this stream. */
+static inline void bandwidth_note(const h2_session *s, h2_stream *st, uint32_t len) {
+  if (!s->bandwidth.asked) return;
+  if (st->round != s->bandwidth.round) st->came = 0;
+  st->round = s->bandwidth.round;
+  st->came += len;
+}
 
 /* Is this PING's answer ours? Then it is taken. */
 bool bandwidth_answer(h2_session *s, uint64_t opaque);

@@ -118,6 +118,7 @@ static int ask(h2_session *s) {
   h2_bandwidth *b = &s->bandwidth;
   uint64_t probe = PROBE;
   b->asked = true;
+  b->round++;
   b->since = b->now;
   b->bytes = 0;
   return send_small(s, FRAME_PING, 0, 0, &probe, sizeof(probe));
@@ -152,9 +153,9 @@ bool bandwidth_answer(h2_session *s, uint64_t opaque) {
   if (target > s->recv_target) s->recv_target += grant(s, target - s->recv_target);
   for (list *l = s->streams.next; l != &s->streams; l = l->next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
-    /* Those whose peer waits for window and whose owner does not let it wait. */
-    if (st->recv_window < (int64_t)st->recv_target / 2 && st->held < st->recv_target / 4)
-      grow_stream(s, st, target);
+    /* Those that a round trip all but used up, and whose owner keeps up. */
+    if (st->round == b->round && st->came >= st->recv_target / 2 && st->held < st->recv_target / 4)
+      grow_stream(s, st, 2 * (uint64_t)st->came);
   }
   return true;
 }
