@@ -144,7 +144,7 @@ int block_read(h2_session *s, const uint8_t *data, size_t len, bool last) {
   int rc = decode(s, &p, end, last);
   if (rc) return rc;
   size_t left = (size_t)(end - p);
-  if (from == b->carry && b->carry_len) {
+  if (from == b->carry) {
     memmove(b->carry, p, left);
     b->carry_len = (uint32_t)left;
     return 0;

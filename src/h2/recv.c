@@ -213,9 +213,8 @@ static int take_whole(h2_session *s, const uint8_t *payload) {
     rc = goaway_received(s, &s->in.head, payload);
     break;
   case FRAME_WINDOW_UPDATE:
-    rc = window_update(s, &s->in.head, payload);
-    break;
   default:
+    rc = window_update(s, &s->in.head, payload);
     break;
   }
   s->in.left = 0;
