@@ -269,10 +269,10 @@ static size_t frame_at(const diff *d, size_t at, frame *f) {
  * these frames; 0: some may be to come. */
 static size_t gather(const diff *d, frame *f, size_t len) {
   static uint8_t text[PEND];
+  f->block = text;
   size_t at = (f->flags & PADDED ? 1 : 0) + (f->flags & PRIORITY ? 5 : 0);
   size_t pad = f->flags & PADDED && f->len ? f->payload[0] : 0;
   frame more = *f;
-  f->block = text;
   if (at + pad > f->len) return len; /* bad already */
   f->block_len = f->len - at - pad;
   if (f->block_len) memcpy(text, f->payload + at, f->block_len);
@@ -374,7 +374,7 @@ static void deliver(diff *d) {
   }
   while (!d->stop && !d->preface_due && !over(d) && (len = next_frame(d, &f))) {
     if (d->how & DIFF_TELL) tell(&f);
-    if (f.type == F_HEADERS) {
+    if (f.type == F_HEADERS && f.block) {
       const content *c = &d->content;
       if (content_too_large(d) || c->broken || c->long_string) hear(d, d->scanned);
       content_read(d, &f, len);
