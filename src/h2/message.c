@@ -38,8 +38,9 @@ static bool content_length(h2_message *m, caw_str value) {
   int64_t n = 0;
   for (size_t i = 0; i < value.len; i++) {
     if (value.data[i] < '0' || value.data[i] > '9') return false;
-    if (n > (INT64_MAX - 9) / 10) return false;
-    n = n * 10 + (value.data[i] - '0');
+    int digit = value.data[i] - '0';
+    if (n > (INT64_MAX - digit) / 10) return false;
+    n = n * 10 + digit;
   }
   m->length = n;
   return true;

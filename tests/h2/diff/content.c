@@ -61,7 +61,8 @@ void content_read(diff *d, const frame *f, size_t len) {
   d->content_end = d->scanned + len;
   *c = (content){.long_string = has_long_string(d, p, p + left),
                  .updates = count_updates(p, p + left),
-                 .length = -1};
+                 .length = -1,
+                 .status = -1};
   for (;;) {
     nghttp2_nv nv;
     int flags = 0;
@@ -76,8 +77,8 @@ void content_read(diff *d, const frame *f, size_t len) {
       c->fields++;
       c->bytes += nv.namelen + nv.valuelen + 32;
       c->hosts += is_called(&nv, "host");
-      if (c->fields == 1 && is_called(&nv, ":status") && nv.valuelen == 3 && nv.value[0] == '0')
-        c->low_status = true;
+      if (c->fields == 1 && is_called(&nv, ":status") && nv.valuelen == 3)
+        c->status = (nv.value[0] - '0') * 100 + (nv.value[1] - '0') * 10 + nv.value[2] - '0';
       if (!is_called(&nv, "content-length")) continue;
       c->lengths++;
       c->length = nv.valuelen < 18 ? 0 : -1;

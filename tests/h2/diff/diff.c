@@ -42,7 +42,8 @@ static void stream_reset(diff *d, stream *st, uint32_t id) {
   }
   st->length = -1;
   st->queued = st->consumed = st->data = st->credit = 0;
-  st->answered = st->finished = st->reset = st->heard = st->over = st->aborted = false;
+  st->to_head = st->answered = st->finished = st->reset = st->heard = st->over = st->aborted =
+      false;
   st->allowed_before = d->window_before;
 }
 
@@ -164,7 +165,7 @@ static void window_update(diff *d, uint32_t id, int64_t more) {
 static bool open_windows(diff *d, bool now) {
   int64_t sum = 0, left = conn_allowed(d), want = 0;
   unsigned n = 0;
-  bool must = false;
+  bool must = false, ends = false;
   for (size_t i = 0; i < d->count; i++) {
     const stream *st = &d->streams[i];
     const half *h = &st->of[ORACLE];
@@ -175,14 +176,15 @@ static bool open_windows(diff *d, bool now) {
     if (!more && st->finished && !h->done) {
       if (most <= 0 && now) window_update(d, st->id, 1 - most);
       must |= most <= 0;
-      want = 1;
+      ends = true;
     }
     if (most < more) more = most;
     if (more <= 0) continue;
     sum += more;
     n++;
   }
-  if (n > 1 && want < sum) want = sum;
+  if (n > 1 || (n && ends)) want = sum;
+  if (ends) want++;
   if (want > left && now) window_update(d, 0, want - left);
   return must || want > left;
 }
@@ -267,13 +269,14 @@ void drain(diff *d) {
  * is for, and for a string that says to be longer as soon as it says so. nghttp2
  * hides from the oracle what it ignores, and a block that is cut or damaged behind
  * such a string is COMPRESSION_ERROR for it. And a frame that is too large may have
- * another fault, too.
+ * another fault, too; so may a header block that is interrupted.
  */
 static bool may_fail_otherwise(const diff *d) {
   int64_t ours = d->sides[OURS].goaway, oracles = d->sides[ORACLE].goaway;
   if (d->oversized && (ours == H2_PROTOCOL_ERROR || ours == H2_FRAME_SIZE_ERROR) &&
       (oracles == H2_PROTOCOL_ERROR || oracles == H2_FRAME_SIZE_ERROR))
     return true;
+  if (d->interrupted && ours > 0 && oracles > 0) return true;
   return ours == H2_ENHANCE_YOUR_CALM && content_heard(d) &&
          (content_too_large(d) || (d->content.broken && d->content.long_string));
 }

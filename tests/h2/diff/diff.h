@@ -13,8 +13,7 @@
 
 enum {
   DIFF_KNOWN = 1, /* the deliberate differences of known.c are permitted, and demanded */
-  DIFF_TELL = 2,  /* prints what happens to stderr */
-  DIFF_TWINS = 4  /* with DIFF_KNOWN: ours is an oracle, too, and does as the oracle */
+  DIFF_TELL = 2   /* prints what happens to stderr */
 };
 
 /* Sums over all scripts so far, which show how deep they get. */

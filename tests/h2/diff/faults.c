@@ -85,7 +85,7 @@ static const h2_events *told;
 static h2_events events;
 
 static void *on_stream(void *ctx, h2_stream *stream) {
-  if (fault == REFUSES && face_oracle.stream_id(stream) == 5) return NULL;
+  if (fault == REFUSES && face_ours.stream_id(stream) == 5) return NULL;
   return told->on_stream(ctx, stream);
 }
 
@@ -140,7 +140,7 @@ static int faulty_new(h2_session **out, h2_role role, const h2_config *config, c
   told = all;
   events = (h2_events){on_stream, on_field,    on_headers, on_data,     on_end,      on_sent,
                        on_close,  on_settings, on_goaway,  on_ping_ack, all->on_room};
-  return face_oracle.session_new(out, role, config, &events, ctx);
+  return face_ours.session_new(out, role, config, &events, ctx);
 }
 
 /* Is this one whole frame of such a type? */
@@ -159,82 +159,82 @@ static int faulty_recv(h2_session *s, const uint8_t *data, size_t len) {
     if (fault == DEAF_TO_PADDING && is_frame(data, len, 0) && len > 20 && data[4] & 8) other[9] = 0;
     data = other;
   }
-  int rc = face_oracle.recv(s, data, len);
+  int rc = face_ours.recv(s, data, len);
   if (fault == OTHER_FAILURE && rc == CAW_EPROTO) return CAW_ENOMEM;
   return fault == NO_FAILURE && rc == CAW_EPROTO ? 0 : rc;
 }
 
 static bool faulty_want_output(const h2_session *s) {
-  return fault != WANTS_NOTHING && face_oracle.want_output(s);
+  return fault != WANTS_NOTHING && face_ours.want_output(s);
 }
 
 static bool faulty_finished(const h2_session *s) {
-  return fault != FINISHED && face_oracle.finished(s);
+  return fault != FINISHED && face_ours.finished(s);
 }
 
 static int faulty_respond(h2_session *s, h2_stream *st, const h2_field *fields, size_t n) {
-  int rc = face_oracle.respond(s, st, fields, n - (fault == RESPOND_FIELD && n > 2));
+  int rc = face_ours.respond(s, st, fields, n - (fault == RESPOND_FIELD && n > 2));
   return fault == RESPOND_AGAIN && rc == CAW_ESTATE ? 0 : rc;
 }
 
 static int faulty_send(h2_session *s, h2_stream *st, slice data) {
   if (fault == SEND_SHORT && data.len == 1000) data.len--;
-  int rc = face_oracle.send(s, st, data);
+  int rc = face_ours.send(s, st, data);
   return fault == SEND_RESULT && rc == CAW_ESTATE ? 0 : rc;
 }
 
 static int faulty_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
-  return face_oracle.finish(s, st, trailers, n - (fault == FINISH_PLAIN && n > 1));
+  return face_ours.finish(s, st, trailers, n - (fault == FINISH_PLAIN && n > 1));
 }
 
 static int faulty_reset(h2_session *s, h2_stream *st, uint32_t code) {
-  return face_oracle.reset(s, st, fault == RESET_CODE && code == H2_CANCEL ? H2_NO_ERROR : code);
+  return face_ours.reset(s, st, fault == RESET_CODE && code == H2_CANCEL ? H2_NO_ERROR : code);
 }
 
 static int faulty_consume(h2_session *s, h2_stream *st, size_t len) {
   if (fault == CONSUME_NOTHING) return 0;
-  return face_oracle.consume(s, st, len);
+  return face_ours.consume(s, st, len);
 }
 
 static int faulty_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
-  return face_oracle.goaway(s, last_id, fault == GOAWAY_CODE ? H2_INTERNAL_ERROR : code, debug);
+  return face_ours.goaway(s, last_id, fault == GOAWAY_CODE ? H2_INTERNAL_ERROR : code, debug);
 }
 
 static uint32_t faulty_last_id(const h2_session *s) {
-  return face_oracle.last_id(s) + (fault == LAST_ID);
-}
-
-static uint64_t faulty_noise(const h2_session *s) {
-  return face_oracle.noise(s); /* nobody compares it: tests/h2/floods.c counts it exactly */
+  return face_ours.last_id(s) + (fault == LAST_ID);
 }
 
 static int faulty_ping(h2_session *s, uint64_t opaque) {
-  return face_oracle.ping(s, opaque ^ (fault == PING_OTHER));
+  return face_ours.ping(s, opaque ^ (fault == PING_OTHER));
+}
+
+static uint64_t faulty_noise(const h2_session *s) {
+  return face_ours.noise(s); /* nobody compares it: tests/h2/floods.c counts it exactly */
 }
 
 static void faulty_free(h2_session *s) {
-  face_oracle.session_free(s);
+  face_ours.session_free(s);
 }
 
 static int faulty_output(h2_session *s, struct iovec *parts, int max) {
-  return face_oracle.output(s, parts, max);
+  return face_ours.output(s, parts, max);
 }
 
 static void faulty_written(h2_session *s, size_t len) {
-  face_oracle.written(s, len);
+  face_ours.written(s, len);
 }
 
 static int faulty_request(h2_session *s, const h2_field *fields, size_t n, void *user,
                           h2_stream **out) {
-  return face_oracle.request(s, fields, n, user, out);
+  return face_ours.request(s, fields, n, user, out);
 }
 
 static size_t faulty_queued(const h2_session *s) {
-  return face_oracle.queued(s);
+  return face_ours.queued(s);
 }
 
 static uint32_t faulty_stream_id(const h2_stream *st) {
-  return face_oracle.stream_id(st);
+  return face_ours.stream_id(st);
 }
 
 const h2_face face_faulty = {

@@ -1,4 +1,4 @@
-/* The oracle with one fault, to see that the comparison finds each of them. */
+/* src/h2 with one fault, to see that the comparison finds each of them. */
 #ifndef DIFF_FAULTS_H
 #define DIFF_FAULTS_H
 

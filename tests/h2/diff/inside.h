@@ -72,6 +72,7 @@ typedef struct stream {
   uint64_t queued; /* payload */
   uint64_t consumed;
   bool answered, finished, reset;
+  bool to_head; /* the request's method is HEAD */
   /* What the peer did. */
   bool heard;             /* HEADERS */
   bool over, aborted;     /* END_STREAM; RST_STREAM */
@@ -115,7 +116,7 @@ typedef struct side {
 /* What a header block of the peer says, by an independent decoder. */
 typedef struct content {
   bool broken;      /* it does not decode */
-  bool low_status;  /* a number below 100, in the first field */
+  int status;       /* in the first field; -1: it is another one */
   bool long_string; /* one that says to be longer than the hard limit */
   unsigned fields, updates;
   int64_t length;          /* the number of the last content-length, or -1 */
@@ -183,6 +184,7 @@ typedef struct diff {
   bool preface_due, settings_due;
   uint32_t next_id, highest_id;   /* it will open; it has opened */
   uint32_t in_block;              /* CONTINUATION must follow on this stream */
+  bool interrupted; /* and once it did not */
   bool acked;                     /* our SETTINGS */
   size_t content_at, content_end; /* in `pend` */
   content content;                /* of the last header block */

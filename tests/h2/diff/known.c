@@ -116,7 +116,7 @@ static bool beyond_stream_window(diff *d, const frame *f) {
 
 static bool beyond_length(diff *d, const frame *f) {
   const stream *st = live(d, f);
-  if (f->type != F_DATA || !st || st->over || st->length <= 0) return false;
+  if (f->type != F_DATA || !st || st->over || st->length < 0) return false;
   size_t payload = f->flags & PADDED ? f->len - 1 - f->payload[0] : f->len;
   return st->of[OURS].received + payload > (uint64_t)st->length;
 }
@@ -299,7 +299,20 @@ static bool pads_too_much(diff *d, const frame *f) {
 
 static bool has_low_status(diff *d, const frame *f) {
   const stream *st = live(d, f);
-  return f->type == F_HEADERS && d->role == H2_CLIENT && st && !st->over && d->content.low_status;
+  return f->type == F_HEADERS && d->role == H2_CLIENT && st && !st->over &&
+         d->content.status >= 0 && d->content.status < 100;
+}
+
+static bool is_204_with_length(diff *d, const frame *f) {
+  const stream *st = live(d, f);
+  return f->type == F_HEADERS && d->role == H2_CLIENT && st && !st->over && !st->of[OURS].final &&
+         d->content.status == 204 && d->content.lengths && !d->content.broken &&
+         !content_too_large(d);
+}
+
+static bool is_204_damaged(diff *d, const frame *f) {
+  return f->type == F_HEADERS && d->content.status == 204 && d->content.lengths &&
+         (d->content.broken || content_too_large(d));
 }
 
 static bool is_short_on_none(diff *d, const frame *f) {
@@ -354,6 +367,12 @@ static const known table[] = {
     {"PRIORITY or HEADERS on stream 0 of a wrong length",
      "RFC 9113 6.2, 6.3: ... on stream 0x00 ... a connection error of type PROTOCOL_ERROR", JUDGE,
      H2_PROTOCOL_ERROR, is_short_on_none, NULL},
+    {"204 with a content-length, which nghttp2 hides if it is 0 and else refuses",
+     "RFC 9113 8.1.1: a response that is defined as never having content ... can have a non-zero "
+     "Content-Length header field",
+     JUDGE_NOTHING, H2_PROTOCOL_ERROR, is_204_with_length, NULL},
+    {"the same in a block that ends the connection", "the oracle tells less of it", DROP, 0,
+     is_204_damaged, NULL},
     {"a status below 100", "RFC 9110 15: values outside the range 100..599 are invalid", CALL_RESET,
      H2_PROTOCOL_ERROR, has_low_status, NULL},
     {"RST_STREAM before SETTINGS, which the oracle passes over as of an idle stream",
@@ -416,7 +435,6 @@ static void judge(diff *d, const known *k, const frame *f) {
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
   while (side_take(s, SIZE_MAX) && !d->why) continue;
   d->stop = true;
-  if (d->how & DIFF_TWINS) return;
   bool reset = st && st->of[OURS].reset >= 0 && (!k->code || st->of[OURS].reset != k->code);
   if (k->treatment == JUDGE_NOTHING && (s->rc || reset))
     differ(d, "%s: ours returned %d", k->name, s->rc);
@@ -434,22 +452,18 @@ void known_hear(diff *d, const known *k, const frame *f, const uint8_t *bytes, s
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
   TELL(d, "known  %s\n", k->name);
   diff_total.known++;
-  bool twins = d->how & DIFF_TWINS;
-  if (!twins || k->treatment >= JUDGE) side_recv(&d->sides[OURS], bytes, len);
-  else if (k->treatment == OTHER_FRAME) side_recv(&d->sides[OURS], other, k->other(d, f, other));
+  side_recv(&d->sides[OURS], bytes, len);
   switch (k->treatment) {
   case OTHER_FRAME:
     side_recv(oracle, other, k->other(d, f, other));
     break;
   case CALL_RESET:
   case CALL_ONLY:
-    for (int i = twins ? OURS : ORACLE; i < SIDES; i++) {
-      side *s = &d->sides[i];
-      if (s->face->reset(s->s, st->of[i].h2, k->code)) differ(d, "the oracle does not reset");
-      if (k->treatment == CALL_RESET && f->type == F_HEADERS)
-        side_recv(s, other, in_few_pieces(d, f, other));
-      else if (k->treatment == CALL_RESET) side_recv(s, bytes, len);
-    }
+    if (oracle->face->reset(oracle->s, st->of[ORACLE].h2, k->code))
+      differ(d, "the oracle does not reset");
+    if (k->treatment == CALL_RESET && f->type == F_HEADERS)
+      side_recv(oracle, other, in_few_pieces(d, f, other));
+    else if (k->treatment == CALL_RESET) side_recv(oracle, bytes, len);
     break;
   case JUDGE:
   case JUDGE_STREAM:

@@ -22,6 +22,7 @@ bool peer_start(diff *d) {
   d->next_id = 1;
   d->highest_id = 0;
   d->in_block = 0;
+  d->interrupted = false;
   d->acked = d->goaway = d->announced = d->ended = false;
   d->data = d->credit = 0;
   d->initial_window = 65535;
@@ -129,6 +130,13 @@ static void tell(const frame *f) {
   fprintf(stderr, "\n");
 }
 
+/* How much DATA the message has that begins with the block last read. */
+static void set_length(const diff *d, stream *st) {
+  int status = d->content.status;
+  if (d->content.length >= 0) st->length = d->content.length;
+  if (d->role == H2_CLIENT && (st->to_head || status == 204 || status == 304)) st->length = 0;
+}
+
 static void apply(diff *d, const frame *f) {
   stream *st = f->id ? stream_find(d, f->id) : NULL;
   d->settings_due = false;
@@ -145,7 +153,7 @@ static void apply(diff *d, const frame *f) {
     if (!st) break;
     st->heard = true;
     if (f->id > d->highest_id) d->highest_id = f->id;
-    if (!st->of[OURS].final && d->content.length >= 0) st->length = d->content.length;
+    if (!st->of[OURS].final) set_length(d, st);
     st->over |= (f->flags & END_STREAM) != 0;
     break;
   case F_RST:
@@ -164,6 +172,7 @@ static void apply(diff *d, const frame *f) {
     break;
   }
   if (f->type == F_HEADERS) d->in_block = f->complete ? 0 : f->id;
+  d->interrupted |= d->in_block != 0;
 }
 
 /* ---- hearing ---- */
@@ -260,10 +269,10 @@ static size_t frame_at(const diff *d, size_t at, frame *f) {
  * these frames; 0: some may be to come. */
 static size_t gather(const diff *d, frame *f, size_t len) {
   static uint8_t text[PEND];
+  f->block = text;
   size_t at = (f->flags & PADDED ? 1 : 0) + (f->flags & PRIORITY ? 5 : 0);
   size_t pad = f->flags & PADDED && f->len ? f->payload[0] : 0;
   frame more = *f;
-  f->block = text;
   if (at + pad > f->len) return len; /* bad already */
   f->block_len = f->len - at - pad;
   if (f->block_len) memcpy(text, f->payload + at, f->block_len);
@@ -334,7 +343,7 @@ static bool is_late(diff *d, const frame *f) {
     return st || d->config.max_streams < 10 || content_too_large(d);
   case F_DATA:
     return d->role == H2_CLIENT || (st && (st->over || st->aborted)) ||
-           (st && (st->length > 0 || (int64_t)f->len > peer_window(d, st, true)));
+           (st && (st->length >= 0 || (int64_t)f->len > peer_window(d, st, true)));
   case F_PRIORITY:
     return f->len != 5;
   case F_WINDOW:
@@ -348,10 +357,12 @@ static bool is_late(diff *d, const frame *f) {
   }
 }
 
-/* Must it be known which streams have ended? */
-static bool needs_ends(diff *d, const frame *f) {
+/* Must it be known which streams have ended, and what the windows are? */
+static bool needs_all(diff *d, const frame *f) {
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
-  return f->have == f->len && (!sound(f) || (st && st->over));
+  if (f->have < f->len) return false;
+  if (f->type == F_DATA && f->len && st && (int64_t)f->len > peer_window(d, st, true)) return true;
+  return !sound(f) || (st && st->over);
 }
 
 static void deliver(diff *d) {
@@ -363,13 +374,14 @@ static void deliver(diff *d) {
   }
   while (!d->stop && !d->preface_due && !over(d) && (len = next_frame(d, &f))) {
     if (d->how & DIFF_TELL) tell(&f);
-    if (f.type == F_HEADERS) {
+    if (f.type == F_HEADERS && f.block) {
       const content *c = &d->content;
       if (content_too_large(d) || c->broken || c->long_string) hear(d, d->scanned);
       content_read(d, &f, len);
     }
     if (is_late(d, &f)) hear(d, d->scanned);
-    if (needs_ends(d, &f) && !d->stop) settle(d);
+    if (needs_all(d, &f) && !d->stop) drain(d);
+    if (!sound(&f)) d->keep_back = 0; /* nothing may happen within it */
     if (d->stop) return;
     if (d->how & DIFF_KNOWN && known_for(d, &f) && hear_known(d, &f, len)) continue;
     d->scanned += len;

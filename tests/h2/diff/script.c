@@ -382,6 +382,7 @@ static void do_request(diff *d, unsigned vary) {
   compare_results(d, "h2_request", rc[OURS], rc[ORACLE]);
   if (rc[OURS]) return;
   st->answered = true;
+  st->to_head = vary == 3;
   d->next_id = st->id + 2;
 }
 
