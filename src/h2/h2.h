@@ -109,8 +109,9 @@ typedef struct h2_allowance {
    * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
    * first, and unknown types. */
   uint32_t noise;
-  /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
-   * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */
+  /* Streams that ended early by the peer's doing: RST_STREAM that came, but for a
+   * server's with NO_ERROR, and RST_STREAM that we had to send for what the peer did
+   * wrong. */
   uint32_t resets;
 } h2_allowance;
 

@@ -85,7 +85,7 @@ static const offence offences[] = {
     {"an unknown frame on a stream", C, "", "xff 1 'abc'", 1, 0},
     {"empty CONTINUATION", S, "",
      "HEADERS %u @req; CONTINUATION %u; CONTINUATION %u eh [k: v]; "
-     "RST %u =0",
+     "reset %u 8",
      1, 0},
     /* What belongs to a conversation is none. */
     {"a call", S, "", OPEN "; DATA %u 'abc'; HEADERS %u es eh @trl; reset %u 8", 0, 0},
@@ -96,7 +96,7 @@ static const offence offences[] = {
     {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 0, 0},
     /* Streams that end early: by the peer's RST_STREAM, or by ours for its fault. */
     {"RST_STREAM", S, "", OPEN "; RST %u =8", 0, 1},
-    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 0},
+    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 1},
     {"a malformed request", S, "", "HEADERS %u es eh @req [A: v]", 0, 1},
     {"a request without its fields", S, "", "HEADERS %u es eh [k: v]", 0, 1},
     {"a second request on a stream", S, "", OPEN "; HEADERS %u eh @req", 0, 1},
