@@ -152,7 +152,8 @@ int block_read(h2_session *s, const uint8_t *data, size_t len, bool last) {
   if (rc) return rc;
   size_t left = (size_t)(end - p);
   if (from == b->carry && b->carry_len) {
-    memmove(b->carry, p, left);
+    /* What stays, stays where it is: a long text may come octet by octet. */
+    if (p != b->carry) memmove(b->carry, p, left);
     b->carry_len = (uint32_t)left;
     return 0;
   }
