@@ -54,6 +54,13 @@ static char *room_of(void *ctx, size_t len) {
   return s->events->on_room(s->ctx, s->block.of->user, len);
 }
 
+/* Is what comes next of the block the owner's to keep? Not what is dropped, nor an
+ * interim response: there may be any number of them before the call is over. */
+static bool is_kept(const h2_session *s) {
+  const in_block *b = &s->block;
+  return b->of && !b->dropped && b->of->message.status / 100 != 1;
+}
+
 int block_begin(h2_session *s, const frame_head *h) {
   in_block *b = &s->block;
   b->of = NULL;
@@ -81,19 +88,19 @@ static int take_field(h2_session *s, const h2_field *f) {
   h2_stream *st = b->of;
   if (!st) return 0;
   if (b->bytes > c->soft_header_bytes || b->fields > c->soft_header_fields) b->dropped = true;
-  if (!message_field(&st->message, s->role, f)) {
-    s->decoder.room = NULL; /* nobody's from here on */
-    return stream_fail(s, st, H2_PROTOCOL_ERROR);
-  }
-  if (!b->dropped) s->events->on_field(s->ctx, st->user, f);
-  return 0;
+  bool fine = message_field(&st->message, s->role, f);
+  int rc = fine ? 0 : stream_fail(s, st, H2_PROTOCOL_ERROR);
+  if (fine && !b->dropped) s->events->on_field(s->ctx, st->user, f);
+  if (!is_kept(s)) s->decoder.room = NULL;
+  return rc;
 }
 
-/* Decodes what is here of the block; *left is what could not be used yet. */
+/* Decodes what is here of the block; *p is then where the part begins that could not
+ * be used yet. */
 static int decode(h2_session *s, const uint8_t **p, const uint8_t *end, bool last) {
   h2_field f;
   int rc = 0;
-  s->decoder.room = s->events->on_room && s->block.of ? room_of : NULL;
+  s->decoder.room = s->events->on_room && is_kept(s) ? room_of : NULL;
   s->decoder.room_ctx = s;
   while (!rc) {
     switch (hpack_decode(&s->decoder, p, end, last, &f)) {
@@ -145,7 +152,8 @@ int block_read(h2_session *s, const uint8_t *data, size_t len, bool last) {
   if (rc) return rc;
   size_t left = (size_t)(end - p);
   if (from == b->carry) {
-    memmove(b->carry, p, left);
+    /* What stays, stays where it is: a long text may come octet by octet. */
+    if (p != b->carry) memmove(b->carry, p, left);
     b->carry_len = (uint32_t)left;
     return 0;
   }

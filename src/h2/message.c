@@ -30,8 +30,7 @@ static bool blank(caw_str text) {
   return true;
 }
 
-/* A header field of HTTP that says something about the connection has no
- * meaning in HTTP/2 (RFC 9113 section 8.2.2). */
+/* Not in answers that have no content whatever it says (RFC 9110 section 8.6). */
 static bool content_length(h2_message *m, caw_str value) {
   if (m->status / 100 == 1 || (m->status / 100 == 2 && m->to_connect)) return false;
   if (!once(m, H2_T_CONTENT_LENGTH) || !value.len) return false;
@@ -95,7 +94,7 @@ bool message_rule(h2_message *m, h2_role reader, const h2_field *f) {
   if (f->name.len && f->name.data[0] == ':') return pseudo(m, reader, f);
   m->regular = true;
   switch (f->token) {
-  case H2_T_CONNECTION:
+  case H2_T_CONNECTION: /* what HTTP/1.1 says of a connection: RFC 9113 section 8.2.2 */
   case H2_T_KEEP_ALIVE:
   case H2_T_PROXY_CONNECTION:
   case H2_T_TRANSFER_ENCODING:

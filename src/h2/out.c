@@ -56,7 +56,7 @@ uint8_t *out_reserve(out *o, size_t len) {
 void out_commit(out *o, size_t len, size_t items) {
   out_block *b = o->tail;
   if (o->open) part_at(o, o->len - 1)->len += len;
-  else *part_at(o, o->len++) = (out_part){b->bytes + b->used, len, b, NULL, NULL};
+  else *part_at(o, o->len++) = (out_part){b->bytes + b->used, len, b, NULL, NULL, 0};
   o->open = true;
   b->used += len;
   b->pending += len;
@@ -82,10 +82,15 @@ int out_copy(out *o, const void *data, size_t len) {
 
 int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner) {
   if (out_ready(o)) return CAW_ENOMEM;
-  *part_at(o, o->len++) = (out_part){data, len, NULL, release, owner};
+  *part_at(o, o->len++) = (out_part){data, len, NULL, release, owner, 0};
   o->open = false;
   o->bytes += len;
   return 0;
+}
+
+void out_count(out *o, size_t items) {
+  part_at(o, o->len - 1)->items += items;
+  o->items += items;
 }
 
 int out_gather(const out *o, struct iovec *parts, int max) {
@@ -112,8 +117,9 @@ static void part_done(out *o, out_part *p, size_t n) {
     b->items = 0;
     if (b == o->tail) b->used = 0;
     else cells_free(o->cells, b);
-  } else if (!p->len && p->release) {
-    p->release(p->owner);
+  } else if (!p->len) {
+    o->items -= p->items;
+    if (p->release) p->release(p->owner);
   }
 }
 

@@ -31,6 +31,7 @@ typedef struct out_part {
   out_block *block;
   void (*release)(void *owner);
   void *owner;
+  size_t items; /* of out.items, of foreign bytes */
 } out_part;
 
 typedef struct out {
@@ -38,7 +39,7 @@ typedef struct out {
   size_t head, len, room;
   out_block *tail; /* the block that the next copy goes to, or NULL */
   size_t bytes;    /* in all parts */
-  size_t items;    /* as counted by out_commit, in blocks that were not written whole */
+  size_t items;    /* as counted, in blocks and foreign bytes that were not written whole */
   bool open;       /* the last part ends where the tail goes on */
   cells *cells;    /* where blocks come from, or NULL; the owner's, set before use */
 } out;
@@ -65,6 +66,10 @@ int out_copy(out *o, const void *data, size_t len);
 /* Appends `len` > 0 bytes where they lie; `release(owner)` is called once they
  * are written or dropped. Returns 0, or CAW_ENOMEM and takes nothing. */
 int out_refer(out *o, const uint8_t *data, size_t len, void (*release)(void *), void *owner);
+
+/* Counts `items` more of what the owner counts for the bytes that out_refer appended
+ * last. */
+void out_count(out *o, size_t items);
 
 /* Describes the first bytes in at most `max` parts; returns their number. */
 int out_gather(const out *o, struct iovec *parts, int max);

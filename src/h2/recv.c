@@ -194,7 +194,9 @@ static int take_reset(h2_session *s, const uint8_t *payload) {
   h2_stream *st = stream_of(s, s->in.head.id);
   if (!st) return session_charge_noise(s);
   stream_close(s, st, code, true);
-  return code == H2_NO_ERROR ? 0 : session_charge_reset(s);
+  /* Servers say so that they need no more of a request (RFC 9113 section 8.1). A
+   * client that gives its call up with this code gives it up like any other. */
+  return code == H2_NO_ERROR && s->role == H2_CLIENT ? 0 : session_charge_reset(s);
 }
 
 static int take_whole(h2_session *s, const uint8_t *payload) {

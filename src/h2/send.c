@@ -79,7 +79,8 @@ static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsig
   return len + (cuts + 1) * FRAME_HEAD;
 }
 
-/* A block that may be larger than what can be reserved, or than a frame. */
+/* A block that may be larger than what can be reserved, or than a frame. It counts for
+ * as many frames as it keeps memory of: a peer can cause it and not read it. */
 static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
                            size_t n, size_t bound) {
   uint8_t *frames = caw_malloc(bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
@@ -88,7 +89,9 @@ static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_
     return CAW_ENOMEM;
   }
   size_t len = hpack_encode(&s->encoder, frames + FRAME_HEAD, fields, n);
-  return out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
+  int rc = out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
+  if (!rc) out_count(&s->out, 1 + bound / OUT_RESERVE);
+  return rc;
 }
 
 static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields, size_t n,

@@ -85,7 +85,7 @@ static const offence offences[] = {
     {"an unknown frame on a stream", C, "", "xff 1 'abc'", 1, 0},
     {"empty CONTINUATION", S, "",
      "HEADERS %u @req; CONTINUATION %u; CONTINUATION %u eh [k: v]; "
-     "RST %u =0",
+     "reset %u 8",
      1, 0},
     /* What belongs to a conversation is none. */
     {"a call", S, "", OPEN "; DATA %u 'abc'; HEADERS %u es eh @trl; reset %u 8", 0, 0},
@@ -96,7 +96,7 @@ static const offence offences[] = {
     {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 0, 0},
     /* Streams that end early: by the peer's RST_STREAM, or by ours for its fault. */
     {"RST_STREAM", S, "", OPEN "; RST %u =8", 0, 1},
-    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 0},
+    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 1},
     {"a malformed request", S, "", "HEADERS %u es eh @req [A: v]", 0, 1},
     {"a request without its fields", S, "", "HEADERS %u es eh [k: v]", 0, 1},
     {"a second request on a stream", S, "", OPEN "; HEADERS %u eh @req", 0, 1},
@@ -364,6 +364,37 @@ static void test_answers_that_wait(void **state) {
   }
 }
 
+/* Answers' header blocks count by the memory that they keep, and no more once they
+ * are written. */
+static void test_long_answers_that_wait(void **state) {
+  (void)state;
+  static char text[20000];
+  static const size_t lengths[] = {100, 3000, 4096, 5000, 19999};
+  memset(text, '~', sizeof(text) - 1);
+  for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+    const h2_field fields[] = {{caw_str_from(":status"), caw_str_from("200"), 0, 0},
+                               {caw_str_from("k"), caw_str_of(text, lengths[i]), 0, 0}};
+    struct iovec parts[8];
+    wire_start(&e, H2_SERVER, NULL, false);
+    size_t before = bytes_live, queued = h2_queued(e.s);
+    for (unsigned k = 0; k < 200; k++) {
+      char script[40];
+      snprintf(script, sizeof(script), "HEADERS %u es eh @req", 1 + 2 * k);
+      wire_play(&e, script, 0);
+      assert_int_equal(h2_finish(e.s, e.streams[k].h2, fields, 2), 0);
+      assert_true(h2_output(e.s, parts, 8) > 0); /* and nothing is written */
+    }
+    size_t waits = h2_queued(e.s) - queued, kept = bytes_live - before;
+    if (waits < 200 || kept > waits * 4096 + 65536)
+      print_error("%zu bytes: %zu wait, %zu kept\n", lengths[i], waits, kept);
+    assert_true(waits >= 200);
+    assert_true(kept <= waits * 4096 + 65536);
+    rig_drain(&e);
+    assert_int_equal(h2_queued(e.s), 0);
+    rig_stop_end(&e);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_is_counted),
@@ -371,6 +402,7 @@ int main(void) {
       cmocka_unit_test(test_bombs),
       cmocka_unit_test(test_longest_field),
       cmocka_unit_test(test_answers_that_wait),
+      cmocka_unit_test(test_long_answers_that_wait),
   };
   return cmocka_run_group_tests(tests, count_memory, NULL);
 }

@@ -177,11 +177,89 @@ static void test_client_side(void **state) {
   }
 }
 
+/* ---- Memory for texts: on_room ---- */
+
+typedef struct texts {
+  size_t asked, fields, lasting;
+  char room[65536];
+} texts;
+
+static void text_field(void *ctx, void *user, const h2_field *field) {
+  texts *t = ctx;
+  (void)user;
+  t->fields++;
+  if (field->flags & H2_FIELD_LASTING && field->name.data[0] == 'k') t->lasting++;
+}
+
+static char *text_room(void *ctx, void *user, size_t len) {
+  texts *t = ctx;
+  (void)user;
+  assert_true(len <= sizeof(t->room) - t->asked);
+  t->asked += len;
+  return t->room + t->asked - len;
+}
+
+static void no_headers(void *ctx, void *user, unsigned flags) {
+  (void)ctx, (void)user, (void)flags;
+}
+
+static void no_close(void *ctx, void *user, uint32_t code, bool remote) {
+  (void)ctx, (void)user, (void)code, (void)remote;
+}
+
+static void no_settings(void *ctx) {
+  (void)ctx;
+}
+
+/* A response or an interim one whose field has the value "aaaaa", in Huffman's code,
+ * `n` times. */
+static void coded_block(buf *b, const char *status, size_t n) {
+  static const uint8_t coded[] = {0x00, 1, 'k', 0x84, 0x18, 0xc6, 0x31, 0xff};
+  buf block = {0};
+  literal(&block, ":status", status);
+  for (size_t i = 0; i < n; i++) buf_append(&block, coded, sizeof(coded));
+  frame(b, F_HEADERS, 4, 1, block.data, block.len);
+  buf_finish(&block);
+}
+
+/* A stream's owner keeps texts as long as the call lives. Those of interim responses,
+ * of which there may be any number, and of fields that are dropped are not his. */
+static void test_room_for_texts(void **state) {
+  (void)state;
+  static const h2_events events = {.on_field = text_field,
+                                   .on_headers = no_headers,
+                                   .on_close = no_close,
+                                   .on_settings = no_settings,
+                                   .on_room = text_room};
+  for (unsigned chunk = 0; chunk < 3; chunk++) {
+    static texts t;
+    h2_session *s;
+    h2_stream *stream;
+    buf b = {0};
+    const h2_field fields[] = {{caw_str_from(":method"), caw_str_from("POST"), 0, 0}};
+    memset(&t, 0, sizeof(t));
+    assert_int_equal(h2_session_new(&s, H2_CLIENT, &limits, &events, &t), 0);
+    assert_int_equal(h2_request(s, fields, 1, &t, &stream), 0);
+    frame(&b, F_SETTINGS, 0, 0, NULL, 0);
+    for (int i = 0; i < 1000; i++) coded_block(&b, "103", 8);
+    coded_block(&b, "200", 18); /* with :status, 9 are within the soft limit */
+    for (size_t at = 0, n; at < b.len; at += n) {
+      n = chunk && b.len - at > chunk ? chunk : b.len - at;
+      assert_int_equal(h2_recv(s, b.data + at, n), 0);
+    }
+    assert_int_equal(t.fields, 1000 * 9 + 10);
+    assert_int_equal(t.lasting, 9);
+    assert_true(t.asked <= 10 * (5 + 1 + 86));
+    h2_session_free(s);
+    buf_finish(&b);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_limits),      cmocka_unit_test(test_trailers_and_continuations),
       cmocka_unit_test(test_hpack_bomb),  cmocka_unit_test(test_hard_limit_of_refused),
-      cmocka_unit_test(test_client_side),
+      cmocka_unit_test(test_client_side), cmocka_unit_test(test_room_for_texts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
