@@ -110,7 +110,8 @@ typedef struct h2_allowance {
    * first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
-   * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */
+   * NO_ERROR when our side had ended, and RST_STREAM that we had to send for what the
+   * peer did wrong. */
   uint32_t resets;
 } h2_allowance;
 

@@ -190,8 +190,10 @@ static int take_reset(h2_session *s, const uint8_t *payload) {
   uint32_t code = read_u32(payload);
   h2_stream *st = stream_of(s, s->in.head.id);
   if (!st) return session_charge_noise(s);
+  /* Who has our whole answer, but for payload on its way, owes nothing for the rest. */
+  bool early = code != H2_NO_ERROR || !st->finished;
   stream_close(s, st, code, true);
-  return code == H2_NO_ERROR ? 0 : session_charge_reset(s);
+  return early ? session_charge_reset(s) : 0;
 }
 
 static int take_whole(h2_session *s, const uint8_t *payload) {

@@ -86,7 +86,7 @@ static const offence offences[] = {
     {"empty CONTINUATION", S, "",
      "HEADERS %u @req; CONTINUATION %u; CONTINUATION %u eh [k: v]; "
      "RST %u =0",
-     1, 0},
+     1, 1},
     /* What belongs to a conversation is none. */
     {"a call", S, "", OPEN "; DATA %u 'abc'; HEADERS %u es eh @trl; reset %u 8", 0, 0},
     {"a call without content", S, "", "HEADERS %u es eh @req; reset %u 8", 0, 0},
@@ -96,7 +96,11 @@ static const offence offences[] = {
     {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 0, 0},
     /* Streams that end early: by the peer's RST_STREAM, or by ours for its fault. */
     {"RST_STREAM", S, "", OPEN "; RST %u =8", 0, 1},
-    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 0},
+    {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 1},
+    {"RST_STREAM with NO_ERROR amid an answer", S, "SETTINGS 0 4=0",
+     OPEN "; respond %u; send %u 9; RST %u =0", 0, 1},
+    {"RST_STREAM with NO_ERROR behind an answer that waits", S, "SETTINGS 0 4=0",
+     OPEN "; respond %u; send %u 9; finish %u; RST %u =0", 0, 0},
     {"a malformed request", S, "", "HEADERS %u es eh @req [A: v]", 0, 1},
     {"a request without its fields", S, "", "HEADERS %u es eh [k: v]", 0, 1},
     {"a second request on a stream", S, "", OPEN "; HEADERS %u eh @req", 0, 1},
