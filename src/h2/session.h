@@ -246,9 +246,9 @@ int window_give_session(h2_session *s);
 /* WINDOW_UPDATE came whole. 0, or as session_fail. */
 int window_update(h2_session *s, const frame_head *h, const uint8_t *payload);
 
-/* The peer's or our own SETTINGS_INITIAL_WINDOW_SIZE takes effect. 0, or as
- * session_fail. */
-int window_set_peer(h2_session *s, uint32_t size);
+/* The peer's SETTINGS_INITIAL_WINDOW_SIZE takes effect; `most`: the largest that its
+ * frame named on the way. 0, or as session_fail. Our own. */
+int window_set_peer(h2_session *s, uint32_t size, uint32_t most);
 void window_set_own(h2_session *s, uint32_t size);
 
 /* Bytes of payload came. 0 or CAW_ENOMEM. */
