@@ -283,8 +283,8 @@ uint64_t h2_noise(const h2_session *s);
 uint64_t h2_resets(const h2_session *s);
 
 /* How many frames other than DATA wait to be written: answers that the peer
- * makes us give (acks, RST_STREAM), header blocks, window updates. Counted by
- * blocks of 4 KiB. */
+ * makes us give (acks, RST_STREAM), header blocks, window updates. A header block
+ * counts as one more for each KiB. Counted by blocks of 4 KiB. */
 size_t h2_queued(const h2_session *s);
 
 /* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever, and the

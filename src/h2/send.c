@@ -79,16 +79,32 @@ static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsig
   return len + (cuts + 1) * FRAME_HEAD;
 }
 
+/* The frames of a block that has memory of its own. */
+typedef struct long_block {
+  h2_session *session;
+  size_t len;
+  uint8_t frames[];
+} long_block;
+
+static void release_long_block(void *arg) {
+  long_block *b = arg;
+  b->session->long_blocks -= b->len;
+  caw_free(b);
+}
+
 /* A block that may be larger than what can be reserved, or than a frame. */
 static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
                            size_t n, size_t bound) {
-  uint8_t *frames = caw_malloc(bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
-  if (!frames || out_ready(&s->out)) {
-    caw_free(frames);
+  long_block *b = caw_malloc(sizeof(*b) + bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
+  if (!b || out_ready(&s->out)) {
+    caw_free(b);
     return CAW_ENOMEM;
   }
-  size_t len = hpack_encode(&s->encoder, frames + FRAME_HEAD, fields, n);
-  return out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
+  size_t len = hpack_encode(&s->encoder, b->frames + FRAME_HEAD, fields, n);
+  b->session = s;
+  b->len = cut_block(s, b->frames, id, flags, len);
+  s->long_blocks += b->len;
+  return out_refer(&s->out, b->frames, b->len, release_long_block, b);
 }
 
 static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields, size_t n,
@@ -100,7 +116,7 @@ static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field
   if (!p) return CAW_ENOMEM;
   size_t len = hpack_encode(&s->encoder, p + FRAME_HEAD, fields, n);
   frame_write(p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
-  out_commit(&s->out, FRAME_HEAD + len, 1);
+  out_commit(&s->out, FRAME_HEAD + len, 1 + len / QUEUED_UNIT);
   return 0;
 }
 

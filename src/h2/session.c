@@ -312,7 +312,7 @@ uint64_t h2_resets(const h2_session *s) {
 }
 
 size_t h2_queued(const h2_session *s) {
-  return s->out.items;
+  return s->out.items + s->long_blocks / QUEUED_UNIT;
 }
 
 uint32_t h2_stream_id(const h2_stream *stream) {

@@ -18,6 +18,9 @@
 
 #define INLINE_SENDS 2 /* a message and its prefix */
 
+/* A header block counts once more in h2_queued for each so many bytes. */
+#define QUEUED_UNIT ((size_t)1024)
+
 /* A slice that is referenced from more than one DATA frame: the stream and each
  * part on its way out hold one reference. */
 typedef struct h2_hold {
@@ -151,6 +154,7 @@ struct h2_session {
   int32_t send_window;
   int32_t recv_window;
   uint32_t recv_target;
+  size_t long_blocks;      /* bytes of header blocks to be written that are in no out_block */
   bool window_shut;        /* the last h2_output stopped for want of send_window */
   uint32_t initial_window; /* that the peer believes a new stream to have */
   h2_bandwidth bandwidth;

@@ -368,6 +368,34 @@ static void test_answers_that_wait(void **state) {
   }
 }
 
+/* Header blocks that wait count by their size, whether they are long or not. */
+static void test_blocks_that_wait(void **state) {
+  (void)state;
+  static const size_t sizes[] = {1, 1500, 3000, 4500, 20000, 100000};
+  char *value = malloc(100001);
+  assert_non_null(value);
+  memset(value, '{', 100000); /* Huffman's code does not shorten it */
+  value[100000] = '\0';
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    wire_start(&e, H2_SERVER, NULL, false);
+    assert_int_equal(h2_queued(e.s), 0);
+    const size_t n = 60;
+    for (unsigned k = 0; k < n; k++) {
+      char script[40];
+      snprintf(script, sizeof(script), "HEADERS %u es eh @req", 101 + 2 * k);
+      wire_play(&e, script, 0);
+      h2_field fields[] = {{CAW_STR(":status"), CAW_STR("200"), 0, 0},
+                           {CAW_STR("k"), caw_str_of(value, sizes[i]), 0, H2_FIELD_SECRET}};
+      assert_int_equal(h2_finish(e.s, e.streams[e.count - 1].h2, fields, 2), 0);
+    }
+    assert_in_range(h2_queued(e.s), n * (sizes[i] / 1024), n * (sizes[i] / 1024 + 2));
+    rig_drain(&e);
+    assert_int_equal(h2_queued(e.s), 0);
+    rig_stop_end(&e);
+  }
+  free(value);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_is_counted),
@@ -375,6 +403,7 @@ int main(void) {
       cmocka_unit_test(test_bombs),
       cmocka_unit_test(test_longest_field),
       cmocka_unit_test(test_answers_that_wait),
+      cmocka_unit_test(test_blocks_that_wait),
   };
   return cmocka_run_group_tests(tests, count_memory, NULL);
 }
