@@ -109,9 +109,9 @@ typedef struct h2_allowance {
    * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
    * first, and unknown types. */
   uint32_t noise;
-  /* Streams that ended early by the peer's doing: RST_STREAM that came, but for a
-   * server's with NO_ERROR, and RST_STREAM that we had to send for what the peer did
-   * wrong. */
+  /* Streams that ended early by the peer's doing: RST_STREAM that came, but for NO_ERROR
+   * of a server, or of a client when our side had ended, and RST_STREAM that we had to
+   * send for what the peer did wrong. */
   uint32_t resets;
 } h2_allowance;
 
@@ -284,8 +284,7 @@ uint64_t h2_resets(const h2_session *s);
 
 /* How many frames other than DATA wait to be written: answers that the peer
  * makes us give (acks, RST_STREAM), header blocks, window updates. A header block
- * longer than 4 KiB counts for each of them. What was written is taken off by blocks
- * of 4 KiB. */
+ * counts as one more for each KiB. Counted by blocks of 4 KiB. */
 size_t h2_queued(const h2_session *s);
 
 /* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever, and the

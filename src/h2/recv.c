@@ -193,10 +193,11 @@ static int take_reset(h2_session *s, const uint8_t *payload) {
   uint32_t code = read_u32(payload);
   h2_stream *st = stream_of(s, s->in.head.id);
   if (!st) return session_charge_noise(s);
+  /* A server says NO_ERROR when it needs no more of a request (RFC 9113 section 8.1);
+   * a client that has our whole answer, but for payload on its way, owes us nothing. */
+  bool early = code != H2_NO_ERROR || (s->role == H2_SERVER && !st->finished);
   stream_close(s, st, code, true);
-  /* Servers say so that they need no more of a request (RFC 9113 section 8.1). A
-   * client that gives its call up with this code gives it up like any other. */
-  return code == H2_NO_ERROR && s->role == H2_CLIENT ? 0 : session_charge_reset(s);
+  return early ? session_charge_reset(s) : 0;
 }
 
 static int take_whole(h2_session *s, const uint8_t *payload) {

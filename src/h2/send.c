@@ -68,7 +68,7 @@ int send_induced_reset(h2_session *s, uint32_t id, uint32_t code) {
 static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsigned flags,
                         size_t len) {
   const size_t most = s->peer_max_frame;
-  size_t cuts = (len - 1) / most; /* no long block is empty */
+  size_t cuts = (len - 1) / most;       /* no long block is empty */
   for (size_t i = cuts + 1; i-- > 0;) { /* from the last: each moves to the right */
     size_t at = i * most, n = i == cuts ? len - at : most;
     uint8_t *to = frames + at + i * FRAME_HEAD;
@@ -79,8 +79,7 @@ static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsig
   return len + (cuts + 1) * FRAME_HEAD;
 }
 
-/* A block that may be larger than what can be reserved, or than a frame. It counts for
- * as many frames as it keeps memory of: a peer can cause it and not read it. */
+/* A block that may be larger than what can be reserved, or than a frame. */
 static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_field *fields,
                            size_t n, size_t bound) {
   uint8_t *frames = caw_malloc(bound + (bound / s->peer_max_frame + 1) * FRAME_HEAD);
@@ -90,7 +89,7 @@ static int send_long_block(h2_session *s, uint32_t id, unsigned flags, const h2_
   }
   size_t len = hpack_encode(&s->encoder, frames + FRAME_HEAD, fields, n);
   int rc = out_refer(&s->out, frames, cut_block(s, frames, id, flags, len), caw_free, frames);
-  if (!rc) out_count(&s->out, 1 + bound / OUT_RESERVE);
+  if (!rc) out_count(&s->out, 1 + len / QUEUED_UNIT);
   return rc;
 }
 
@@ -103,7 +102,7 @@ static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field
   if (!p) return CAW_ENOMEM;
   size_t len = hpack_encode(&s->encoder, p + FRAME_HEAD, fields, n);
   frame_write(p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
-  out_commit(&s->out, FRAME_HEAD + len, 1);
+  out_commit(&s->out, FRAME_HEAD + len, 1 + len / QUEUED_UNIT);
   return 0;
 }
 

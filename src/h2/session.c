@@ -205,8 +205,14 @@ static int bad_setting(h2_session *s, const char *why) {
   return session_fail(s, H2_PROTOCOL_ERROR, why);
 }
 
+/* A frame's SETTINGS_INITIAL_WINDOW_SIZE: the last, and the largest on the way. All
+ * streams are gone through once a frame, not once for each time it is named. */
+typedef struct initial_windows {
+  uint32_t last, most;
+} initial_windows;
+
 /* One parameter (RFC 9113 section 6.5.2). */
-static int take_setting(h2_session *s, unsigned id, uint32_t value) {
+static int take_setting(h2_session *s, unsigned id, uint32_t value, initial_windows *windows) {
   switch (id) {
   case SETTINGS_HEADER_TABLE_SIZE:
     hpack_encoder_limit(&s->encoder, value);
@@ -221,7 +227,9 @@ static int take_setting(h2_session *s, unsigned id, uint32_t value) {
   case SETTINGS_INITIAL_WINDOW_SIZE:
     if (value > MAX_WINDOW)
       return session_fail(s, H2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is above 2^31-1");
-    return window_set_peer(s, value);
+    windows->last = value;
+    if (value > windows->most) windows->most = value;
+    return 0;
   case SETTINGS_MAX_FRAME_SIZE:
     if (value < MIN_FRAME || value > MAX_FRAME)
       return bad_setting(s, "SETTINGS_MAX_FRAME_SIZE is not in 2^14 to 2^24-1");
@@ -249,8 +257,14 @@ int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload
   /* Without the parameter there is no limit (RFC 9113 section 6.5.2). */
   if (!s->settings_received) s->peer_max_streams = UINT32_MAX;
   s->settings_received = true;
+  initial_windows windows = {s->peer_window, s->peer_window};
   for (size_t i = 0; i < h->len; i += SETTING_LEN) {
-    int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2));
+    int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2),
+                          &windows);
+    if (rc) return rc;
+  }
+  if (windows.most != s->peer_window || windows.last != s->peer_window) {
+    int rc = window_set_peer(s, windows.last, windows.most);
     if (rc) return rc;
   }
   int rc = send_induced(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);

@@ -18,6 +18,9 @@
 
 #define INLINE_SENDS 2 /* a message and its prefix */
 
+/* A header block counts once more in h2_queued for each so many bytes. */
+#define QUEUED_UNIT ((size_t)1024)
+
 /* A slice that is referenced from more than one DATA frame: the stream and each
  * part on its way out hold one reference. */
 typedef struct h2_hold {
@@ -249,9 +252,9 @@ int window_give_session(h2_session *s);
 /* WINDOW_UPDATE came whole. 0, or as session_fail. */
 int window_update(h2_session *s, const frame_head *h, const uint8_t *payload);
 
-/* The peer's or our own SETTINGS_INITIAL_WINDOW_SIZE takes effect. 0, or as
- * session_fail. */
-int window_set_peer(h2_session *s, uint32_t size);
+/* The peer's SETTINGS_INITIAL_WINDOW_SIZE takes effect; `most`: the largest that its
+ * frame named on the way. 0, or as session_fail. Our own. */
+int window_set_peer(h2_session *s, uint32_t size, uint32_t most);
 void window_set_own(h2_session *s, uint32_t size);
 
 /* Bytes of payload came. 0 or CAW_ENOMEM. */

@@ -186,12 +186,13 @@ int window_update(h2_session *s, const frame_head *h, const uint8_t *payload) {
   return 0;
 }
 
-int window_set_peer(h2_session *s, uint32_t size) {
-  int64_t change = (int64_t)size - s->peer_window;
+int window_set_peer(h2_session *s, uint32_t size, uint32_t most) {
+  int64_t change = (int64_t)size - s->peer_window, rise = (int64_t)most - s->peer_window;
   s->peer_window = size;
   for (list *l = s->streams.next; l != &s->streams; l = l->next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
-    if (!add(&st->send_window, change))
+    int32_t between = st->send_window;
+    if (!add(&between, rise) || !add(&st->send_window, change))
       return session_fail(s, H2_FLOW_CONTROL_ERROR, "SETTINGS make a stream's window too large");
     send_ready(s, st);
   }

@@ -169,6 +169,9 @@ static const wire_case cases[] = {
      "SETTINGS 0 4=10; HEADERS 1 es eh @req; WINDOW 1 =5; respond 1; send 1 50; drain; SETTINGS 0 "
      "4=20",
      NULL, "SETTINGS ack; HEADERS 1; DATA 1 15; SETTINGS ack; DATA 1 10"},
+    {"6.9.2 several in one frame: the last", S,
+     "SETTINGS 0 4=10; HEADERS 1 es eh @req; respond 1; send 1 50; drain; SETTINGS 0 4=50 4=0 4=30",
+     NULL, "SETTINGS ack; HEADERS 1; DATA 1 10; SETTINGS ack; DATA 1 20"},
     {"6.9.2 the connection's window is not altered", S,
      "SETTINGS 0 4=1; SETTINGS 0 4=0x7fffffff; HEADERS 1 es eh @req; respond 1; send 1 70000", NULL,
      "SETTINGS ack; SETTINGS ack; HEADERS 1; DATA 1 65535"},
@@ -199,6 +202,9 @@ static const wire_case cases[] = {
      * FLOW_CONTROL_ERROR" */
     {"6.9.2 it makes a stream's window too large", S,
      "HEADERS 1 es eh @req; WINDOW 1 =0x7fff0000; SETTINGS 0 4=65536", NULL, "GOAWAY FLOW_CONTROL"},
+    {"6.9.2 it makes a stream's window too large in between", S,
+     "HEADERS 1 es eh @req; WINDOW 1 =0x7fff0000; SETTINGS 0 4=65536 4=1", NULL,
+     "GOAWAY FLOW_CONTROL"},
     {"6.9.2 it makes a stream's window the largest", S,
      "HEADERS 1 es eh @req; WINDOW 1 =0x7ffeffff; SETTINGS 0 4=65536",
      "settings; stream 1; headers 1 end; end 1", "SETTINGS ack"},
