@@ -104,10 +104,10 @@ typedef struct h2_field {
  * whoever has a clock.
  */
 typedef struct h2_allowance {
-  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
-   * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
-   * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
-   * first, and unknown types. */
+  /* Frames that say nothing: PING, SETTINGS (and each of their INITIAL_WINDOW_SIZE but
+   * the first), PRIORITY, WINDOW_UPDATE, DATA without payload (but padding, perhaps) and
+   * END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never opened, it and
+   * HEADERS of closed ones, GOAWAY but for the first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for a
    * server's with NO_ERROR, and RST_STREAM that we had to send for what the peer did
@@ -171,8 +171,8 @@ typedef struct h2_events {
   /* The answer to h2_ping. */
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
   /* Gives memory for the text of a field that must be unpacked anyhow, so that it
-   * is unpacked to where it stays. NULL: memory is out. Without this function no
-   * field is lasting. */
+   * is unpacked to where it stays. NULL: memory is out. Without this function only
+   * fields of HPACK's static table are lasting. Not called for interim responses. */
   char *(*on_room)(void *ctx, void *user, size_t len);
 } h2_events;
 

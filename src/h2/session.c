@@ -253,8 +253,12 @@ int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload
   /* Without the parameter there is no limit (RFC 9113 section 6.5.2). */
   if (!s->settings_received) s->peer_max_streams = UINT32_MAX;
   s->settings_received = true;
+  unsigned windows = 0;
   for (size_t i = 0; i < h->len; i += SETTING_LEN) {
-    int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2));
+    unsigned id = (unsigned)payload[i] << 8 | payload[i + 1];
+    /* Each walks over all streams: the frame pays for one. */
+    if (id == SETTINGS_INITIAL_WINDOW_SIZE && windows++ && session_charge_noise(s)) return s->error;
+    int rc = take_setting(s, id, read_u32(payload + i + 2));
     if (rc) return rc;
   }
   int rc = send_induced(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
