@@ -104,10 +104,9 @@ typedef struct h2_field {
  * whoever has a clock.
  */
 typedef struct h2_allowance {
-  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
-   * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
-   * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
-   * first, and unknown types. */
+  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without payload (but
+   * padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never
+   * opened, it and HEADERS of closed ones, GOAWAY but for the first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for NO_ERROR
    * of a server, or of a client when our side had ended, and RST_STREAM that we had to
@@ -172,7 +171,7 @@ typedef struct h2_events {
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
   /* Gives memory for the text of a field that must be unpacked anyhow, so that it
    * is unpacked to where it stays. NULL: memory is out. Without this function only
-   * what lives for ever is lasting. */
+   * what lives for ever is lasting. Not called for interim responses. */
   char *(*on_room)(void *ctx, void *user, size_t len);
 } h2_events;
 

@@ -14,6 +14,11 @@
  * and fairness between streams still apply to it. */
 #define BACKLOG ((size_t)256 * 1024)
 
+/* A stream's turn is no longer than this, however large the frames are that the peer
+ * takes (gRPC's C core asks for up to 16 MiB): nothing goes in between the bytes of a
+ * frame, and the backlog ends with a whole one. */
+#define LONGEST_TURN ((size_t)64 * 1024)
+
 /* Shorter pieces of payload are copied: one part of a writev costs about as
  * much as copying this many bytes. */
 #define COPY_BELOW ((size_t)1024)
@@ -237,6 +242,7 @@ static size_t smaller(size_t a, int32_t b) {
 static int send_data(h2_session *s, h2_stream *st) {
   size_t n = smaller(smaller(st->bytes, st->send_window), s->send_window);
   if (n > s->peer_max_frame) n = s->peer_max_frame;
+  if (n > LONGEST_TURN) n = LONGEST_TURN;
   bool end = st->finished && !st->trailers && n == st->bytes;
   int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
   if (rc) return rc;
@@ -273,14 +279,9 @@ static int take_turn(h2_session *s, h2_stream *st) {
 
 static int send_turns(h2_session *s) {
   int rc = 0;
-  s->window_shut = false;
-  while (!rc && !list_empty(&s->ready) && s->out.bytes < BACKLOG) {
-    if (s->send_window <= 0) {
-      s->window_shut = true;
-      break;
-    }
+  while (!rc && !list_empty(&s->ready) && s->send_window > 0 && s->out.bytes < BACKLOG)
     rc = take_turn(s, LIST_ENTRY(s->ready.next, h2_stream, ready));
-  }
+  s->crowded = !list_empty(&s->ready);
   return rc;
 }
 
@@ -355,11 +356,12 @@ int h2_send(h2_session *s, h2_stream *st, slice data) {
   return 0;
 }
 
-/* May the last of the payload go out now, before those whose turn is first? Not
- * when they wait for the connection's window: it would go to the latecomers. */
+/* May the last of the payload go out now, before those whose turn is first? Not when
+ * they wait for the connection's window or the backlog: either would go to the
+ * latecomers, again and again. */
 static bool goes_at_once(const h2_session *s, const h2_stream *st) {
   return st->bytes <= AT_ONCE && (int64_t)st->bytes <= st->send_window &&
-         (int64_t)st->bytes <= s->send_window && !s->window_shut && s->out.bytes < BACKLOG;
+         (int64_t)st->bytes <= s->send_window && !s->crowded && s->out.bytes < BACKLOG;
 }
 
 /* The payload and the end of our side, at once. What could not be done for want of

@@ -157,7 +157,7 @@ struct h2_session {
   int32_t send_window;
   int32_t recv_window;
   uint32_t recv_target;
-  bool window_shut;        /* the last h2_output stopped for want of send_window */
+  bool crowded;            /* the last h2_output left streams waiting that have payload */
   uint32_t initial_window; /* that the peer believes a new stream to have */
   h2_bandwidth bandwidth;
 

@@ -68,6 +68,7 @@ static const offence offences[] = {
     {"PING to a client", C, "", "PING 0 8*00", 1, 0},
     {"SETTINGS", S, "", "SETTINGS 0", 1, 0},
     {"SETTINGS with values", S, "", "SETTINGS 0 3=5 4=10", 1, 0},
+    {"SETTINGS with windows", S, "", "SETTINGS 0 4=10 4=20 3=5 4=30", 1, 0},
     {"PRIORITY of an idle stream", S, "", "PRIORITY %u =0 x10", 1, 0},
     {"PRIORITY of an open stream", S, "HEADERS 1 eh @req", "PRIORITY 1 =0 x10", 1, 0},
     {"WINDOW_UPDATE of the connection", S, "", "WINDOW 0 =1", 1, 0},

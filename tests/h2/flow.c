@@ -258,6 +258,65 @@ static void test_streams_share(void **state) {
   rig_stop(&r);
 }
 
+static size_t gathered(rig_end *e) {
+  struct iovec parts[256];
+  int n = h2_output(e->s, parts, 256);
+  size_t total = 0;
+  for (int i = 0; i < n; i++) total += parts[i].iov_len;
+  return total;
+}
+
+/* A peer that takes frames of 16 MiB gets none of them: others wait behind a frame. */
+static void test_large_frames(void **state) {
+  (void)state;
+  static const h2_config client = {.stream_window = 64 << 20,
+                                   .session_window = 64 << 20,
+                                   .max_frame = (1 << 24) - 1};
+  rig_start(&r, &client, NULL);
+  for (int i = 0; i < 2; i++) rig_finish(rig_request(&r.client, "/s/m"), NULL);
+  rig_pump(&r);
+  rig_stream *large = &r.server.streams[0], *small = &r.server.streams[1];
+  rig_respond(large);
+  rig_respond(small);
+  rig_send(large, 1 << 24);
+  rig_send(small, 100);
+  assert_true(gathered(&r.server) <= 256 * 1024 + 64 * 1024 + 1000);
+  assert_int_equal(small->sent, 100);
+  rig_pump(&r);
+  assert_int_equal(r.client.streams[0].received, 1 << 24);
+  rig_stop(&r);
+}
+
+/* Short answers that go out at once leave a long one its turns, also when the kernel
+ * never takes all that is framed. */
+static void test_long_among_short(void **state) {
+  (void)state;
+  static const h2_config client = {.stream_window = 64 << 20, .session_window = 64 << 20};
+  rig_start(&r, &client, NULL);
+  rig_finish(rig_request(&r.client, "/s/m"), NULL);
+  rig_pump(&r);
+  rig_stream *large = &r.server.streams[0];
+  rig_respond(large);
+  rig_send(large, 8 << 20);
+  gathered(&r.server);
+  size_t before = large->sent;
+  for (int round = 0; round < 20; round++) {
+    h2_written(r.server.s, 64 * 1024);
+    for (int i = 0; i < 4; i++) {
+      rig_finish(rig_request(&r.client, "/s/m"), NULL);
+      rig_carry(&r, &r.client, &r.server, SIZE_MAX);
+      rig_stream *st = &r.server.streams[r.server.count - 1];
+      rig_respond(st);
+      rig_send(st, 16384);
+      rig_finish(st, "0");
+    }
+    gathered(&r.server);
+  }
+  assert_true(large->sent >= before + 4 * 16384);
+  assert_true(r.server.streams[1].closes == 1);
+  rig_stop(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_withheld_window),
@@ -270,6 +329,8 @@ int main(void) {
       cmocka_unit_test(test_static_payload),
       cmocka_unit_test(test_reading_sends_no_data),
       cmocka_unit_test(test_streams_share),
+      cmocka_unit_test(test_large_frames),
+      cmocka_unit_test(test_long_among_short),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
