@@ -28,7 +28,8 @@ int window_take_session(h2_session *s, uint32_t len) {
 }
 
 bool window_take_stream(h2_stream *st, uint32_t len) {
-  if ((int64_t)len > st->recv_window) return false;
+  /* An empty frame needs no window; our SETTINGS may have made it negative. */
+  if (len && (int64_t)len > st->recv_window) return false;
   st->recv_window -= (int32_t)len;
   return true;
 }

@@ -67,8 +67,10 @@ void rpc_deframer_skip(rpc_deframer *d) {
 }
 
 void rpc_deframer_release(rpc_deframer *d) {
-  if (d->at == 0) return;
   size_t left = d->len - d->at;
+  /* Moved is no more than what has gone since: a peer may send a window full of empty
+   * messages, of which a turn takes some. */
+  if (d->at == 0 || d->at < left) return;
   if (left == 0 && d->room > KEEP_ROOM) {
     rpc_deframer_finish(d);
   } else {

@@ -48,7 +48,7 @@ size_t rpc_deframer_missing(const rpc_deframer *d);
  * rpc_deframer_release. */
 void rpc_deframer_skip(rpc_deframer *d);
 
-/* Gives back the room of messages that were skipped. */
+/* Gives back the room of messages that were skipped, once that is half of all. */
 void rpc_deframer_release(rpc_deframer *d);
 
 #endif

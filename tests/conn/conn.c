@@ -28,7 +28,8 @@ typedef struct rig {
   int ready, goaways, capacity, closed, opened, done;
   int rc;
   char why[128];
-  bool refuse; /* on_open answers NULL */
+  bool refuse;            /* on_open answers NULL */
+  uint64_t timeout, left; /* of new calls, if not 0: asked for, and until their deadline */
   /* What the peer heard. */
   int settings, acks, peer_goaways, resets, answers;
   uint32_t last_id, reset_code;
@@ -61,6 +62,10 @@ static caw_call *on_open(void *owner, conn *c) {
   caw_call *call = call_new(&stub_class, r->loop, 1000, 1000);
   assert_non_null(call);
   call->data = r;
+  if (r->timeout) {
+    call->rpc.timeout = r->timeout;
+    call->deadline = io_now(r->loop) + r->left;
+  }
   r->opened++;
   return call;
 }
@@ -429,6 +434,34 @@ static void honest_cancels(void **state) {
   stop(&r);
 }
 
+/* Calls that expire are reset by a client about when their time is over here, any
+ * number of them; those that have time left are given up. */
+static void expired_calls(void **state) {
+  (void)state;
+  static const uint64_t ms = 1000000;
+  const struct {
+    uint64_t timeout, left;
+    bool honest;
+  } cases[] = {
+      {1000 * ms, 0, true},           {1010 * ms, 9 * ms, true}, /* asked for as 1,001 ms */
+      {100000 * ms, 900 * ms, true},  {20 * ms, 5 * ms, true},   /* the way was shorter this time */
+      {10000 * ms, 5000 * ms, false}, {1000 * ms, 1000 * ms, false},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    rig r;
+    start(&r, 100, LONG);
+    greet(&r);
+    r.timeout = cases[i].timeout;
+    r.left = cases[i].left;
+    give_up(&r, 3000);
+    for (int k = 0; k < 100 && !cases[i].honest && !r.closed; k++)
+      caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    if (r.closed == cases[i].honest) print_error("case %zu: %d calls\n", i, r.opened);
+    assert_int_equal(r.closed, !cases[i].honest);
+    stop(&r);
+  }
+}
+
 /* Frames that say nothing, from a peer that reads what they cause. */
 static void cuts_off_noise(void **state) {
   (void)state;
@@ -568,6 +601,7 @@ int main(void) {
       cmocka_unit_test(unread_answers),
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(honest_cancels),
+      cmocka_unit_test(expired_calls),
       cmocka_unit_test(cuts_off_noise),
       cmocka_unit_test(drains_in_two_steps),
       cmocka_unit_test(drains_as_long_as_its_calls),
