@@ -109,6 +109,7 @@ static bool adds_nothing(diff *d, const frame *f) {
 
 static bool beyond_stream_window(diff *d, const frame *f) {
   const stream *st = live(d, f);
+  if (!f->len) return false; /* needs no window */
   return f->type == F_DATA && st && !st->over && (int64_t)f->len > peer_window(d, st, false) &&
          65535 + (int64_t)d->sides[OURS].granted - (int64_t)d->data >= (int64_t)f->len &&
          65535 + (int64_t)d->sides[ORACLE].granted - (int64_t)d->data >= (int64_t)f->len;
