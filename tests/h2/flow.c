@@ -317,6 +317,41 @@ static void test_long_among_short(void **state) {
   rig_stop(&r);
 }
 
+static size_t count_lines(const char *text, const char *prefix) {
+  size_t n = 0;
+  for (; text && *text; text = strchr(text, '\n'), text += text != NULL)
+    n += strncmp(text, prefix, strlen(prefix)) == 0;
+  return n;
+}
+
+/* A message that is larger than its window may grow comes, window by window: each
+ * half is given back once, and not what a read has brought. */
+static void test_message_beyond_growth(void **state) {
+  (void)state;
+  static const h2_config config = {.stream_window = 65535, .window_growth = 1 << 20};
+  enum { MESSAGE = 16 << 20 };
+  rig_start(&r, NULL, &config);
+  rig_pump(&r);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  rig_send(c, MESSAGE);
+  rig_pump(&r);
+  rig_stream *s = &r.server.streams[0];
+  size_t taken = 0, from = r.server.wire.len;
+  while (taken < MESSAGE) {
+    assert_true(s->received > taken);
+    h2_consume(r.server.s, s->h2, s->received - taken);
+    taken = s->received;
+    assert_int_equal(h2_expect(r.server.s, s->h2, MESSAGE - taken), 0);
+    rig_carry(&r, &r.server, &r.client, SIZE_MAX);
+    rig_carry(&r, &r.client, &r.server, 5000); /* a read */
+    while (s->received == taken && rig_carry(&r, &r.client, &r.server, 5000)) continue;
+  }
+  char *frames = rig_frames(r.server.wire.data + from, r.server.wire.len - from);
+  assert_in_range(count_lines(frames, "WINDOW 1"), 16, 40);
+  caw_free(frames);
+  rig_stop(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_withheld_window),
@@ -329,6 +364,7 @@ int main(void) {
       cmocka_unit_test(test_static_payload),
       cmocka_unit_test(test_reading_sends_no_data),
       cmocka_unit_test(test_streams_share),
+      cmocka_unit_test(test_message_beyond_growth),
       cmocka_unit_test(test_large_frames),
       cmocka_unit_test(test_long_among_short),
   };
