@@ -142,7 +142,7 @@ static size_t owed_limit(const conn *c) {
   return OWED_FRAMES + 4 * (size_t)c->max_live;
 }
 
-/* After output: may reading go on? */
+/* After a write: may reading go on? */
 static void check_paid(conn *c) {
   if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
   c->throttled = false;
@@ -190,6 +190,7 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
     return false;
   }
   h2_written(c->rpc.h2, (size_t)written);
+  check_paid(c);
   c->blocked = (size_t)written < total;
   return !c->blocked;
 }
@@ -214,7 +215,6 @@ static void flush(io_task *task) {
     if (!write_once(c, parts, n)) return;
   }
   if (spent(c)) linger(c);
-  else check_paid(c);
 }
 
 void conn_flush_later(conn *c) {

@@ -106,7 +106,9 @@ static void grow_stream(h2_session *s, h2_stream *st, uint64_t target) {
 int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   if (s->error) return s->error == CAW_ENOMEM ? CAW_ENOMEM : 0;
   if (st->ended || st->remote_ended || len <= st->recv_target) return 0;
+  uint32_t before = st->recv_target;
   grow_stream(s, st, len);
+  if (st->recv_target == before) return 0; /* h2_consume gives back what it is */
   /* What is on its way is in the window or held already. */
   int64_t lacks = (int64_t)st->recv_target - st->held - promised(s, st);
   if (lacks <= 0) return 0;

@@ -29,6 +29,7 @@ typedef struct rig {
   int rc;
   char why[128];
   bool refuse;            /* on_open answers NULL */
+  caw_call *call;         /* the last that was opened */
   uint64_t timeout, left; /* of new calls, if not 0: asked for, and until their deadline */
   /* What the peer heard. */
   int settings, acks, peer_goaways, resets, answers;
@@ -67,6 +68,7 @@ static caw_call *on_open(void *owner, conn *c) {
     call->deadline = io_now(r->loop) + r->left;
   }
   r->opened++;
+  r->call = call;
   return call;
 }
 
@@ -387,6 +389,44 @@ static void unread_answers(void **state) {
   stop(&r);
 }
 
+/* The same while a long answer is on its way to a peer that reads slowly: reading goes
+ * on when what it made us owe is written, not only when the answer is. */
+static void unread_answers_among_payload(void **state) {
+  (void)state;
+  static uint8_t message[8 << 20];
+  const caw_str text = {(const char *)message, sizeof(message)};
+  uint8_t bytes[8192],
+      windows[26] = {0, 0, 4, 8, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 1, 4, 0, 0, 0};
+  rig r;
+  size_t len = 0, sent = 0, heard = 0;
+  caw_payload *payload;
+  start(&r, 100, LONG);
+  greet(&r);
+  request(&r, false);
+  until(&r, &r.opened, 1);
+  assert_int_equal(write(r.fd, windows, sizeof(windows)), sizeof(windows));
+  assert_int_equal(caw_payload_new(&payload, &caw_type_bytes, &text), 0);
+  assert_int_equal(rpc_call_send(&r.call->rpc, payload, NULL), 0);
+  caw_payload_unref(payload);
+  conn_flush_later(r.c);
+  r.refuse = true;
+  for (uint32_t id = 3; !r.c->throttled;) {
+    if (sent == len)
+      for (len = sent = 0; len < 4000; id += 2) len += raw_request(bytes + len, id);
+    ssize_t n = write(r.fd, bytes + sent, len - sent);
+    if (n > 0) sent += (size_t)n;
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    assert_true(id < 1000000);
+  }
+  for (ssize_t n; r.c->throttled && heard<sizeof(message) / 2; heard += n> 0 ? (size_t)n : 0) {
+    n = read(r.fd, bytes, sizeof(bytes));
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  }
+  assert_true(heard < sizeof(message) / 2);
+  assert_int_equal(r.closed, 0);
+  stop(&r);
+}
+
 /* ---- Allowances ---- */
 
 /* Calls that the client gives up as soon as it has made them. */
@@ -599,6 +639,7 @@ int main(void) {
       cmocka_unit_test(garbage),
       cmocka_unit_test(too_many_calls),
       cmocka_unit_test(unread_answers),
+      cmocka_unit_test(unread_answers_among_payload),
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(honest_cancels),
       cmocka_unit_test(expired_calls),

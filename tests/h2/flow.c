@@ -317,6 +317,80 @@ static void test_long_among_short(void **state) {
   rig_stop(&r);
 }
 
+static size_t count_lines(const char *text, const char *prefix) {
+  size_t n = 0;
+  for (; text && *text; text = strchr(text, '\n'), text += text != NULL)
+    n += strncmp(text, prefix, strlen(prefix)) == 0;
+  return n;
+}
+
+/* What is expected may come in one go, as far as the window may grow: exactly that,
+ * whether the peer has acknowledged our SETTINGS or not. */
+static void test_expected_message(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t window, growth;
+    size_t message, comes;
+  } cases[] = {
+      {65535, 16 << 20, 4 << 20, 4 << 20},
+      {1000, 16 << 20, 4 << 20, 4 << 20},
+      {1000, 16 << 20, 65537, 65537},
+      {262144, 16 << 20, 4 << 20, 4 << 20},
+      {262144, 1 << 20, 4 << 20, 262144 + (1 << 20)},
+      {262144, 16 << 20, 12 << 20, 8 << 20}, /* no window grows beyond */
+      {16 << 20, 1 << 20, 17 << 20, 16 << 20},
+  };
+  for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+    bool acked = i % 2;
+    const h2_config config = {.stream_window = cases[i / 2].window,
+                              .session_window = 64 << 20,
+                              .window_growth = cases[i / 2].growth};
+    size_t message = cases[i / 2].message;
+    rig_start(&r, NULL, &config);
+    if (acked) rig_pump(&r);
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    rig_send(c, message);
+    while (!r.server.count) rig_carry(&r, &r.client, &r.server, SIZE_MAX);
+    h2_stream *st = r.server.streams[0].h2;
+    assert_int_equal(h2_expect(r.server.s, st, message), 0);
+    assert_int_equal(h2_expect(r.server.s, st, message), 0); /* gives no more */
+    rig_pump(&r);
+    size_t before = acked || cases[i / 2].window > 65535 ? 0 : 65535 - cases[i / 2].window;
+    assert_in_range(c->sent, cases[i / 2].comes, cases[i / 2].comes + before);
+    assert_int_equal(r.server.streams[0].received, c->sent);
+    assert_int_equal(r.server.streams[0].closes, 0);
+    rig_stop(&r);
+  }
+}
+
+/* A message that is larger than its window may grow comes, window by window: each
+ * half is given back once, and not what a read has brought. */
+static void test_message_beyond_growth(void **state) {
+  (void)state;
+  static const h2_config config = {.stream_window = 65535, .window_growth = 1 << 20};
+  enum { MESSAGE = 16 << 20 };
+  rig_start(&r, NULL, &config);
+  rig_pump(&r);
+  rig_stream *c = rig_request(&r.client, "/s/m");
+  rig_send(c, MESSAGE);
+  rig_pump(&r);
+  rig_stream *s = &r.server.streams[0];
+  size_t taken = 0, from = r.server.wire.len;
+  while (taken < MESSAGE) {
+    assert_true(s->received > taken);
+    h2_consume(r.server.s, s->h2, s->received - taken);
+    taken = s->received;
+    assert_int_equal(h2_expect(r.server.s, s->h2, MESSAGE - taken), 0);
+    rig_carry(&r, &r.server, &r.client, SIZE_MAX);
+    rig_carry(&r, &r.client, &r.server, 5000); /* a read */
+    while (s->received == taken && rig_carry(&r, &r.client, &r.server, 5000)) continue;
+  }
+  char *frames = rig_frames(r.server.wire.data + from, r.server.wire.len - from);
+  assert_in_range(count_lines(frames, "WINDOW 1"), 16, 40);
+  caw_free(frames);
+  rig_stop(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_withheld_window),
@@ -329,6 +403,8 @@ int main(void) {
       cmocka_unit_test(test_static_payload),
       cmocka_unit_test(test_reading_sends_no_data),
       cmocka_unit_test(test_streams_share),
+      cmocka_unit_test(test_expected_message),
+      cmocka_unit_test(test_message_beyond_growth),
       cmocka_unit_test(test_large_frames),
       cmocka_unit_test(test_long_among_short),
   };
