@@ -282,7 +282,8 @@ static bool says_host_or_length(diff *d, const frame *f) {
 static bool says_too_much(diff *d, const frame *f) {
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
   return f->type == F_HEADERS && st && st->of[OURS].final &&
-         (d->content.hosts || d->content.lengths) && (content_too_large(d) || d->content.broken);
+         (d->content.hosts || d->content.lengths) &&
+         (content_too_large(d) || d->content.broken || !f->complete);
 }
 
 static bool has_no_pad_length(diff *d, const frame *f) {
@@ -313,7 +314,7 @@ static bool is_204_with_length(diff *d, const frame *f) {
 
 static bool is_204_damaged(diff *d, const frame *f) {
   return f->type == F_HEADERS && d->content.status == 204 && d->content.lengths &&
-         (d->content.broken || content_too_large(d));
+         (d->content.broken || !f->complete || content_too_large(d));
 }
 
 static bool is_short_on_none(diff *d, const frame *f) {
