@@ -201,45 +201,50 @@ int goaway_received(h2_session *s, const frame_head *h, const uint8_t *payload) 
 
 /* ---- SETTINGS ---- */
 
-static int bad_setting(h2_session *s, const char *why) {
-  return session_fail(s, H2_PROTOCOL_ERROR, why);
+/* What the parameters of a frame have come to: the initial window, whose streams are
+ * all gone through once a frame and not once for each time that it is named; and the
+ * first that is not permitted. */
+typedef struct settings_sum {
+  uint32_t last, most; /* initial windows: the last, and the largest on the way */
+  uint32_t code;       /* H2_NO_ERROR while all are permitted */
+  const char *why;
+} settings_sum;
+
+static void forbid(settings_sum *sum, uint32_t code, const char *why) {
+  sum->code = code;
+  sum->why = why;
 }
 
-/* A frame's SETTINGS_INITIAL_WINDOW_SIZE: the last, and the largest on the way. All
- * streams are gone through once a frame, not once for each time it is named. */
-typedef struct initial_windows {
-  uint32_t last, most;
-} initial_windows;
-
 /* One parameter (RFC 9113 section 6.5.2). */
-static int take_setting(h2_session *s, unsigned id, uint32_t value, initial_windows *windows) {
+static void take_setting(h2_session *s, unsigned id, uint32_t value, settings_sum *sum) {
   switch (id) {
   case SETTINGS_HEADER_TABLE_SIZE:
     hpack_encoder_limit(&s->encoder, value);
-    return 0;
+    break;
   case SETTINGS_ENABLE_PUSH:
     if (value > 1 || (value && s->role == H2_CLIENT))
-      return bad_setting(s, "SETTINGS_ENABLE_PUSH has a value that is not permitted");
-    return 0;
+      forbid(sum, H2_PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH has a value that is not permitted");
+    break;
   case SETTINGS_MAX_CONCURRENT_STREAMS:
     s->peer_max_streams = value;
-    return 0;
+    break;
   case SETTINGS_INITIAL_WINDOW_SIZE:
     if (value > MAX_WINDOW)
-      return session_fail(s, H2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is above 2^31-1");
-    windows->last = value;
-    if (value > windows->most) windows->most = value;
-    return 0;
+      forbid(sum, H2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is above 2^31-1");
+    else sum->last = value;
+    if (sum->last > sum->most) sum->most = sum->last;
+    break;
   case SETTINGS_MAX_FRAME_SIZE:
     if (value < MIN_FRAME || value > MAX_FRAME)
-      return bad_setting(s, "SETTINGS_MAX_FRAME_SIZE is not in 2^14 to 2^24-1");
-    s->peer_max_frame = value;
-    return 0;
+      forbid(sum, H2_PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is not in 2^14 to 2^24-1");
+    else s->peer_max_frame = value;
+    break;
   case SETTINGS_ENABLE_CONNECT_PROTOCOL:
   case SETTINGS_NO_RFC7540_PRIORITIES:
-    return value > 1 ? bad_setting(s, "a setting that is 0 or 1 has another value") : 0;
+    if (value > 1) forbid(sum, H2_PROTOCOL_ERROR, "a setting that is 0 or 1 has another value");
+    break;
   default:
-    return 0; /* RFC 9113 section 6.5.2: ignored */
+    break; /* RFC 9113 section 6.5.2: ignored */
   }
 }
 
@@ -257,16 +262,15 @@ int settings_received(h2_session *s, const frame_head *h, const uint8_t *payload
   /* Without the parameter there is no limit (RFC 9113 section 6.5.2). */
   if (!s->settings_received) s->peer_max_streams = UINT32_MAX;
   s->settings_received = true;
-  initial_windows windows = {s->peer_window, s->peer_window};
-  for (size_t i = 0; i < h->len; i += SETTING_LEN) {
-    int rc = take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2),
-                          &windows);
-    if (rc) return rc;
-  }
-  if (windows.most != s->peer_window || windows.last != s->peer_window) {
-    int rc = window_set_peer(s, windows.last, windows.most);
-    if (rc) return rc;
-  }
+  settings_sum sum = {s->peer_window, s->peer_window, H2_NO_ERROR, NULL};
+  for (size_t i = 0; i < h->len && !sum.code; i += SETTING_LEN)
+    take_setting(s, (unsigned)payload[i] << 8 | payload[i + 1], read_u32(payload + i + 2), &sum);
+  /* In the order in which they stand (RFC 9113 section 6.5.3): a window that overflows
+   * came before what is not permitted. */
+  if ((sum.most != s->peer_window || sum.last != s->peer_window) &&
+      window_set_peer(s, sum.last, sum.most))
+    return s->error;
+  if (sum.code) return session_fail(s, sum.code, sum.why);
   int rc = send_induced(s, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
   if (!rc) s->events->on_settings(s->ctx);
   return rc;
