@@ -1,9 +1,9 @@
 /*
  * bench-load: the client side of a measurement. It speaks HTTP/2 as gRPC
  * clients do, with each repeated header field taken from the compression table
- * (h2load never indexes :path), and otherwise does as little as it can, so that
- * it can saturate a server. It is no test: it trusts the server's answers but
- * for their number, and stops at the first error.
+ * (libnghttp2, and so h2load, never indexes :path), and otherwise does as little as
+ * it can, so that it can saturate a server. It is no test: it trusts the server's
+ * answers but for their number, and stops at the first error.
  *
  *   bench-load unary    PORT CONNECTIONS STREAMS REQUESTS BYTES PATH
  *   bench-load stream   PORT MESSAGES BYTES
@@ -13,20 +13,23 @@
  * The result is one line of JSON. `idle` prints "ready" and waits until its
  * input is closed.
  */
+#include "base/cells.h"
+#include "h2/h2.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <nghttp2/nghttp2.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#define OUT_ROOM    (256 * 1024)
+#define PARTS       64
 #define WINDOW      (16 << 20)
 #define MAX_STREAMS 100
 #define PREFIX      5 /* gRPC's, before each message */
@@ -35,21 +38,24 @@ typedef enum load_mode { UNARY, STREAM, PINGPONG, IDLE } load_mode;
 
 typedef struct call {
   struct load_conn *conn;
+  h2_stream *stream;
+  struct call *next; /* in conn->due */
   uint64_t began;
-  size_t body_at; /* of the request, sent so far */
   uint8_t head[PREFIX];
   size_t head_len; /* of the reply's prefix, received */
   size_t left;     /* of the reply's message */
+  size_t held;     /* received bytes whose window is due */
   unsigned rounds; /* messages to send yet, PINGPONG */
+  bool queued;     /* in conn->due: something is to be done once h2_recv is back */
+  bool answered;   /* PINGPONG: the reply came */
   bool ended;      /* grpc-status: 0 came */
-  bool parked;     /* the data source waits for a reply */
+  bool closed;     /* the stream is over */
 } call;
 
 typedef struct load_conn {
   int fd;
-  nghttp2_session *ng;
-  uint8_t *out;
-  size_t out_len;
+  h2_session *h2;
+  call *due;
   bool writable;
   call calls[MAX_STREAMS];
 } load_conn;
@@ -67,6 +73,7 @@ static struct {
   uint32_t *took; /* of each request or round, ns / 10 */
   size_t took_room;
   int epoll;
+  cells cells;
 } load;
 
 static uint64_t now(void) {
@@ -87,53 +94,38 @@ static void *need(void *p) {
 
 /* ---- Requests ---- */
 
-static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
-                         nghttp2_data_source *source, void *user) {
-  call *c = source->ptr;
-  (void)ng;
-  (void)id;
-  (void)user;
-  if (c->parked) return NGHTTP2_ERR_DEFERRED;
-  size_t n = load.body_len - c->body_at < room ? load.body_len - c->body_at : room;
-  memcpy(to, load.body + c->body_at, n);
-  c->body_at += n;
-  if (c->body_at < load.body_len) return (ssize_t)n;
-  if (load.mode == PINGPONG) c->parked = true;
-  else *flags |= NGHTTP2_DATA_FLAG_EOF;
-  return (ssize_t)n;
+#define FIELD(token, name, value)                                                                  \
+  { CAW_STR(name), CAW_STR(value), H2_T_##token, H2_FIELD_LASTING }
+
+static void send_body(call *c) {
+  const slice body = {load.body, load.body_len, NULL, NULL};
+  if (h2_send(c->conn->h2, c->stream, body)) fail("h2_send");
 }
 
-/* The last reply has come: the client half-closes. */
-static ssize_t read_end(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
-                        nghttp2_data_source *source, void *user) {
-  call *c = source->ptr;
-  if (c->rounds) return read_body(ng, id, to, room, flags, source, user);
-  *flags |= NGHTTP2_DATA_FLAG_EOF;
-  return 0;
+static void finish(call *c) {
+  if (h2_finish(c->conn->h2, c->stream, NULL, 0)) fail("h2_finish");
 }
-
-#define FIELD(name, value)                                                                         \
-  { (uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, strlen(value), 0 }
 
 static void start_call(call *c) {
-  const nghttp2_nv fields[] = {
-      FIELD(":method", "POST"),
-      FIELD(":scheme", "http"),
-      FIELD(":path", load.path),
-      FIELD(":authority", "localhost"),
-      FIELD("te", "trailers"),
-      FIELD("content-type", "application/grpc"),
-      FIELD("user-agent", "bench-load/1"),
-      FIELD("grpc-accept-encoding", "identity, deflate, gzip"),
+  h2_field fields[] = {
+      FIELD(METHOD, ":method", "POST"),
+      FIELD(SCHEME, ":scheme", "http"),
+      FIELD(PATH, ":path", ""),
+      FIELD(AUTHORITY, ":authority", "localhost"),
+      FIELD(TE, "te", "trailers"),
+      FIELD(CONTENT_TYPE, "content-type", "application/grpc"),
+      FIELD(USER_AGENT, "user-agent", "bench-load/1"),
+      FIELD(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", "identity, deflate, gzip"),
   };
-  nghttp2_data_provider body = {{.ptr = c}, load.mode == PINGPONG ? read_end : read_body};
+  fields[2].value = caw_str_from(load.path);
   c->began = now();
-  c->body_at = c->head_len = c->left = 0;
-  c->ended = c->parked = false;
+  c->head_len = c->left = c->held = 0;
+  c->ended = c->closed = c->answered = false;
   c->rounds = load.rounds;
-  if (nghttp2_submit_request(c->conn->ng, NULL, fields, sizeof(fields) / sizeof(fields[0]), &body,
-                             c) < 0)
-    fail("nghttp2_submit_request");
+  if (h2_request(c->conn->h2, fields, sizeof(fields) / sizeof(fields[0]), c, &c->stream))
+    fail("h2_request");
+  send_body(c);
+  if (load.mode != PINGPONG) finish(c);
 }
 
 static void note_time(const call *c) {
@@ -144,22 +136,29 @@ static void note_time(const call *c) {
 
 /* ---- Replies ---- */
 
+/* There is something to do for the call, which may not be done inside h2_recv. */
+static void put_due(call *c) {
+  if (c->queued) return;
+  c->queued = true;
+  c->next = c->conn->due;
+  c->conn->due = c;
+}
+
 static void message_came(call *c) {
   load.messages++;
   if (load.mode != PINGPONG) return;
   note_time(c);
   load.done++;
   c->rounds--;
-  c->parked = false;
-  c->body_at = 0;
-  c->began = now();
+  c->answered = true;
+  put_due(c);
 }
 
-static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
-                   void *user) {
-  call *c = nghttp2_session_get_stream_user_data(ng, id);
-  (void)flags;
-  (void)user;
+static void on_data(void *ctx, void *user, const uint8_t *data, size_t len) {
+  call *c = user;
+  (void)ctx;
+  c->held += len;
+  if (c->held > WINDOW / 4) put_due(c);
   while (len) {
     if (c->head_len < PREFIX) {
       size_t n = PREFIX - c->head_len < len ? PREFIX - c->head_len : len;
@@ -167,7 +166,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
       c->head_len += n;
       data += n;
       len -= n;
-      if (c->head_len < PREFIX) return 0;
+      if (c->head_len < PREFIX) return;
       c->left = (size_t)c->head[1] << 24 | (size_t)c->head[2] << 16 | (size_t)c->head[3] << 8 |
                 c->head[4];
     }
@@ -175,34 +174,44 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     data += n;
     len -= n;
     c->left -= n;
-    if (c->left) return 0;
+    if (c->left) return;
     c->head_len = 0;
     message_came(c);
-    if (load.mode == PINGPONG && nghttp2_session_resume_data(ng, id)) fail("resume");
   }
-  return 0;
 }
 
-static int on_field(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
-                    size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-                    void *user) {
-  (void)flags;
-  (void)user;
-  if (name_len != 11 || memcmp(name, "grpc-status", 11) != 0) return 0;
-  call *c = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
-  if (value_len != 1 || value[0] != '0') fail("a call ended with another status than 0");
-  c->ended = true;
-  return 0;
+static void on_field(void *ctx, void *user, const h2_field *f) {
+  (void)ctx;
+  if (f->token != H2_T_GRPC_STATUS) return;
+  if (!caw_str_is(f->value, "0")) fail("a call ended with another status than 0");
+  ((call *)user)->ended = true;
 }
 
-static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user) {
-  call *c = nghttp2_session_get_stream_user_data(ng, id);
+static void on_close(void *ctx, void *user, uint32_t code, bool remote) {
+  call *c = user;
+  (void)ctx;
   (void)code;
-  (void)user;
+  (void)remote;
   if (!c->ended) fail("a stream was closed without a status");
+  c->closed = true;
+  put_due(c);
+}
+
+/* What is due outside of h2_recv: the next request or message. */
+static void go_on(call *c) {
+  if (!c->closed) {
+    if (h2_consume(c->conn->h2, c->stream, c->held)) fail("h2_consume");
+    c->held = 0;
+    if (!c->answered) return;
+    c->answered = false;
+    c->began = now();
+    if (c->rounds) send_body(c);
+    else finish(c);
+    return;
+  }
   if (load.mode == PINGPONG) {
     load.asked--;
-    return 0;
+    return;
   }
   note_time(c);
   load.done++;
@@ -212,38 +221,70 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user) 
   } else {
     load.asked--;
   }
-  return 0;
 }
+
+static void do_due(load_conn *conn) {
+  call *c = conn->due;
+  conn->due = NULL;
+  for (call *next; c; c = next) {
+    next = c->next;
+    c->queued = false;
+    go_on(c);
+  }
+}
+
+static void *on_stream(void *ctx, h2_stream *stream) {
+  (void)ctx;
+  (void)stream;
+  return NULL;
+}
+static void on_headers(void *ctx, void *user, unsigned flags) {
+  (void)ctx;
+  (void)user;
+  (void)flags;
+}
+static void on_end(void *ctx, void *user) {
+  (void)ctx;
+  (void)user;
+}
+static void on_sent(void *ctx, void *user, size_t len) {
+  (void)ctx;
+  (void)user;
+  (void)len;
+}
+static void on_settings(void *ctx) {
+  (void)ctx;
+}
+static void on_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debug) {
+  (void)ctx;
+  (void)last_id;
+  (void)code;
+  (void)debug;
+  fail("the server ends the connection");
+}
+static void on_ping_ack(void *ctx, uint64_t opaque) {
+  (void)ctx;
+  (void)opaque;
+}
+
+static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
 
 /* ---- Connections ---- */
 
 static void open_conn(load_conn *c) {
-  static nghttp2_session_callbacks *callbacks;
-  static nghttp2_option *option;
-  if (!callbacks) {
-    if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option)) fail("memory");
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_field);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-    nghttp2_option_set_peer_max_concurrent_streams(option, MAX_STREAMS);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_no_http_messaging(option, 1);
-  }
+  const h2_config config = {.stream_window = WINDOW,
+                            .session_window = WINDOW,
+                            .cells = &load.cells};
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)load.port)};
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int one = 1;
   c->fd = socket(AF_INET, SOCK_STREAM, 0);
   if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to))) fail(strerror(errno));
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-  nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-                                       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW}};
-  if (nghttp2_session_client_new2(&c->ng, callbacks, c, option) ||
-      nghttp2_submit_settings(c->ng, 0, settings, 2) ||
-      nghttp2_session_set_local_window_size(c->ng, 0, 0, WINDOW))
-    fail("nghttp2");
+  if (h2_session_new(&c->h2, H2_CLIENT, &config, &events, c)) fail("out of memory");
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
   epoll_ctl(load.epoll, EPOLL_CTL_ADD, c->fd, &e);
-  c->out = need(malloc(load.mode == IDLE ? 4096 : OUT_ROOM));
   c->writable = true;
   for (unsigned i = 0; i < MAX_STREAMS; i++) c->calls[i].conn = c;
 }
@@ -255,37 +296,25 @@ static void watch_writes(load_conn *c, bool full) {
   epoll_ctl(load.epoll, EPOLL_CTL_MOD, c->fd, &e);
 }
 
-static bool send_out(load_conn *c) {
-  size_t at = 0;
-  while (at < c->out_len) {
-    ssize_t n = send(c->fd, c->out + at, c->out_len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0 && errno == EAGAIN) break;
-    if (n < 0) fail("the server has closed the connection");
-    at += (size_t)n;
-  }
-  memmove(c->out, c->out + at, c->out_len - at);
-  c->out_len -= at;
-  watch_writes(c, c->out_len > 0);
-  return c->out_len == 0;
-}
-
 static void flush(load_conn *c) {
-  const size_t room = load.mode == IDLE ? 4096 : OUT_ROOM;
-  if (!send_out(c)) return;
+  struct iovec parts[PARTS];
+  if (!c->writable) return;
   for (;;) {
-    const uint8_t *data;
-    ssize_t n = nghttp2_session_mem_send(c->ng, &data);
-    if (n < 0) fail("nghttp2_session_mem_send");
-    if (c->out_len && (n == 0 || c->out_len + (size_t)n > room) && !send_out(c)) {
-      /* A frame that found no room is small compared with what is free now. */
-      if (n == 0) return;
-      if (c->out_len + (size_t)n > room) fail("more output than expected");
+    int n = h2_output(c->h2, parts, PARTS);
+    if (n < 0) fail("h2_output");
+    if (n == 0) break;
+    size_t total = 0;
+    for (int i = 0; i < n; i++) total += parts[i].iov_len;
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = (size_t)n};
+    ssize_t sent = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) fail("the server has closed the connection");
+    if (sent > 0) h2_written(c->h2, (size_t)sent);
+    if (sent != (ssize_t)total) {
+      watch_writes(c, true);
+      return;
     }
-    if (n == 0) return;
-    memcpy(c->out + c->out_len, data, (size_t)n);
-    c->out_len += (size_t)n;
-    if (!c->writable) return;
   }
+  watch_writes(c, false);
 }
 
 static void receive(load_conn *c) {
@@ -293,15 +322,17 @@ static void receive(load_conn *c) {
   ssize_t n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) fail("the server has closed the connection");
-  if (nghttp2_session_mem_recv(c->ng, in, (size_t)n) != n) fail("nghttp2_session_mem_recv");
+  if (h2_recv(c->h2, in, (size_t)n)) fail(h2_failure(c->h2));
+  do_due(c);
 }
 
 static void wait_once(int ms) {
-  struct epoll_event events[256];
-  int n = epoll_wait(load.epoll, events, 256, ms);
+  struct epoll_event got[256];
+  int n = epoll_wait(load.epoll, got, 256, ms);
   for (int i = 0; i < n; i++) {
-    load_conn *c = events[i].data.ptr;
-    if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(c);
+    load_conn *c = got[i].data.ptr;
+    if (got[i].events & EPOLLOUT) watch_writes(c, false);
+    if (got[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(c);
     flush(c);
   }
 }

@@ -97,17 +97,13 @@ static void *alloc_block(caw_arena *a, size_t bytes) {
 }
 
 void *caw_arena_alloc(caw_arena *a, size_t bytes) {
+  size_t room = (size_t)(a->end - a->cur), left = a->limit - a->used;
   if (bytes > SIZE_MAX - ALIGN) return NULL;
-  bytes = bytes ? (bytes + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
-  if (bytes > a->limit - a->used) return NULL;
-  void *p;
-  if (bytes <= (size_t)(a->end - a->cur)) {
-    p = a->cur;
-    a->cur += bytes;
-  } else {
-    p = alloc_block(a, bytes);
-    if (!p) return NULL;
-  }
+  bytes = (bytes + (bytes == 0) + ALIGN - 1) & ~(ALIGN - 1);
+  if (bytes > left) return NULL;
+  void *p = a->cur;
+  if (bytes <= room) a->cur += bytes;
+  else if (!(p = alloc_block(a, bytes))) return NULL;
   a->used += bytes;
   return p;
 }

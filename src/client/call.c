@@ -119,7 +119,7 @@ static void abort_call(caw_call *call, int code, const char *text) {
 
 /* The connection ended, and with it the stream. */
 static caw_str lost_text(client_call *cc) {
-  const char *why = cc->base.conn ? cc->base.conn->why : "";
+  const char *why = cc->base.conn ? conn_why(cc->base.conn) : "";
   return caw_arena_printf(&cc->base.protocol, "the connection was lost: %s", why);
 }
 

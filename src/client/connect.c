@@ -112,7 +112,7 @@ static void on_goaway(void *owner, conn *c) {
   caw_channel *ch = owner;
   if (ch->conn != c) return;
   list_push_back(&ch->draining, &c->node);
-  channel_set_error(ch, "%s ended the connection (GOAWAY)", c->peer);
+  channel_set_error(ch, "%s ended the connection (GOAWAY)", conn_peer(c));
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
     lose(ch, c);
     return;
@@ -133,13 +133,13 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   list_remove(&c->node);
   if (ch->conn != c) return;
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
-    channel_set_error(ch, "connection to %s lost: %s", c->peer, why);
+    channel_set_error(ch, "connection to %s lost: %s", conn_peer(c), why);
     lose(ch, c);
     return;
   }
   ch->conn = NULL;
   if (ch->shut) return;
-  channel_set_error(ch, "cannot connect to %s: %s", c->peer, why);
+  channel_set_error(ch, "cannot connect to %s: %s", conn_peer(c), why);
   try_next(ch);
 }
 

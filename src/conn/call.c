@@ -422,7 +422,7 @@ const caw_method *caw_call_method(const caw_call *call) {
 }
 
 caw_str caw_call_peer(const caw_call *call) {
-  return call->conn ? caw_str_from(call->conn->peer) : (caw_str){NULL, 0};
+  return call->conn ? caw_str_from(conn_peer(call->conn)) : (caw_str){NULL, 0};
 }
 
 caw_str caw_call_authority(const caw_call *call) {

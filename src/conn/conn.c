@@ -21,6 +21,21 @@
  * may add to it; far beyond it, the session ends the connection. */
 #define OWED_FRAMES 1000
 
+/*
+ * What a client may do that costs more than it gives. Streams that it ends early:
+ * 200 at once, 100 a second, and one for each call that came to its end (a client
+ * that cancels 60 calls a second for hours is honest). Frames that say nothing cost
+ * some 100 ns each; gRPC's C core sends thousands a second when its calls expire
+ * before they are sent.
+ */
+#define RESETS_AT_ONCE    200
+#define RESETS_PER_SECOND 100
+#define NOISE_AT_ONCE     20000
+#define NOISE_PER_SECOND  10000
+
+/* The time for one reset to be filled up. */
+#define FILL_TIME (SECOND / RESETS_PER_SECOND)
+
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
@@ -29,7 +44,18 @@ void conn_ref(conn *c) {
 }
 
 void conn_unref(conn *c) {
-  if (--c->refs == 0) caw_free(c);
+  if (--c->refs) return;
+  caw_free(c->peer);
+  caw_free(c->why);
+  caw_free(c);
+}
+
+static char *copy_text(const char *text, size_t len) {
+  char *copy = caw_malloc(len + 1);
+  if (!copy) return NULL;
+  memcpy(copy, text, len);
+  copy[len] = '\0';
+  return copy;
 }
 
 /* The calls whose messages waited for the next turn. */
@@ -41,7 +67,7 @@ static void wake_put_off(conn *c) {
 
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
-  if (why != c->why) snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, why);
+  c->why = copy_text(why, strlen(why));
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
@@ -53,9 +79,12 @@ void conn_close(conn *c, int rc, const char *why) {
   conn_unref(c);
 }
 
-static const char *end_text(const conn *c) {
-  if (!c->failure) return "finished";
-  return c->why[0] ? c->why : caw_strerror(c->failure);
+/* Closes a connection whose output is out. */
+static void close_ended(conn *c) {
+  char why[160];
+  if (c->broken) snprintf(why, sizeof(why), "the peer broke HTTP/2: %s", c->broken);
+  else snprintf(why, sizeof(why), "%s", c->failure ? caw_strerror(c->failure) : "finished");
+  conn_close(c, c->failure, why);
 }
 
 /* Everything is said. A server closes its side only and waits for the client
@@ -63,7 +92,7 @@ static const char *end_text(const conn *c) {
  * destroy answers and the GOAWAY that are still on their way. */
 static void linger(conn *c) {
   if (!c->max_live) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   c->lingering = true;
@@ -76,7 +105,7 @@ static void linger(conn *c) {
 static void close_broken(conn *c, int rc) {
   char why[256];
   if (c->lingering) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   int err = io_socket_errno(c->socket);
@@ -114,6 +143,28 @@ static void check_paid(conn *c) {
   if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
   c->throttled = false;
   io_socket_read(c->socket, true);
+}
+
+/* ---- Allowances ---- */
+
+static uint32_t up_to(uint32_t most, uint64_t n) {
+  return n < most ? (uint32_t)n : most;
+}
+
+static void fill(conn *c) {
+  uint64_t steps = (io_now(c->loop) - c->filled) / FILL_TIME;
+  if (!steps) return;
+  h2_allowance *a = &c->allowance;
+  c->filled += steps * FILL_TIME;
+  a->resets = up_to(RESETS_AT_ONCE, a->resets + steps);
+  a->noise = up_to(NOISE_AT_ONCE, a->noise + steps * (NOISE_PER_SECOND / RESETS_PER_SECOND));
+}
+
+/* A call that came to its end, or whose time was over, was worth its stream. */
+static void give_reset(conn *c, const caw_call *call) {
+  bool normal = call->rpc.close_code == H2_NO_ERROR && !call->rpc.close_remote;
+  bool expired = call->deadline != UINT64_MAX && io_now(c->loop) >= call->deadline;
+  if (normal || expired) c->allowance.resets = up_to(RESETS_AT_ONCE, c->allowance.resets + 1u);
 }
 
 /* ---- Writing ---- */
@@ -186,21 +237,34 @@ static void on_connect(void *user, int rc) {
   conn_flush_later(c);
 }
 
+/* The session cannot go on. The GOAWAY that says why goes out before the end, if
+ * the peer reads; one that was too much of a burden is not waited for. */
+static void fail(conn *c, int rc) {
+  c->failure = rc;
+  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
+  if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
+    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+    conn_flush_later(c);
+    return;
+  }
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket) close_ended(c);
+  conn_unref(c);
+}
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) return;
   h2_at(c->rpc.h2, io_now(c->loop));
+  fill(c);
   int rc = h2_recv(c->rpc.h2, data, len);
-  conn_flush_later(c);
-  if (!rc) {
-    check_owed(c);
+  if (rc) {
+    fail(c, rc);
     return;
   }
-  /* The GOAWAY that says why goes out before the end, if the peer reads. */
-  c->failure = rc;
-  if (rc == CAW_EPROTO)
-    snprintf(c->why, sizeof(c->why), "the peer broke HTTP/2: %s", h2_failure(c->rpc.h2));
-  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+  conn_flush_later(c);
+  check_owed(c);
 }
 
 static void on_end(void *user, int rc) {
@@ -240,6 +304,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_wake(call);
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
+  give_reset(c, call);
   /* A call that was finished stops counting as soon as its stream is closed:
    * the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END)) uncount(call);
@@ -284,7 +349,7 @@ static void expire(io_timer *timer) {
     return;
   }
   if (c->failure || c->lingering) {
-    conn_close(c, c->failure, end_text(c));
+    close_ended(c);
     return;
   }
   conn_close(c, CAW_ETIMEDOUT,
@@ -334,6 +399,9 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
   h2_config h2 = config->h2;
   h2.cells = io_cells(loop);
+  if (role == H2_SERVER) h2.allowance = &c->allowance;
+  c->allowance = (h2_allowance){NOISE_AT_ONCE, RESETS_AT_ONCE};
+  c->filled = io_now(loop);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
   io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
   return c;
@@ -357,7 +425,8 @@ static void abandon(conn *c) {
 /* The peer's name is read by handlers on other threads, and outlives the socket:
  * a copy that never changes. */
 static void note_peer(conn *c) {
-  snprintf(c->peer, sizeof(c->peer), "%.*s", CAW_STR_ARG(io_socket_peer(c->socket)));
+  caw_str peer = io_socket_peer(c->socket);
+  c->peer = copy_text(peer.data, peer.len);
 }
 
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,

@@ -43,29 +43,42 @@ struct conn {
   rpc_session rpc;
   const conn_events *events;
   void *owner;
-  list node;                  /* the owner's */
-  io_task flush;              /* writes what the session has */
-  io_timer deadline;          /* ready_timeout; later the steps of draining */
-  unsigned refs;              /* loop's thread: the owner's until on_closed, one per call */
-  unsigned live;              /* calls that are not finished on both sides */
-  unsigned max_live;          /* server: beyond, streams are refused */
-  size_t inflated;            /* bytes that its calls' decompressed messages take */
-  size_t inflated_now;        /* bytes decompressed in this turn of the loop */
-  list put_off;               /* of caw_call.put_off: calls whose turn comes with the next */
-  io_timer next_turn;         /* runs while inflated_now is not 0 */
-  uint64_t refused;           /* streams, so far */
-  bool connected;             /* TCP is there */
-  bool useful;                /* a call's leading headers came */
-  bool throttled;             /* not read until the peer has read what it made us owe */
-  bool blocked;               /* the kernel takes no more; on_writable comes */
-  bool draining;              /* ends when the last call has */
-  bool drain_acked;           /* the peer answered the PING of a drain */
-  bool lingering;             /* all is said; waits for the peer to close */
-  bool goaway_final;          /* the second GOAWAY of a drain was sent */
-  int failure;                /* why it ends once its output is flushed, or 0 */
-  char peer[IO_ADDRESS_TEXT]; /* the peer's address; never changes */
-  char why[128];              /* why it was closed */
+  list node;              /* the owner's */
+  io_task flush;          /* writes what the session has */
+  io_timer deadline;      /* ready_timeout; later the steps of draining */
+  unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
+  unsigned live;          /* calls that are not finished on both sides */
+  unsigned max_live;      /* server: beyond, streams are refused */
+  size_t inflated;        /* bytes that its calls' decompressed messages take */
+  size_t inflated_now;    /* bytes decompressed in this turn of the loop */
+  list put_off;           /* of caw_call.put_off: calls whose turn comes with the next */
+  io_timer next_turn;     /* runs while inflated_now is not 0 */
+  uint64_t refused;       /* streams, so far */
+  h2_allowance allowance; /* server: what the peer may still do; filled up with time */
+  uint64_t filled;        /* when that was, on the loop's clock */
+  bool connected;         /* TCP is there */
+  bool useful;            /* a call's leading headers came */
+  bool throttled;         /* not read until the peer has read what it made us owe */
+  bool blocked;           /* the kernel takes no more; on_writable comes */
+  bool draining;          /* ends when the last call has */
+  bool drain_acked;       /* the peer answered the PING of a drain */
+  bool lingering;         /* all is said; waits for the peer to close */
+  bool goaway_final;      /* the second GOAWAY of a drain was sent */
+  int failure;            /* why it ends once its output is flushed, or 0 */
+  const char *broken;     /* the rule of HTTP/2 that the peer broke, or NULL */
+  char *peer;             /* the peer's address, if there was memory; never changes */
+  char *why;              /* once it is closed, if there was memory: why */
 };
+
+/* The peer's address as text. */
+static inline const char *conn_peer(const conn *c) {
+  return c->peer ? c->peer : "(unknown)";
+}
+
+/* Why it was closed; "" before, and when there was no memory for it. */
+static inline const char *conn_why(const conn *c) {
+  return c->why ? c->why : "";
+}
 
 /* Opens a connection to `address`. 0 or the error of io_socket_connect. */
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,

@@ -41,11 +41,11 @@ static int find_stream(h2_session *s, uint32_t id) {
   }
   if (s->role == H2_SERVER) {
     if (id % 2 == 0) return session_fail(s, H2_PROTOCOL_ERROR, "HEADERS on a stream that is ours");
-    return id > s->highest_id ? open_stream(s, id) : 0;
+    return id > s->highest_id ? open_stream(s, id) : session_charge_noise(s);
   }
   if (id % 2 == 0 || id >= s->next_id)
     return session_fail(s, H2_PROTOCOL_ERROR, "HEADERS on a stream that is idle");
-  return 0;
+  return session_charge_noise(s);
 }
 
 /* Text of a field that is unpacked for the call it belongs to. */
@@ -144,7 +144,7 @@ int block_read(h2_session *s, const uint8_t *data, size_t len, bool last) {
   int rc = decode(s, &p, end, last);
   if (rc) return rc;
   size_t left = (size_t)(end - p);
-  if (from == b->carry && b->carry_len) {
+  if (from == b->carry) {
     memmove(b->carry, p, left);
     b->carry_len = (uint32_t)left;
     return 0;

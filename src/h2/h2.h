@@ -99,12 +99,15 @@ typedef struct h2_field {
 /*
  * What a peer may still do that costs us more than it costs the peer. The session
  * takes one off for each when it reads it, and ends the connection with
- * ENHANCE_YOUR_CALM when nothing is left; whoever has a clock fills it up again.
+ * ENHANCE_YOUR_CALM when nothing is left. It adds to `noise` for each frame of
+ * payload, either way: those cause WINDOW_UPDATE and PING. The rest is filled up by
+ * whoever has a clock.
  */
 typedef struct h2_allowance {
-  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA
-   * without END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never
-   * opened, and unknown types. */
+  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
+   * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
+   * streams that were never opened, it and HEADERS of closed ones, GOAWAY but for the
+   * first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for
    * NO_ERROR, and RST_STREAM that we had to send for what the peer did wrong. */
@@ -283,9 +286,10 @@ uint64_t h2_resets(const h2_session *s);
  * blocks of 4 KiB. */
 size_t h2_queued(const h2_session *s);
 
-/* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever; "" when
- * it did not. */
+/* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever, and the
+ * code of the GOAWAY; "" and H2_NO_ERROR when it did not. */
 const char *h2_failure(const h2_session *s);
+uint32_t h2_failure_code(const h2_session *s);
 
 /* The id of a stream, for logs. */
 uint32_t h2_stream_id(const h2_stream *stream);

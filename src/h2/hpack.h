@@ -51,9 +51,9 @@ typedef struct hpack_decoder {
   uint8_t updates;     /* of the size, in this block: two at most */
   /* Where text goes that must be unpacked and is not inserted: `room(ctx, len)`
    * gives memory, or NULL when it is out. The field is lasting then: the other
-   * text is copied behind it unless it lives for ever. Up to 100 bytes more may be
-   * asked for than are used. Without it, scratch is used. Set by the session for
-   * each block. */
+   * text is copied behind it unless it lives for ever. Up to 86 bytes a text may be
+   * asked for that are not used. Without it, scratch is used. Set by the session
+   * for each block. */
   char *(*room)(void *ctx, size_t len);
   void *room_ctx;
   char *scratch; /* text of the field last decoded; given back by hpack_decoder_trim */
@@ -87,7 +87,8 @@ static inline void hpack_decoder_begin(hpack_decoder *d) {
  * same bytes and more behind them. What is cut and not refused has at most 13 bytes
  * beside its two strings, and each of those at most max_string * 15 / 4 + 1.
  *
- * On HPACK_FIELD the texts are valid until the next call, or, with
+ * On HPACK_FIELD the texts are valid until the next call, and those that stand
+ * plain in the input and are not inserted as long as it is there; or, with
  * H2_FIELD_LASTING, as long as the memory that room() gave or for ever: both
  * texts then. field->token is set; H2_FIELD_SECRET when the peer sent it as never
  * indexed; H2_FIELD_INVALID when the name or the value has a character that RFC
@@ -98,15 +99,12 @@ hpack_result hpack_decode(hpack_decoder *d, const uint8_t **p, const uint8_t *en
 
 /* ---- Encoding ---- */
 
-#define HPACK_SEEN 32
-
 typedef struct hpack_encoder {
   hpack_table table;
   uint32_t smallest;         /* table size since the last block */
   uint32_t announced;        /* the size that the peer's decoder believes */
   bool due;                  /* the next block begins with an update of the size */
-  uint16_t seen[HPACK_SEEN]; /* hashes of fields that came once: what comes again is indexed */
-  struct hpack_index *index; /* finds the entries; made with the first of them */
+  struct hpack_index *index; /* finds entries, and what came once; made when it is needed */
 } hpack_encoder;
 
 void hpack_encoder_init(hpack_encoder *e, cells *memory);

@@ -7,9 +7,12 @@
 #include "h2/hpack_static.h"
 #include "h2/hpack_table.h"
 
+#include <assert.h>
+
 /* Powers of two. */
 #define FIELD_CHAINS 64
 #define NAME_CHAINS  16
+#define SEEN         32
 
 /*
  * Finds entries by what they say. An entry's number is how many had been
@@ -22,6 +25,8 @@ struct hpack_index {
   uint64_t by_token[H2_TOKENS];  /* the number of the newest with a name; 0: none */
   uint64_t by_name[NAME_CHAINS]; /* of names without a token */
   uint64_t by_field[FIELD_CHAINS];
+  /* Hashes of fields and names that came and are not in the table. */
+  uint32_t seen[SEEN], seen_count;
 };
 
 /* What to do with a field whose text is in no table. */
@@ -233,11 +238,21 @@ static size_t find_name(const hpack_encoder *e, const wanted *w) {
   return 0;
 }
 
-/* Has this come before? Notes that it has. */
+/* The index, made if need be; NULL: memory is out. */
+static struct hpack_index *index_of(hpack_encoder *e) {
+  if (!e->index) e->index = cells_calloc(e->table.cells, 1, sizeof(*e->index));
+  return e->index;
+}
+
+/* Has this come before? Notes that it has, in the place of any other: of more
+ * fields than there is place for, some are still there when they come again. */
 static bool seen(hpack_encoder *e, uint32_t hash) {
-  uint16_t *slot = &e->seen[hash % HPACK_SEEN], tag = (uint16_t)(hash >> 16 | 1);
-  if (*slot == tag) return true;
-  *slot = tag;
+  struct hpack_index *index = index_of(e);
+  if (!index) return false;
+  hash |= 1; /* 0: no hash */
+  for (const uint32_t *s = index->seen, *end = s + SEEN; s < end; s++)
+    if (*s == hash) return true;
+  index->seen[(hash >> 8 ^ index->seen_count++) % SEEN] = hash;
   return false;
 }
 
@@ -245,10 +260,11 @@ static bool seen(hpack_encoder *e, uint32_t hash) {
  * name is in one. */
 static bool worth_it(hpack_encoder *e, const wanted *w, policy how, bool name) {
   const h2_field *f = w->field;
-  size_t max = e->table.max, text = f->name.len + f->value.len;
-  /* One field shall not drive all others out. */
-  if (text < f->name.len || text > max || hpack_cost(text, 0) > max - max / 4) return false;
-  bool small = hpack_cost(text, 0) <= max / 8;
+  size_t max = e->table.max;
+  if (f->name.len > max || f->value.len > max) return false;
+  size_t cost = hpack_cost(f->name.len, f->value.len);
+  if (cost > max - max / 4) return false; /* one field shall not drive all others out */
+  bool small = cost <= max / 8;
   switch (how) {
   case AT_ONCE:
     return true;
@@ -277,10 +293,7 @@ static uint32_t link_entry(uint64_t *chain, uint64_t number) {
 static bool insert(hpack_encoder *e, const wanted *w) {
   const h2_field *f = w->field;
   hpack_table *t = &e->table;
-  if (!e->index) {
-    e->index = cells_calloc(t->cells, 1, sizeof(*e->index));
-    if (!e->index) return false;
-  }
+  if (!index_of(e)) return false;
   bool lasting = w->token || (f->flags & H2_FIELD_LASTING);
   size_t copied = lasting ? 0 : f->name.len;
   hpack_entry *entry = hpack_table_entry(t, copied + f->value.len);
@@ -343,6 +356,7 @@ static APART uint8_t *put_slowly(hpack_encoder *e, uint8_t *to, const h2_field *
  * or the newest entry of its name; 0: neither, or a secret. */
 static inline size_t find_quickly(const hpack_encoder *e, const h2_field *f) {
   unsigned token = f->token;
+  assert(!token || token == h2_token_of(f->name));
   if (!token || (f->flags & H2_FIELD_SECRET)) return 0;
   size_t index = hpack_known_names[token].index;
   for (unsigned values = hpack_known_names[token].values;; values--, index++) {
@@ -376,8 +390,11 @@ static APART uint8_t *put_updates(hpack_encoder *e, uint8_t *to) {
 /* Writes a block from a field on that find_quickly did not find, or far back. */
 static APART uint8_t *encode_slowly(hpack_encoder *e, uint8_t *to, const h2_field *f,
                                     const h2_field *end) {
-  for (size_t index = 0; f < end; index = ++f < end ? find_quickly(e, f) : 0)
+  to = put_slowly(e, to, f);
+  while (++f < end) {
+    size_t index = find_quickly(e, f);
     to = index ? put_indexed(to, index) : put_slowly(e, to, f);
+  }
   return to;
 }
 

@@ -2,7 +2,6 @@
 #include "h2/out.h"
 
 #include <assert.h>
-#include <caw/alloc.h>
 #include <caw/status.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,7 +10,6 @@
  * the later ones take many frames each. With its head each fills a cell. */
 #define FIRST_BLOCK ((size_t)1024 - sizeof(out_block))
 #define LATER_BLOCK ((size_t)4608 - sizeof(out_block))
-#define KEEP_PARTS  ((size_t)32)
 
 static out_part *part_at(const out *o, size_t i) {
   return &o->parts[(o->head + i) & (o->room - 1)];
@@ -20,10 +18,10 @@ static out_part *part_at(const out *o, size_t i) {
 static int grow(out *o) {
   size_t room = o->room ? o->room * 2 : 8;
   if (room > SIZE_MAX / sizeof(out_part)) return CAW_ENOMEM;
-  out_part *parts = caw_malloc(room * sizeof(out_part));
+  out_part *parts = cells_alloc(o->cells, room * sizeof(out_part));
   if (!parts) return CAW_ENOMEM;
   for (size_t i = 0; i < o->len; i++) parts[i] = *part_at(o, i);
-  caw_free(o->parts);
+  cells_free(o->cells, o->parts);
   o->parts = parts;
   o->head = 0;
   o->room = room;
@@ -136,8 +134,7 @@ void out_written(out *o, size_t len) {
   /* Most connections are idle most of the time: they keep little. */
   cells_free(o->cells, o->tail);
   o->tail = NULL;
-  if (o->room <= KEEP_PARTS) return;
-  caw_free(o->parts);
+  cells_free(o->cells, o->parts);
   o->parts = NULL;
   o->head = o->room = 0;
 }
@@ -145,6 +142,6 @@ void out_written(out *o, size_t len) {
 void out_finish(out *o) {
   out_written(o, o->bytes);
   cells_free(o->cells, o->tail);
-  caw_free(o->parts);
+  cells_free(o->cells, o->parts);
   memset(o, 0, sizeof(*o));
 }

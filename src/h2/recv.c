@@ -83,11 +83,16 @@ static int begin_payload(h2_session *s) {
   in_frame *in = &s->in;
   uint32_t len = in->left - in->pad;
   h2_stream *st = in->stream;
+  if (len) session_useful(s);
+  else if (!(in->head.flags & FLAG_END_STREAM) && session_charge_noise(s)) return s->error;
   if (st && !message_data(&st->message, len)) {
     int rc = stream_fail(s, st, H2_PROTOCOL_ERROR); /* clears in->stream */
     if (rc) return rc;
   }
-  if (in->stream) in->stream->held += len;
+  if (in->stream) {
+    in->stream->held += len;
+    bandwidth_note(s, in->stream, len);
+  }
   if (!in->stream || !len) return skip(s);
   in->stage = IN_DATA;
   return 0;
@@ -96,10 +101,6 @@ static int begin_payload(h2_session *s) {
 static int begin_data(h2_session *s) {
   in_frame *in = &s->in;
   bool padded = in->head.flags & FLAG_PADDED;
-  if (!in->head.len && !(in->head.flags & FLAG_END_STREAM)) {
-    int rc = session_charge_noise(s);
-    if (rc) return rc;
-  }
   if (padded && !in->head.len) return size_error(s, "DATA has no room for its pad length");
   int rc = data_stream(s, &in->stream);
   if (rc) return rc;
@@ -191,7 +192,7 @@ static int take_ping(h2_session *s, const uint8_t *payload) {
 static int take_reset(h2_session *s, const uint8_t *payload) {
   uint32_t code = read_u32(payload);
   h2_stream *st = stream_of(s, s->in.head.id);
-  if (!st) return 0;
+  if (!st) return session_charge_noise(s);
   stream_close(s, st, code, true);
   return code == H2_NO_ERROR ? 0 : session_charge_reset(s);
 }
@@ -212,9 +213,8 @@ static int take_whole(h2_session *s, const uint8_t *payload) {
     rc = goaway_received(s, &s->in.head, payload);
     break;
   case FRAME_WINDOW_UPDATE:
-    rc = window_update(s, &s->in.head, payload);
-    break;
   default:
+    rc = window_update(s, &s->in.head, payload);
     break;
   }
   s->in.left = 0;

@@ -68,7 +68,7 @@ int send_induced_reset(h2_session *s, uint32_t id, uint32_t code) {
 static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsigned flags,
                         size_t len) {
   const size_t most = s->peer_max_frame;
-  size_t cuts = len ? (len - 1) / most : 0;
+  size_t cuts = (len - 1) / most; /* no long block is empty */
   for (size_t i = cuts + 1; i-- > 0;) { /* from the last: each moves to the right */
     size_t at = i * most, n = i == cuts ? len - at : most;
     uint8_t *to = frames + at + i * FRAME_HEAD;
@@ -124,7 +124,7 @@ static int send_fields(h2_session *s, h2_stream *st, const h2_field *fields, siz
 static void hold_unref(void *arg) {
   h2_hold *h = arg;
   if (--h->refs) return;
-  if (h->release) h->release(h->owner);
+  h->release(h->owner);
   caw_free(h);
 }
 
@@ -238,6 +238,7 @@ static int send_data(h2_session *s, h2_stream *st) {
   bool end = st->finished && !st->trailers && n == st->bytes;
   int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
   if (rc) return rc;
+  session_useful(s);
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
   s->events->on_sent(s->ctx, st->user, n);

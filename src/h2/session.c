@@ -127,6 +127,7 @@ static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str d
 int session_fail(h2_session *s, uint32_t code, const char *why) {
   if (s->error) return s->error;
   s->why = why;
+  s->code = code;
   if (send_goaway(s, s->last_id, code, caw_str_from(why))) return session_starve(s);
   return s->error = CAW_EPROTO;
 }
@@ -151,6 +152,10 @@ int session_charge_reset(h2_session *s) {
 
 const char *h2_failure(const h2_session *s) {
   return s->why ? s->why : "";
+}
+
+uint32_t h2_failure_code(const h2_session *s) {
+  return s->code;
 }
 
 int h2_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str debug) {
@@ -183,6 +188,7 @@ int goaway_received(h2_session *s, const frame_head *h, const uint8_t *payload) 
                           "a GOAWAY names a later stream than the one before");
     s->last_goaway = last;
   }
+  if (s->goaway_received && session_charge_noise(s)) return s->error;
   s->goaway_received = true;
   s->events->on_goaway(s->ctx, last, code, caw_str_of((const char *)payload + 8, h->len - 8));
   for (list *l = s->streams.next, *next; s->role == H2_CLIENT && l != &s->streams; l = next) {

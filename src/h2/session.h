@@ -57,6 +57,8 @@ struct h2_stream {
   int32_t recv_window;
   uint32_t recv_target;
   uint32_t held;
+  uint32_t came; /* in the round trip `round` of session->bandwidth */
+  uint32_t round;
 
   /* Payload to send: a ring that starts in `first`; queue[head].data moves
    * forward as it is framed. */
@@ -115,6 +117,7 @@ typedef struct h2_bandwidth {
   uint64_t best;  /* bytes per second, so far */
   uint32_t grown; /* of config.window_growth: what is given to windows */
   bool asked;     /* the PING is on its way */
+  uint32_t round; /* the number of that PING */
 } h2_bandwidth;
 
 struct h2_session {
@@ -124,6 +127,7 @@ struct h2_session {
   h2_role role;
   int error;       /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
   const char *why; /* of CAW_EPROTO; a literal */
+  uint32_t code;   /* of the GOAWAY then */
 
   bool settings_received, settings_acked;
   bool goaway_received;
@@ -175,6 +179,13 @@ int session_starve(h2_session *s);
 /* The peer did one of what h2_allowance counts. 0, or as session_fail when it was
  * one too many. */
 int session_charge_noise(h2_session *s);
+
+/* Payload was sent or came: honest peers make some noise about it. */
+static inline void session_useful(h2_session *s) {
+  h2_allowance *a = s->config.allowance;
+  if (a && a->noise < UINT32_MAX) a->noise++;
+}
+
 int session_charge_reset(h2_session *s);
 
 /* A SETTINGS frame came whole, its length in order. Returns 0 or as session_fail. */
@@ -245,6 +256,14 @@ void window_set_own(h2_session *s, uint32_t size);
 
 /* Bytes of payload came. 0 or CAW_ENOMEM. */
 int bandwidth_count(h2_session *s, size_t len);
+
+/* They are of this stream. */
+static inline void bandwidth_note(const h2_session *s, h2_stream *st, uint32_t len) {
+  if (!s->bandwidth.asked) return;
+  if (st->round != s->bandwidth.round) st->came = 0;
+  st->round = s->bandwidth.round;
+  st->came += len;
+}
 
 /* Is this PING's answer ours? Then it is taken. */
 bool bandwidth_answer(h2_session *s, uint64_t opaque);

@@ -39,8 +39,14 @@ static int send_update(h2_session *s, uint32_t id, uint32_t increment) {
   return send_small(s, FRAME_WINDOW_UPDATE, 0, id, bytes, sizeof(bytes));
 }
 
+/* The stream's window as the peer will have it when it has read our SETTINGS. What
+ * they give is not given once more while their acknowledgement is on its way. */
+static int64_t promised(const h2_session *s, const h2_stream *st) {
+  return (int64_t)st->recv_window + s->config.stream_window - s->initial_window;
+}
+
 /* What a window lacks to be `target`, when that is worth a frame; else 0. */
-static uint32_t due(uint32_t target, uint32_t held, int32_t window) {
+static uint32_t due(uint32_t target, uint32_t held, int64_t window) {
   int64_t lacks = (int64_t)target - held - window;
   return lacks > 0 && lacks >= target / 2 ? (uint32_t)lacks : 0;
 }
@@ -55,16 +61,9 @@ int window_give_session(h2_session *s) {
   return rc;
 }
 
-/* A stream's window as it will be. Until our SETTINGS are acknowledged the peer may
- * not know them; then they change the window of every stream. */
-static int32_t window_to_be(const h2_session *s, const h2_stream *st) {
-  if (s->settings_acked) return st->recv_window;
-  return st->recv_window + ((int32_t)s->config.stream_window - (int32_t)s->initial_window);
-}
-
 int window_give_stream(h2_session *s, h2_stream *st) {
   if (st->remote_ended || st->ended) return 0;
-  uint32_t n = due(st->recv_target, st->held, window_to_be(s, st));
+  uint32_t n = due(st->recv_target, st->held, promised(s, st));
   if (!n) return 0;
   int rc = send_update(s, st->id, n);
   if (!rc) st->recv_window += (int32_t)n;
@@ -108,7 +107,7 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   if (st->ended || st->remote_ended || len <= st->recv_target) return 0;
   grow_stream(s, st, len);
   /* What is on its way is in the window or held already. */
-  int64_t lacks = (int64_t)st->recv_target - st->held - window_to_be(s, st);
+  int64_t lacks = (int64_t)st->recv_target - st->held - promised(s, st);
   if (lacks <= 0) return 0;
   int rc = send_update(s, st->id, (uint32_t)lacks);
   if (!rc) st->recv_window += (int32_t)lacks;
@@ -119,6 +118,7 @@ static int ask(h2_session *s) {
   h2_bandwidth *b = &s->bandwidth;
   uint64_t probe = PROBE;
   b->asked = true;
+  b->round++;
   b->since = b->now;
   b->bytes = 0;
   return send_small(s, FRAME_PING, 0, 0, &probe, sizeof(probe));
@@ -153,9 +153,9 @@ bool bandwidth_answer(h2_session *s, uint64_t opaque) {
   if (target > s->recv_target) s->recv_target += grant(s, target - s->recv_target);
   for (list *l = s->streams.next; l != &s->streams; l = l->next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
-    /* Those whose peer waits for window and whose owner does not let it wait. */
-    if (st->recv_window < (int64_t)st->recv_target / 2 && st->held < st->recv_target / 4)
-      grow_stream(s, st, target);
+    /* Those that a round trip all but used up, and whose owner keeps up. */
+    if (st->round == b->round && st->came >= st->recv_target / 2 && st->held < st->recv_target / 4)
+      grow_stream(s, st, 2 * (uint64_t)st->came);
   }
   return true;
 }

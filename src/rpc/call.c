@@ -27,7 +27,10 @@ void call_set_state(rpc_call *c, rpc_state state) {
 }
 
 void call_note(rpc_call *c, unsigned news) {
+  unsigned before = c->news;
   c->news |= news;
+  /* Its owner knows that there are news until he takes them. */
+  if (before && !(news & RPC_NEWS_CLOSED)) return;
   if (c->session) c->session->events->on_event(c->session->ctx, c);
 }
 

@@ -167,7 +167,7 @@ typedef struct rpc_session_events {
   /* Server: a stream begins. Returns a call prepared by rpc_call_init, or
    * NULL to refuse the stream. */
   rpc_call *(*on_open)(void *ctx);
-  /* The call has news. Called at each; cheap notes only. */
+  /* The call has news, and had none before; or it is closed. Cheap notes only. */
   void (*on_event)(void *ctx, rpc_call *call);
   /* The peer's first SETTINGS came. */
   void (*on_ready)(void *ctx);

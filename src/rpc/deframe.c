@@ -29,6 +29,7 @@ static int grow(rpc_deframer *d, size_t need) {
 }
 
 int rpc_deframer_add(rpc_deframer *d, const uint8_t *data, size_t len) {
+  if (!len) return 0;
   if (len > SIZE_MAX - d->len) return CAW_ENOMEM;
   if (len > d->room - d->len && grow(d, d->len + len)) return CAW_ENOMEM;
   memcpy(d->data + d->len, data, len);

@@ -382,6 +382,79 @@ static void unread_answers(void **state) {
   stop(&r);
 }
 
+/* ---- Allowances ---- */
+
+/* Calls that the client gives up as soon as it has made them. */
+static void give_up(rig *r, int calls) {
+  for (int i = 0; i < calls && !r->closed; i++) {
+    int before = r->opened;
+    h2_stream *st = request(r, false);
+    say(r);
+    for (int n = 0; n < 1000 && r->opened == before && !r->closed; n++)
+      caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+    assert_int_equal(h2_reset(r->peer, st, H2_CANCEL), 0);
+    say(r);
+    caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+  }
+}
+
+/* A client that does nothing but give calls up is cut off after some hundreds. */
+static void cuts_off_who_resets(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  give_up(&r, 5000);
+  while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.rc, CAW_EPROTO);
+  assert_string_equal(r.why, "the peer broke HTTP/2: too many streams that ended early");
+  /* 200 at once, and what the time of this test is worth: it takes no 10 s. */
+  assert_true(r.opened >= 200 && r.opened < 200 + 1000);
+  stop(&r);
+}
+
+/* One that has as many calls answered may give up as many. */
+static void honest_cancels(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  for (int i = 1; i <= 1000; i++) {
+    request(&r, true);
+    until(&r, &r.answers, i);
+    give_up(&r, 1);
+  }
+  assert_int_equal(r.closed, 0);
+  assert_int_equal(r.opened, 2000);
+  stop(&r);
+}
+
+/* Frames that say nothing, from a peer that reads what they cause. */
+static void cuts_off_noise(void **state) {
+  (void)state;
+  rig r;
+  uint8_t bytes[17 * 100];
+  long sent = 0;
+  start(&r, 100, LONG);
+  greet(&r);
+  for (size_t i = 0; i < sizeof(bytes); i += 17) {
+    static const uint8_t ping[17] = {0, 0, 8, 6};
+    memcpy(bytes + i, ping, sizeof(ping));
+  }
+  while (!r.closed && r.fd >= 0) {
+    /* Whole frames only: what does not fit now, is not for this time. */
+    if (write(r.fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes)) sent += 100;
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    hear(&r);
+    assert_true(sent < 1000000);
+  }
+  while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_true(sent >= 20000);
+  assert_int_equal(r.rc, CAW_EPROTO);
+  assert_string_equal(r.why, "the peer broke HTTP/2: too many frames that say nothing");
+  stop(&r);
+}
+
 /* ---- Endings ---- */
 
 static void set_flag(void *flag) {
@@ -493,6 +566,9 @@ int main(void) {
       cmocka_unit_test(garbage),
       cmocka_unit_test(too_many_calls),
       cmocka_unit_test(unread_answers),
+      cmocka_unit_test(cuts_off_who_resets),
+      cmocka_unit_test(honest_cancels),
+      cmocka_unit_test(cuts_off_noise),
       cmocka_unit_test(drains_in_two_steps),
       cmocka_unit_test(drains_as_long_as_its_calls),
       cmocka_unit_test(drains_without_an_answer),

@@ -43,7 +43,7 @@ bool heard_same(const heard *a, const heard *b) {
 }
 
 static void print_text(const uint8_t *text, size_t len) {
-  for (size_t i = 0; i < len; i++)
+  for (size_t i = 0; i < len && i < 200; i++)
     if (text[i] >= 0x20 && text[i] < 0x7f && text[i] != '\\') fputc(text[i], stderr);
     else fprintf(stderr, "\\x%02x", text[i]);
 }
@@ -129,4 +129,13 @@ void theirs_hear(heard *h, nghttp2_hd_inflater *d, const uint8_t *block, size_t 
     MUST(flags & NGHTTP2_HD_INFLATE_EMIT || len);
   }
   h->fine = nghttp2_hd_inflate_end_headers(d) == 0;
+}
+
+bool too_many_updates(const uint8_t *block, size_t len) {
+  size_t at = 0, updates = 0;
+  for (; at < len && (block[at] & 0xe0) == 0x20; updates++)
+    if ((block[at++] & 0x1f) == 0x1f)
+      while (at < len && block[at++] & 0x80) {
+      }
+  return updates > 2;
 }

@@ -36,6 +36,10 @@ void ours_hear(heard *h, hpack_decoder *d, const uint8_t *block, size_t len, uns
 /* Feeds nghttp2's. */
 void theirs_hear(heard *h, nghttp2_hd_inflater *d, const uint8_t *block, size_t len);
 
+/* Does a block begin with more than two updates of the table's size? Ours alone
+ * refuses that (RFC 7541 section 4.2: "at most two"). */
+bool too_many_updates(const uint8_t *block, size_t len);
+
 /* Random numbers that are the same on each machine. */
 typedef struct dice {
   uint64_t state;

@@ -171,10 +171,93 @@ static void test_failed_calls_take_nothing(void **state) {
   assert_int_equal(rig_allocations_live, 0);
 }
 
+/* Blocks that are larger than what is kept ready, and payload without a release. */
+static void test_large_pieces(void **state) {
+  (void)state;
+  static char text[40000];
+  static uint8_t bytes[400000];
+  memset(&r, 0, sizeof(r));
+  memset(text, 'x', sizeof(text));
+  h2_field f[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                  {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                  {CAW_STR(":path"), CAW_STR("/"), 0, 0},
+                  {CAW_STR(":authority"), CAW_STR("a"), 0, 0},
+                  {CAW_STR("k"), {text, sizeof(text)}, 0, 0}};
+  static const h2_config wide = {.soft_header_bytes = 60000, .stream_window = 1 << 20};
+  size_t failures = 0;
+  rig_fail_allocation(0);
+  rig_start(&r, &wide, &wide);
+  rig_pump(&r);
+  rig_stream *c = &r.client.streams[r.client.count++];
+  *c = (rig_stream){.end = &r.client, .id = 1};
+  UNTIL_IT_WORKS(failures, h2_request(r.client.s, f, 5, c, &c->h2));
+  rig_pump(&r);
+  rig_stream *s = &r.server.streams[0];
+  UNTIL_IT_WORKS(failures, rig_respond(s));
+  const slice plain = {bytes, sizeof(bytes), NULL, NULL};
+  UNTIL_IT_WORKS(failures, h2_send(r.server.s, s->h2, plain));
+  UNTIL_IT_WORKS(failures, h2_finish(r.server.s, s->h2, f + 4, 1)); /* waits for its turn */
+  rig_pump(&r);
+  assert_int_equal(c->received, sizeof(bytes));
+  assert_int_equal(c->ends, 1);
+  assert_true(failures >= 4);
+  /* Text of a GOAWAY is cut. */
+  assert_int_equal(h2_goaway(r.server.s, 1, H2_NO_ERROR, caw_str_of(text, sizeof(text))), 0);
+  size_t from = r.server.wire.len;
+  rig_drain(&r.server);
+  assert_int_equal(r.server.wire.len - from, 9 + 8 + 1024);
+  rig_stop(&r);
+  assert_int_equal(rig_allocations_live, 0);
+}
+
+/* Without memory for what the peer must be answered the session is dead: every call
+ * says so, and nothing happens any more. */
+static void test_a_dead_session(void **state) {
+  (void)state;
+  memset(&r, 0, sizeof(r));
+  rig_fail_allocation(0);
+  rig_start(&r, NULL, NULL);
+  rig_pump(&r);
+  rig_stream *a = rig_request(&r.client, "/s/m"), *b = rig_request(&r.client, "/s/m");
+  rig_pump(&r);
+  rig_stream *s = &r.server.streams[0];
+  buf ping = {0};
+  frame(&ping, F_PING, 0, 0, "12345678", 8);
+  for (int i = 0; i < 2; i++) {
+    rig_end *e = i ? &r.client : &r.server;
+    rig_fail_allocation(1);
+    assert_int_equal(rig_feed(e, ping.data, ping.len, 0), CAW_ENOMEM);
+    rig_fail_allocation(0);
+    assert_int_equal(h2_recv(e->s, ping.data, ping.len), CAW_ENOMEM);
+    assert_int_equal(h2_ping(e->s, 1), CAW_ENOMEM);
+    assert_int_equal(h2_goaway(e->s, 0, H2_NO_ERROR, caw_str_of(NULL, 0)), CAW_ENOMEM);
+    struct iovec part;
+    assert_int_equal(h2_output(e->s, &part, 1), CAW_ENOMEM);
+    assert_false(h2_want_output(e->s));
+    assert_true(h2_finished(e->s));
+    assert_string_equal(h2_failure(e->s), "");
+    e->rc = 0;
+  }
+  rig_stream *none;
+  assert_int_equal(rig_try_request(&r.client, "/s/m", &none), CAW_ENOMEM);
+  assert_int_equal(rig_respond(s), CAW_ENOMEM);
+  assert_int_equal(rig_send(a, 10), CAW_ENOMEM);
+  assert_int_equal(rig_slices_live, 0);
+  assert_int_equal(rig_finish(b, NULL), CAW_ENOMEM);
+  assert_int_equal(h2_consume(r.server.s, s->h2, 1), CAW_ENOMEM);
+  assert_int_equal(h2_expect(r.server.s, s->h2, 1 << 20), CAW_ENOMEM);
+  assert_int_equal(h2_reset(r.client.s, a->h2, H2_CANCEL), CAW_ENOMEM);
+  buf_finish(&ping);
+  rig_stop(&r);
+  assert_int_equal(rig_allocations_live, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_failed_calls_take_nothing),
       cmocka_unit_test(test_every_allocation),
+      cmocka_unit_test(test_large_pieces),
+      cmocka_unit_test(test_a_dead_session),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * protocol error, what was sent arrives in order, every stream is closed once,
  * every slice released once.
  */
+#include "audit.h"
 #include "rig.h"
 
 #include <stdlib.h>
@@ -177,6 +178,8 @@ static void wind_up(void) {
 }
 
 static void check(void) {
+  assert_null(audit(r.client.wire.data, r.client.wire.len, H2_CLIENT, 16384));
+  assert_null(audit(r.server.wire.data, r.server.wire.len, H2_SERVER, 16384));
   assert_int_equal(r.client.rc, 0);
   assert_int_equal(r.server.rc, 0);
   assert_int_equal(rig_slices_live, 0);

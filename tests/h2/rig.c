@@ -163,6 +163,8 @@ static const h2_events events = {on_stream, on_field,    on_headers, on_data,   
 
 /* ---- ends ---- */
 
+size_t rig_wire_room = 1 << 19;
+
 int rig_try_start_end(rig_end *e, h2_role role, const h2_config *config) {
   memset(e, 0, sizeof(*e));
   e->name = role == H2_CLIENT ? "client" : "server";
@@ -170,7 +172,7 @@ int rig_try_start_end(rig_end *e, h2_role role, const h2_config *config) {
   size_t fail = fail_in;
   fail_in = 0;
   assert_int_equal(buf_reserve(&e->log, 1 << 14), 0);
-  assert_int_equal(buf_reserve(&e->wire, 1 << 19), 0);
+  assert_int_equal(buf_reserve(&e->wire, rig_wire_room), 0);
   fail_in = fail;
   return h2_session_new(&e->s, role, config, &events, e);
 }

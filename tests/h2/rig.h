@@ -52,6 +52,9 @@ typedef struct rig {
 void rig_start(rig *r, const h2_config *client, const h2_config *server);
 void rig_stop(rig *r);
 
+/* How much an end may send before its buffer grows. */
+extern size_t rig_wire_room;
+
 /* One end alone, to be fed with raw bytes. */
 void rig_start_end(rig_end *e, h2_role role, const h2_config *config);
 int rig_try_start_end(rig_end *e, h2_role role, const h2_config *config);

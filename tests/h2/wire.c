@@ -260,6 +260,10 @@ static void call(rig_end *e, caw_str clause) {
   if (rc) assert_int_equal(buf_printf(&e->log, "%.*s failed\n", CAW_STR_ARG(word)), 0);
 }
 
+void wire_octets(buf *b, const char *clause) {
+  if (!put_clause(b, caw_str_from(clause))) fail_msg("not the peer's: %s", clause);
+}
+
 static void feed(rig_end *e, buf *b, unsigned chunk) {
   rig_feed(e, b->data, b->len, chunk);
   b->len = 0;

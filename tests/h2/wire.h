@@ -65,6 +65,9 @@ typedef struct wire_case {
 /* Plays a script to an end, cutting what the peer sends as rig_feed does. */
 void wire_play(rig_end *e, const char *script, unsigned chunk);
 
+/* Appends what one clause says that the peer sends. */
+void wire_octets(buf *b, const char *clause);
+
 /* The highest stream on which the peer sent HEADERS since wire_start, if odd. */
 extern uint32_t wire_highest;
 

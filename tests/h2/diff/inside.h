@@ -189,7 +189,6 @@ typedef struct diff {
   size_t content_at, content_end; /* in `pend` */
   content content;                /* of the last header block */
   nghttp2_hd_inflater *inflater;
-  uint64_t unheard;      /* noise that the oracle was spared */
   uint64_t data, credit; /* DATA that it sent; its WINDOW_UPDATE of the connection */
   int64_t initial_window, window_before; /* the most since all output was taken */
   uint32_t max_frame;

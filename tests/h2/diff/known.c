@@ -460,7 +460,6 @@ void known_hear(diff *d, const known *k, const frame *f, const uint8_t *bytes, s
     break;
   case CALL_RESET:
   case CALL_ONLY:
-    if (k->treatment == CALL_ONLY) d->unheard++; /* PRIORITY, WINDOW_UPDATE */
     if (oracle->face->reset(oracle->s, st->of[ORACLE].h2, k->code))
       differ(d, "the oracle does not reset");
     if (k->treatment == CALL_RESET && f->type == F_HEADERS)

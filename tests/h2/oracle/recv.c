@@ -221,6 +221,8 @@ static bool begin_frame(h2_session *s, const uint8_t *head) {
   uint32_t id =
       (uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
   bool empty_data = type == NGHTTP2_DATA && !s->payload_left && !(flags & NGHTTP2_FLAG_END_STREAM);
+  s->pad_due = type == NGHTTP2_DATA && s->payload_left && (flags & NGHTTP2_FLAG_PADDED) &&
+               !(flags & NGHTTP2_FLAG_END_STREAM);
   s->skipping = resets_idle(s, type, id);
   if (empty_data || s->skipping || type == NGHTTP2_PRIORITY || type == NGHTTP2_SETTINGS ||
       type == NGHTTP2_PING || type == NGHTTP2_WINDOW_UPDATE || type > NGHTTP2_CONTINUATION)
@@ -236,6 +238,8 @@ static bool begin_frame(h2_session *s, const uint8_t *head) {
 static const uint8_t *pass_payload(h2_session *s, const uint8_t *start, const uint8_t **p,
                                    size_t left) {
   size_t n = s->payload_left < left ? s->payload_left : left;
+  if (s->pad_due && **p + (size_t)1 == s->payload_left) s->noise++; /* padding alone */
+  s->pad_due = false;
   s->payload_left -= n;
   *p += n;
   return s->skipping ? *p : start;

@@ -80,6 +80,7 @@ struct h2_session {
   uint8_t head[FRAME_HEAD];
   size_t head_len;
   size_t payload_left; /* of the frame or of the client's preface */
+  bool pad_due;        /* DATA whose pad length has not come */
   bool skipping;       /* nghttp2 does not see this frame */
   bool in_block;       /* CONTINUATION must follow */
   uint32_t highest_id; /* of the HEADERS that came */
