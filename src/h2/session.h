@@ -57,6 +57,7 @@ struct h2_stream {
   int32_t recv_window;
   uint32_t recv_target;
   uint32_t held;
+  uint64_t came; /* since the last PING that measures the bandwidth */
 
   /* Payload to send: a ring that starts in `first`; queue[head].data moves
    * forward as it is framed. */
@@ -113,6 +114,7 @@ typedef struct h2_bandwidth {
   uint64_t since; /* when the PING went out */
   uint64_t bytes; /* that came since */
   uint64_t best;  /* bytes per second, so far */
+  uint32_t wait;  /* bytes that come before the next PING */
   uint32_t grown; /* of config.window_growth: what is given to windows */
   bool asked;     /* the PING is on its way */
 } h2_bandwidth;
