@@ -89,10 +89,7 @@ static int begin_payload(h2_session *s) {
     int rc = stream_fail(s, st, H2_PROTOCOL_ERROR); /* clears in->stream */
     if (rc) return rc;
   }
-  if (in->stream) {
-    in->stream->held += len;
-    bandwidth_note(s, in->stream, len);
-  }
+  if (in->stream) in->stream->held += len;
   if (!in->stream || !len) return skip(s);
   in->stage = IN_DATA;
   return 0;

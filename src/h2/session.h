@@ -60,8 +60,7 @@ struct h2_stream {
   int32_t recv_window;
   uint32_t recv_target;
   uint32_t held;
-  uint32_t came; /* in the round trip `round` of session->bandwidth */
-  uint32_t round;
+  uint64_t came; /* since the last PING that measures the bandwidth */
 
   /* Payload to send: a ring that starts in `first`; queue[head].data moves
    * forward as it is framed. */
@@ -118,9 +117,9 @@ typedef struct h2_bandwidth {
   uint64_t since; /* when the PING went out */
   uint64_t bytes; /* that came since */
   uint64_t best;  /* bytes per second, so far */
+  uint32_t wait;  /* bytes that come before the next PING */
   uint32_t grown; /* of config.window_growth: what is given to windows */
   bool asked;     /* the PING is on its way */
-  uint32_t round; /* the number of that PING */
 } h2_bandwidth;
 
 struct h2_session {
@@ -259,14 +258,6 @@ void window_set_own(h2_session *s, uint32_t size);
 
 /* Bytes of payload came. 0 or CAW_ENOMEM. */
 int bandwidth_count(h2_session *s, size_t len);
-
-/* They are of this stream. */
-static inline void bandwidth_note(const h2_session *s, h2_stream *st, uint32_t len) {
-  if (!s->bandwidth.asked) return;
-  if (st->round != s->bandwidth.round) st->came = 0;
-  st->round = s->bandwidth.round;
-  st->came += len;
-}
 
 /* Is this PING's answer ours? Then it is taken. */
 bool bandwidth_answer(h2_session *s, uint64_t opaque);

@@ -31,6 +31,7 @@ bool window_take_stream(h2_stream *st, uint32_t len) {
   /* An empty frame needs no window; our SETTINGS may have made it negative. */
   if (len && (int64_t)len > st->recv_window) return false;
   st->recv_window -= (int32_t)len;
+  st->came += len;
   return true;
 }
 
@@ -117,23 +118,27 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   return rc;
 }
 
+/* Bytes between two PINGs. Those that change nothing become seldom; a stream that
+ * begins later on a connection that is known does not wait for long. */
+#define LEAST_WAIT ((uint32_t)64 << 10)
+#define MOST_WAIT  ((uint32_t)512 << 10)
+
 static int ask(h2_session *s) {
   h2_bandwidth *b = &s->bandwidth;
   uint64_t probe = PROBE;
   b->asked = true;
-  b->round++;
   b->since = b->now;
   b->bytes = 0;
+  for (list *l = s->streams.next; l != &s->streams; l = l->next)
+    LIST_ENTRY(l, h2_stream, node)->came = 0;
   return send_small(s, FRAME_PING, 0, 0, &probe, sizeof(probe));
 }
 
 int bandwidth_count(h2_session *s, size_t len) {
   h2_bandwidth *b = &s->bandwidth;
   b->bytes += len;
-  if (b->asked || s->recv_target >= MAX_GROWN) return 0;
-  /* Only who sends much is asked: half a window, once per window at most. */
-  if (b->bytes < s->recv_target / 2) return 0;
-  return ask(s);
+  /* Only who sends much is asked. */
+  return b->asked || b->bytes < b->wait || b->bytes < LEAST_WAIT ? 0 : ask(s);
 }
 
 /* Is the connection faster than it was with smaller windows? */
@@ -145,21 +150,32 @@ static bool faster(h2_bandwidth *b) {
   return true;
 }
 
+/* A window that holds the peer back lets some half of it through in a round trip: it
+ * is given back by halves. So four times what came is twice what there was. */
+static uint64_t enough_for(uint64_t came) {
+  return came < MAX_GROWN / 4 ? 4 * came : MAX_GROWN;
+}
+
 bool bandwidth_answer(h2_session *s, uint64_t opaque) {
   h2_bandwidth *b = &s->bandwidth;
   if (!b->asked || opaque != PROBE) return false;
   b->asked = false;
-  uint64_t target = 2 * b->bytes < MAX_GROWN ? 2 * b->bytes : MAX_GROWN;
+  uint32_t grown = b->grown;
+  uint64_t target = enough_for(b->bytes);
   bool worth = faster(b);
   b->bytes = 0;
-  if (!worth) return true;
-  if (target > s->recv_target) s->recv_target += grant(s, target - s->recv_target);
+  if (worth && target > s->recv_target) s->recv_target += grant(s, target - s->recv_target);
   for (list *l = s->streams.next; l != &s->streams; l = l->next) {
     h2_stream *st = LIST_ENTRY(l, h2_stream, node);
-    /* Those that a round trip all but used up, and whose owner keeps up. */
-    if (st->round == b->round && st->came >= st->recv_target / 2 && st->held < st->recv_target / 4)
-      grow_stream(s, st, 2 * (uint64_t)st->came);
+    /* Not those whose owner lets the peer wait. */
+    if (st->held >= st->recv_target / 2) continue;
+    target = enough_for(st->came);
+    /* That the connection can use its own window was found out before. */
+    if (!worth && target > s->recv_target) target = s->recv_target;
+    grow_stream(s, st, target);
   }
+  if (b->grown != grown) b->wait = LEAST_WAIT;
+  else if (b->wait < MOST_WAIT) b->wait = 2 * (b->wait > LEAST_WAIT ? b->wait : LEAST_WAIT);
   return true;
 }
 

@@ -391,6 +391,92 @@ static void test_message_beyond_growth(void **state) {
   rig_stop(&r);
 }
 
+/* ---- a long path ---- */
+
+#define TICK    UINT64_C(131072) /* nanoseconds, for 16 KiB: 1 Gbit/s */
+#define PACKET  ((size_t)16384)
+#define ON_PATH 1024
+
+/* One way: packets that arrive in time. */
+typedef struct way {
+  struct {
+    uint64_t at;
+    size_t len;
+    uint8_t bytes[PACKET];
+  } packets[ON_PATH];
+  size_t first, last;
+} way;
+
+static void set_out(way *w, rig_end *from, uint64_t arrival) {
+  struct iovec parts[64];
+  int n = h2_output(from->s, parts, 64);
+  size_t len = 0;
+  uint8_t *to = w->packets[w->last % ON_PATH].bytes;
+  for (int i = 0; i < n && len < PACKET; i++) {
+    size_t k = parts[i].iov_len < PACKET - len ? parts[i].iov_len : PACKET - len;
+    memcpy(to + len, parts[i].iov_base, k);
+    len += k;
+  }
+  if (!len) return;
+  h2_written(from->s, len);
+  w->packets[w->last % ON_PATH].at = arrival;
+  w->packets[w->last++ % ON_PATH].len = len;
+  assert_true(w->last - w->first < ON_PATH);
+}
+
+static void arrive(way *w, rig_end *to, uint64_t now) {
+  for (; w->first < w->last && w->packets[w->first % ON_PATH].at <= now; w->first++)
+    assert_int_equal(h2_recv(to->s, w->packets[w->first % ON_PATH].bytes,
+                             w->packets[w->first % ON_PATH].len),
+                     0);
+}
+
+/* How much of a stream comes in half a second over a path of 1 Gbit/s whose round trip takes
+ * 20 ms, if its reader is fast; the stream begins at *now. */
+static size_t in_half_a_second(uint64_t *now, bool clock) {
+  static way up, down;
+  const uint64_t half = 10000000, end = *now + 500000000;
+  rig_stream *c = rig_request(&r.client, "/s/m"), *s = &r.server.streams[r.server.count];
+  size_t taken = 0;
+  s->received = 0;
+  for (int i = 0; i < 4; i++) rig_send(c, 16 << 20);
+  for (; *now < end; *now += TICK) {
+    if (clock) h2_at(r.server.s, *now);
+    arrive(&up, &r.server, *now);
+    if (s->h2 && s->received > taken) h2_consume(r.server.s, s->h2, s->received - taken);
+    taken = s->received;
+    set_out(&down, &r.server, *now + half);
+    arrive(&down, &r.client, *now);
+    set_out(&up, &r.client, *now + half);
+  }
+  h2_reset(r.client.s, c->h2, H2_CANCEL);
+  for (uint64_t last = *now + 4 * half; *now < last; *now += TICK) {
+    arrive(&up, &r.server, *now);
+    set_out(&down, &r.server, *now + half);
+    arrive(&down, &r.client, *now);
+    set_out(&up, &r.client, *now + half);
+  }
+  return taken;
+}
+
+/* The windows grow until they do not hold the peer back: 59 MiB would pass in that time,
+ * 3 do with a window of 256 KiB. Later streams of the connection do not stay behind. */
+static void test_long_path(void **state) {
+  (void)state;
+  static const h2_config large = {.session_window = 8 << 20}, *configs[] = {NULL, &large};
+  for (int i = 0; i < 4; i++) {
+    uint64_t now = 1000000000;
+    rig_start(&r, NULL, configs[i / 2]);
+    rig_pump(&r);
+    for (int k = 0; k < 2; k++) {
+      size_t came = in_half_a_second(&now, i % 2);
+      if (came < (size_t)30 << 20) print_error("%d, stream %d: %zu bytes\n", i, k, came);
+      assert_true(came >= (size_t)30 << 20);
+    }
+    rig_stop(&r);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_withheld_window),
@@ -405,6 +491,7 @@ int main(void) {
       cmocka_unit_test(test_streams_share),
       cmocka_unit_test(test_expected_message),
       cmocka_unit_test(test_message_beyond_growth),
+      cmocka_unit_test(test_long_path),
       cmocka_unit_test(test_large_frames),
       cmocka_unit_test(test_long_among_short),
   };
