@@ -2,6 +2,7 @@
 #include "conn/conn.h"
 
 #include "conn/call.h"
+#include "rpc/wire.h"
 
 #include <caw/alloc.h>
 #include <stdio.h>
@@ -32,6 +33,11 @@
 #define RESETS_PER_SECOND 100
 #define NOISE_AT_ONCE     20000
 #define NOISE_PER_SECOND  10000
+
+/* How long a stream has its place before its end is excused, and how far from its
+ * deadline it may end: see excused(). */
+#define LIVED   (SECOND / 200)
+#define INEXACT (SECOND / 50)
 
 /* The time for one reset to be filled up. */
 #define FILL_TIME (SECOND / RESETS_PER_SECOND)
@@ -160,11 +166,34 @@ static void fill(conn *c) {
   a->noise = up_to(NOISE_AT_ONCE, a->noise + steps * (NOISE_PER_SECOND / RESETS_PER_SECOND));
 }
 
-/* A call that came to its end, or whose time was over, was worth its stream. */
+/* When the client's time is over; before the call is routed it must be read. */
+static uint64_t deadline_of(const caw_call *call) {
+  uint64_t timeout;
+  if (call->deadline != UINT64_MAX) return call->deadline;
+  caw_str text = call->rpc.raw_timeout;
+  if (!text.data || rpc_timeout_parse(&timeout, text)) return UINT64_MAX;
+  return timeout < UINT64_MAX - call->joined ? call->joined + timeout : UINT64_MAX;
+}
+
+/*
+ * Did a stream that ended early end as it had to? Its time was about over: a client
+ * counts in whole milliseconds, and its request and its reset wait for the wire, for the
+ * loop and for each other. Or it had its place for a while: places are few, so such ends
+ * come in no storm. A client with a thousand calls of 20 ms at a handler that is slower
+ * ends 5,000 a second; on a busy machine one in twenty was off by more than 3 ms.
+ */
+static bool excused(const conn *c, const caw_call *call) {
+  uint64_t now = io_now(c->loop), deadline = deadline_of(call);
+  return now - call->joined >= LIVED || (deadline != UINT64_MAX && deadline <= now + INEXACT);
+}
+
+/* A call that came to its end was worth its stream; one that is excused makes noise. */
 static void give_reset(conn *c, const caw_call *call) {
+  h2_allowance *a = &c->allowance;
   bool normal = call->rpc.close_code == H2_NO_ERROR && !call->rpc.close_remote;
-  bool expired = call->deadline != UINT64_MAX && io_now(c->loop) >= call->deadline;
-  if (normal || expired) c->allowance.resets = up_to(RESETS_AT_ONCE, c->allowance.resets + 1u);
+  if (!normal && (!a->noise || !excused(c, call))) return;
+  if (!normal) a->noise--;
+  a->resets = up_to(RESETS_AT_ONCE, a->resets + 1u);
 }
 
 /* ---- Writing ---- */
@@ -463,6 +492,7 @@ void conn_join(conn *c, caw_call *call) {
   conn_ref(c);
   c->live++;
   call->counted = true;
+  call->joined = io_now(c->loop);
   call->conn = c;
 }
 
