@@ -187,11 +187,12 @@ static bool excused(const conn *c, const caw_call *call) {
   return now - call->joined >= LIVED || (deadline != UINT64_MAX && deadline <= now + INEXACT);
 }
 
-/* A call that came to its end was worth its stream; one that is excused makes noise. */
+/* A call that came to its end was worth its stream. A reset of the client's that is
+ * excused makes noise; streams that broke a rule are not, whatever their deadline. */
 static void give_reset(conn *c, const caw_call *call) {
   h2_allowance *a = &c->allowance;
-  bool normal = call->rpc.close_code == H2_NO_ERROR && !call->rpc.close_remote;
-  if (!normal && (!a->noise || !excused(c, call))) return;
+  bool remote = call->rpc.close_remote, normal = !remote && call->rpc.close_code == H2_NO_ERROR;
+  if (!normal && (!remote || !a->noise || !excused(c, call))) return;
   if (!normal) a->noise--;
   a->resets = up_to(RESETS_AT_ONCE, a->resets + 1u);
 }
