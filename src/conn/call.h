@@ -59,8 +59,9 @@ struct caw_call {
   rpc_call rpc;
   const call_class *cls;
   caw_loop *loop;
-  conn *conn;   /* NULL when it has none */
-  bool counted; /* in conn->live */
+  conn *conn;      /* NULL when it has none */
+  bool counted;    /* in conn->live */
+  uint64_t joined; /* when it came to `conn`, on the loop's clock */
   const caw_method *method;
   void *data;
   io_task task; /* dispatch */

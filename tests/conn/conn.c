@@ -211,16 +211,21 @@ static void greet(rig *r) {
   until(r, &r->ready, 1);
 }
 
-static h2_stream *request(rig *r, bool whole) {
-  static const h2_field fields[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
-                                    {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
-                                    {CAW_STR(":path"), CAW_STR("/a/b"), 0, 0},
-                                    {CAW_STR(":authority"), CAW_STR("x"), 0, 0},
-                                    {CAW_STR("content-type"), CAW_STR("application/grpc"), 0, 0}};
+static h2_stream *request_within(rig *r, bool whole, const char *timeout) {
+  const h2_field fields[] = {{CAW_STR(":method"), CAW_STR("POST"), 0, 0},
+                             {CAW_STR(":scheme"), CAW_STR("http"), 0, 0},
+                             {CAW_STR(":path"), CAW_STR("/a/b"), 0, 0},
+                             {CAW_STR(":authority"), CAW_STR("x"), 0, 0},
+                             {CAW_STR("content-type"), CAW_STR("application/grpc"), 0, 0},
+                             {CAW_STR("grpc-timeout"), caw_str_from(timeout), 0, 0}};
   h2_stream *st;
-  assert_int_equal(h2_request(r->peer, fields, 5, r, &st), 0);
+  assert_int_equal(h2_request(r->peer, fields, timeout ? 6 : 5, r, &st), 0);
   if (whole) assert_int_equal(h2_finish(r->peer, st, NULL, 0), 0);
   return st;
+}
+
+static h2_stream *request(rig *r, bool whole) {
+  return request_within(r, whole, NULL);
 }
 
 #define LONG UINT64_C(10000000000)
@@ -429,18 +434,25 @@ static void unread_answers_among_payload(void **state) {
 
 /* ---- Allowances ---- */
 
-/* Calls that the client gives up as soon as it has made them. */
-static void give_up(rig *r, int calls) {
+/* Calls that the client gives up as soon as it has made them; `noise`: what it may
+ * still make before each. */
+static void give_up_within(rig *r, int calls, const char *timeout, uint32_t noise) {
   for (int i = 0; i < calls && !r->closed; i++) {
     int before = r->opened;
-    h2_stream *st = request(r, false);
+    r->c->allowance.noise = noise;
+    h2_stream *st = request_within(r, false, timeout);
     say(r);
     for (int n = 0; n < 1000 && r->opened == before && !r->closed; n++)
       caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+    if (r->closed) return;
     assert_int_equal(h2_reset(r->peer, st, H2_CANCEL), 0);
     say(r);
     caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
   }
+}
+
+static void give_up(rig *r, int calls) {
+  give_up_within(r, calls, NULL, 1000);
 }
 
 /* A client that does nothing but give calls up is cut off after some hundreds. */
@@ -455,6 +467,47 @@ static void cuts_off_who_resets(void **state) {
   assert_string_equal(r.why, "the peer broke HTTP/2: too many streams that ended early");
   /* 200 at once, and what the time of this test is worth: it takes no 10 s. */
   assert_true(r.opened >= 200 && r.opened < 200 + 1000);
+  stop(&r);
+}
+
+/* Whose calls are about over when it gives them up has no choice; but it makes noise. */
+static void excuses_deadlines(void **state) {
+  (void)state;
+  static const struct {
+    const char *timeout;
+    uint32_t noise;
+    bool closed;
+  } cases[] = {{"1n", 1000, false}, {"15m", 1000, false}, {"10S", 1000, true}, {"15m", 0, true}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    rig r;
+    start(&r, 100, LONG);
+    greet(&r);
+    give_up_within(&r, 3000, cases[i].timeout, cases[i].noise);
+    for (int n = 0; n < 100; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    if (r.closed != cases[i].closed) print_error("%s, %u\n", cases[i].timeout, cases[i].noise);
+    assert_int_equal(r.closed, cases[i].closed);
+    stop(&r);
+  }
+}
+
+/* Nor does it count when calls have had their place for a while. */
+static void excuses_long_calls(void **state) {
+  (void)state;
+  rig r;
+  h2_stream *st[50];
+  start(&r, 100, LONG);
+  greet(&r);
+  for (int round = 1; round <= 20; round++) {
+    for (int i = 0; i < 50; i++) st[i] = request(&r, false);
+    say(&r);
+    until(&r, &r.opened, 50 * round);
+    uint64_t at = io_now(r.loop) + 50 * MS;
+    while (io_now(r.loop) < at) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    for (int i = 0; i < 50; i++) assert_int_equal(h2_reset(r.peer, st[i], H2_CANCEL), 0);
+    say(&r);
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  }
+  assert_int_equal(r.closed, 0);
   stop(&r);
 }
 
@@ -641,6 +694,8 @@ int main(void) {
       cmocka_unit_test(unread_answers),
       cmocka_unit_test(unread_answers_among_payload),
       cmocka_unit_test(cuts_off_who_resets),
+      cmocka_unit_test(excuses_deadlines),
+      cmocka_unit_test(excuses_long_calls),
       cmocka_unit_test(honest_cancels),
       cmocka_unit_test(expired_calls),
       cmocka_unit_test(cuts_off_noise),
