@@ -21,6 +21,7 @@
 #define ROOM    ((size_t)1 << 17)
 #define PREFACE 24
 #define HEAD    9
+#define PROBE   UINT64_C(0x62616e647769647c) /* of the PINGs that src/h2 measures with */
 
 enum { OURS, ORACLE, SIDES };
 
@@ -101,7 +102,9 @@ typedef struct side {
   uint64_t block_sum;
   uint64_t granted, written;
   unsigned settings_acked;
-  int64_t goaway; /* the code of the last one, or -1 */
+  unsigned probes; /* PINGs of its own that wait for an answer */
+  bool grown;      /* its windows may be larger than the options say */
+  int64_t goaway;  /* the code of the last one, or -1 */
 
   /* Texts of lasting fields, which must not change. */
   struct {
@@ -135,8 +138,8 @@ typedef struct frame {
   /* Of the peer's HEADERS, which comes with the CONTINUATION that follow it: */
   const uint8_t *block; /* all fragments */
   size_t block_len;
-  unsigned pieces; /* CONTINUATION frames */
-  bool complete;   /* the last one has END_HEADERS */
+  unsigned pieces, empty; /* CONTINUATION frames; those without payload */
+  bool complete;          /* the last one has END_HEADERS */
 } frame;
 
 typedef struct table_size {
@@ -164,7 +167,7 @@ typedef struct diff {
   /* Options, from the script. */
   h2_role role;
   h2_config config;
-  bool with_room, avoid, lazy, honest;
+  bool with_room, avoid, lazy, honest, tokens;
   unsigned refuse, chunk, opening, honest_steps;
   uint32_t seed;
 
@@ -184,7 +187,7 @@ typedef struct diff {
   bool preface_due, settings_due;
   uint32_t next_id, highest_id;   /* it will open; it has opened */
   uint32_t in_block;              /* CONTINUATION must follow on this stream */
-  bool interrupted; /* and once it did not */
+  bool interrupted;               /* and once it did not */
   bool acked;                     /* our SETTINGS */
   size_t content_at, content_end; /* in `pend` */
   content content;                /* of the last header block */

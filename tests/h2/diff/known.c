@@ -265,10 +265,23 @@ static size_t in_few_pieces(diff *d, const frame *f, uint8_t *to) {
   return (size_t)(p - to);
 }
 
-static bool updates_thrice(diff *d, const frame *f) {
+/* HEADERS whose block is decoded, whatever it is for. */
+static bool is_decoded(diff *d, const frame *f) {
   const stream *st = f->id ? stream_find(d, f->id) : NULL;
-  return f->type == F_HEADERS && sound(f) && f->id % 2 && d->content.updates > 2 &&
-         !(st && st->over && st->of[ORACLE].h2) && (st || d->role == H2_SERVER);
+  return f->type == F_HEADERS && sound(f) && f->id % 2 && (st || d->role == H2_SERVER) &&
+         !(st && st->over && st->of[ORACLE].h2);
+}
+
+static bool is_mostly_empty(diff *d, const frame *f) {
+  return is_decoded(d, f) && f->empty > 8 && !content_too_large(d) && !d->content.broken;
+}
+
+static bool is_empty_and_bad(diff *d, const frame *f) {
+  return is_decoded(d, f) && f->empty > 8 && !is_mostly_empty(d, f);
+}
+
+static bool updates_thrice(diff *d, const frame *f) {
+  return is_decoded(d, f) && d->content.updates > 2;
 }
 
 /* In trailers. */
@@ -330,6 +343,10 @@ static bool precedes_settings(diff *d, const frame *f) {
 /* ---- the table ---- */
 
 static const known table[] = {
+    {"more than 8 empty CONTINUATION frames",
+     "RFC 9113 10.5: ... an endpoint that does not monitor use of these features exposes itself",
+     JUDGE, H2_ENHANCE_YOUR_CALM, is_mostly_empty, NULL},
+    {"the same with another fault", "either is judged right", DROP, 0, is_empty_and_bad, NULL},
     {"SETTINGS_INITIAL_WINDOW_SIZE overflows a window",
      "RFC 9113 6.9.2: ... MUST treat as a connection error of type FLOW_CONTROL_ERROR", JUDGE,
      H2_FLOW_CONTROL_ERROR, overflows_by_setting, NULL},

@@ -283,6 +283,7 @@ static size_t gather(const diff *d, frame *f, size_t len) {
     memcpy(text + f->block_len, more.payload, more.len);
     f->block_len += more.len;
     f->pieces++;
+    f->empty += !more.len;
     len += n;
   }
   f->complete = true;

@@ -75,10 +75,17 @@ static uint32_t new_id(diff *d, unsigned vary) {
 
 /* ---- the peer ---- */
 
+static void put32(uint8_t *p, uint32_t v) {
+  p[0] = (uint8_t)(v >> 24);
+  p[1] = (uint8_t)(v >> 16);
+  p[2] = (uint8_t)(v >> 8);
+  p[3] = (uint8_t)v;
+}
+
 /* HEADERS with its block, padded, with a priority, in pieces, as `next` says. */
 static void headers(diff *d, uint32_t id, const block *b, unsigned flags) {
   static uint8_t payload[1 << 15];
-  unsigned how = next_honest(d, 128 | 32 | 15), pieces = 1;
+  unsigned how = next_honest(d, 128 | 32 | 15), pieces = 1, empty = 0;
   size_t head = 0, pad = 0, at = 0;
   if (how >= 128) { /* something odd */
     static const uint8_t counts[] = {1, 2, 3, 8};
@@ -98,12 +105,14 @@ static void headers(diff *d, uint32_t id, const block *b, unsigned flags) {
       head += 5;
     }
   }
+  if (how >= 248) empty = next(d) % 12;
   size_t size = b->len / pieces;
   if (how & 32 && how >= 128) size = size ? 1 : 0;
   if (size > 16000) size = 16000;
   for (unsigned i = 0; at < b->len || !i; i++) {
     size_t n = b->len - at <= 16000 && (i + 1 >= pieces || !size) ? b->len - at : size ? size : 1;
     bool last = at + n == b->len;
+    for (; i && last && empty; empty--) peer_frame(d, F_CONTINUATION, 0, id, NULL, 0);
     memcpy(payload + head, b->bytes + at, n);
     if (!i && flags & PADDED) {
       memset(payload + head + n, 0, pad);
@@ -165,13 +174,6 @@ static void peer_data(diff *d, unsigned vary) {
   peer_frame(d, F_DATA, flags, id, payload, len);
 }
 
-static void put32(uint8_t *p, uint32_t v) {
-  p[0] = (uint8_t)(v >> 24);
-  p[1] = (uint8_t)(v >> 16);
-  p[2] = (uint8_t)(v >> 8);
-  p[3] = (uint8_t)v;
-}
-
 static size_t put_setting(uint8_t *p, unsigned which, unsigned value) {
   static const struct {
     uint16_t name;
@@ -214,7 +216,50 @@ static void peer_settings(diff *d, unsigned vary) {
   peer_frame(d, F_SETTINGS, flags, id, payload, len);
 }
 
+/* More DATA in one go than the connection has window for. What becomes of its
+ * stream is not compared: nghttp2 gives window back in between when it is reset. */
+static void flood(diff *d) {
+  static uint8_t bytes[8 * (HEAD + 16384)];
+  size_t len = 0;
+  uint32_t id;
+  if (!any_id(d, F_DATA, &id)) return;
+  drain(d);
+  stream *st = stream_find(d, id);
+  if (d->stop || !at_boundary(d) || !st || st->over || st->aborted || !st->of[OURS].h2) return;
+  if (d->role == H2_CLIENT && !st->of[OURS].final) return;
+  int64_t window = 65535 + (int64_t)d->sides[OURS].granted - (int64_t)d->data;
+  if (window >= 8 * 16384) return;
+  for (int64_t sum = 0; sum <= window; sum += 16384, len += HEAD + 16384) {
+    memset(bytes + len, 0, HEAD);
+    bytes[len + 1] = 0x40;
+    put32(bytes + len + 5, id);
+  }
+  TELL(d, "peer   floods %u\n", id);
+  side_recv(&d->sides[OURS], bytes, len);
+  side_recv(&d->sides[ORACLE], bytes, len);
+  while (side_take(&d->sides[OURS], SIZE_MAX) && !d->why) continue;
+  if (d->sides[OURS].goaway != H2_FLOW_CONTROL_ERROR)
+    differ(d, "ours took DATA beyond the connection's window");
+  d->stop = true;
+}
+
+/* The answer to a PING by which ours measures the peer. */
+static void answer_probe(diff *d) {
+  uint8_t bytes[HEAD + 8] = {0, 0, 8, F_PING, ACK};
+  side *s = &d->sides[OURS];
+  if (!s->probes || !at_boundary(d)) return;
+  s->probes--;
+  s->grown = true;
+  memcpy(bytes + HEAD, &(uint64_t){PROBE}, 8);
+  TELL(d, "peer   answers ours\n");
+  h2_at(s->s, 1 + ++d->counter * UINT64_C(1000000));
+  side_recv(s, bytes, sizeof(bytes));
+}
+
 static void peer_acks(diff *d, unsigned vary) {
+  if (d->acked && vary == 1 && !d->honest) flood(d);
+  if (d->acked && vary == 2) answer_probe(d);
+  if (d->stop) return;
   if ((vary == 3 && !d->honest) || !d->acked) peer_frame(d, F_SETTINGS, ACK, 0, NULL, 0);
 }
 
@@ -309,16 +354,22 @@ static h2_field field(const char *name, caw_str value, unsigned flags) {
   return (h2_field){caw_str_from(name), value, H2_T_NONE, (uint8_t)flags};
 }
 
+/* Whoever knows tokens may say them. */
+static void say_tokens(const diff *d, h2_field *f, size_t n) {
+  for (size_t i = 0; d->tokens && i < n; i++) f[i].token = (uint8_t)h2_token_of(f[i].name);
+}
+
 /* Fields of ours behind those that must be there: some that repeat, some that do
  * not, secret ones, long ones. Returns how many. */
 static size_t more_fields(diff *d, h2_field *f, unsigned which) {
-  static char text[100][8], longer[20000];
+  static char text[100][8], longer[20000], names[30][16];
   static const uint16_t lengths[] = {126, 127, 4000, 4064, 16360, 20000};
   caw_str counted;
-  if (which < 128) return 0;
+  if (which < 112) return 0;
+  if (!longer[0]) memset(longer, 'l', sizeof(longer));
   snprintf(text[d->counter % 100], 8, "v%u", d->counter % 100);
   counted = caw_str_from(text[d->counter++ % 100]);
-  switch (which & 7) {
+  switch (which & 15) {
   case 0:
     f[0] = field("x-again", caw_str_from("the same value"), 0);
     return 1;
@@ -333,7 +384,6 @@ static size_t more_fields(diff *d, h2_field *f, unsigned which) {
     for (size_t i = 0; i < 40; i++) f[i] = field("x-many", counted, 0);
     return 40;
   case 4:
-    if (!longer[0]) memset(longer, 'l', sizeof(longer));
     counted = caw_str_of(longer, lengths[(which >> 3) % COUNT(lengths)]);
     d->local_bytes += counted.len;
     f[0] = field("x-long", counted, 0);
@@ -347,6 +397,31 @@ static size_t more_fields(diff *d, h2_field *f, unsigned which) {
     f[1] = field("date", caw_str_from("Mon, 21 Oct 2013 20:13:21 GMT"), 0);
     f[2] = field("x-again", caw_str_from("the same value"), H2_FIELD_SECRET);
     return 3;
+  case 7:
+    f[0] = field("grpc-message", counted, 0);
+    f[1] = field("grpc-timeout", counted, 0);
+    f[2] = field("content-length", caw_str_from("0"), 0);
+    f[3] = field("grpc-status-details-bin", counted, 0);
+    f[4] = field("user-agent", caw_str_from("us/1"), 0);
+    return 5;
+  case 8:
+    f[0] = field("grpc-encoding", caw_str_from("identity"), 0);
+    f[1] = field("grpc-accept-encoding", caw_str_from("identity,gzip"), 0);
+    f[2] = field("accept-encoding", caw_str_from("gzip, deflate"), 0); /* as in the static table */
+    f[3] = field("authorization", caw_str_from(""), H2_FIELD_SECRET);
+    return 4;
+  case 9:
+    for (size_t i = 0; i < 30; i++) {
+      snprintf(names[i], sizeof(names[i]), "x-%zu-%u", i, which >> 4);
+      f[i] = field(names[i], counted, 0);
+    }
+    return 30;
+  case 10:
+    f[0] = field("x-again", caw_str_of(longer, 60), H2_FIELD_SECRET);
+    f[1] = field("x-again", caw_str_of(longer, 60), 0);
+    f[2] = field("cookie", caw_str_of(longer, 60), H2_FIELD_SECRET);
+    f[3] = field("cookie", caw_str_of(longer, 60), 0);
+    return 4;
   default:
     for (size_t i = 0; i < 12; i++) f[i] = field(i % 2 ? "x-again" : "x-counted", counted, 0);
     return 12;
@@ -360,6 +435,7 @@ static void do_request(diff *d, unsigned vary) {
                     field(":authority", caw_str_from("host:1"), 0),
                     field("te", caw_str_from("trailers"), 0)};
   size_t n = 5 + more_fields(d, f + 5, next(d));
+  say_tokens(d, f, n);
   if (d->count >= STREAMS - 1) d->stop = true;
   /* A frame that has begun was for a stream that was idle. And the oracle counts
    * streams until it has told their end. */
@@ -394,6 +470,7 @@ static void do_respond(diff *d, unsigned vary) {
   int rc[SIDES];
   (void)vary;
   if (!st) return;
+  say_tokens(d, f, n);
   TELL(d, "call  on %u\n", st->id);
   for (int i = 0; i < SIDES; i++)
     rc[i] = d->sides[i].face->respond(d->sides[i].s, st->of[i].h2, f, n);
@@ -430,6 +507,7 @@ static void do_finish(diff *d, unsigned vary) {
     f[n++] = field("grpc-status", caw_str_from("0"), 0);
     n += more_fields(d, f + n, which);
   }
+  say_tokens(d, f, n);
   TELL(d, "call  on %u\n", st->id);
   for (int i = 0; i < SIDES; i++)
     rc[i] = d->sides[i].face->finish(d->sides[i].s, st->of[i].h2, n ? f : NULL, n);
@@ -463,6 +541,10 @@ static void do_consume(diff *d, unsigned vary) {
     rc[i] = d->sides[i].face->consume(d->sides[i].s, st->of[i].h2, (size_t)most);
   compare_results(d, "h2_consume", rc[OURS], rc[ORACLE]);
   st->consumed += most;
+  if (vary < 3) return;
+  side *s = &d->sides[OURS];
+  s->grown = true;
+  if (h2_expect(s->s, st->of[OURS].h2, (size_t)next(d) * 3000)) differ(d, "h2_expect failed");
 }
 
 /* nghttp2 leaves an announcement out that comes late. */
@@ -588,6 +670,7 @@ void script_start(diff *d) {
   d->honest = true;
   d->avoid = !(how & 2);
   d->with_room = how & 4;
+  d->tokens = more & 128;
   d->lazy = how & 8;
   d->refuse = how >> 4 & 3;
   d->chunk = more & 3;

@@ -247,7 +247,8 @@ bool side_start(side *s, diff *d, int which, const h2_face *face) {
   s->spoke = d->role == H2_SERVER;
   s->block_of = 0;
   s->granted = s->written = 0;
-  s->settings_acked = 0;
+  s->settings_acked = s->probes = 0;
+  s->grown = false;
   s->goaway = -1;
   s->lasting_len = s->room_len = 0;
   s->room = kept[which].room;

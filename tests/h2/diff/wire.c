@@ -170,9 +170,11 @@ static void read_goaway(side *s, const frame *f) {
 }
 
 /* src/h2 measures how fast the peer's payload comes with PINGs of its own. */
-static bool is_probe(const side *s, const frame *f) {
-  const uint64_t probe = UINT64_C(0x62616e647769647c);
-  return s->which == OURS && !(f->flags & ACK) && memcmp(f->payload, &probe, 8) == 0;
+static bool is_probe(side *s, const frame *f) {
+  if (s->which != OURS || f->flags & ACK || memcmp(f->payload, &(uint64_t){PROBE}, 8) != 0)
+    return false;
+  if (s->probes++) differ(s->d, "ours measures twice at once");
+  return true;
 }
 
 static void read_frame(side *s, const frame *f) {
