@@ -323,7 +323,9 @@ static void uncount(caw_call *call) {
 static rpc_call *on_open(void *ctx) {
   conn *c = ctx;
   caw_call *call = NULL;
-  if (c->live < c->max_live && !c->failure) call = c->events->on_open(c->owner, c);
+  /* Calls that are gone and wait for their last turn have their bound, too. */
+  if (c->live < c->max_live && c->refs <= 2 * c->max_live && !c->failure)
+    call = c->events->on_open(c->owner, c);
   if (!call) {
     c->refused++;
     return NULL;
@@ -339,9 +341,9 @@ static void on_event(void *ctx, rpc_call *rpc) {
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
   give_reset(c, call);
-  /* A call that was finished stops counting as soon as its stream is closed:
-   * the peer may open the next one before on_done has had its turn. */
-  if (call_has(call, CALL_LOCAL_END)) uncount(call);
+  /* A call that was finished, or never began, stops counting as soon as its stream is
+   * closed: the peer may open the next one before on_done has had its turn. */
+  if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 

@@ -11,13 +11,15 @@
 /* ---- Whose block it is ---- */
 
 static int refuse(h2_session *s, uint32_t id) {
-  return send_induced_reset(s, id, H2_REFUSED_STREAM);
+  int rc = send_induced_reset(s, id, H2_REFUSED_STREAM);
+  return rc ? rc : session_charge_noise(s);
 }
 
 /* Server: the first HEADERS of a stream. */
 static int open_stream(h2_session *s, uint32_t id) {
   s->highest_id = id;
-  if (s->goaway_sent) return 0; /* it was told that nothing comes of it */
+  /* After the last GOAWAY nothing comes of it. */
+  if (s->goaway_sent) return session_charge_noise(s);
   if (s->open >= s->config.max_streams) return refuse(s, id);
   h2_stream *st = stream_new(s, id);
   if (!st) return session_starve(s);

@@ -185,7 +185,7 @@ int session_charge_noise(h2_session *s);
 /* Payload was sent or came: honest peers make some noise about it. */
 static inline void session_useful(h2_session *s) {
   h2_allowance *a = s->config.allowance;
-  if (a && a->noise < UINT32_MAX) a->noise++;
+  if (a && a->noise < UINT32_MAX - 3) a->noise += 3; /* two WINDOW_UPDATE, and some */
 }
 
 int session_charge_reset(h2_session *s);

@@ -341,6 +341,23 @@ static void too_many_calls(void **state) {
   stop(&r);
 }
 
+/* Calls that were given up before they had their turn leave their places at once: as
+ * many that follow in the same read are taken. */
+static void places_of_calls_given_up(void **state) {
+  (void)state;
+  rig r;
+  h2_stream *first[50];
+  start(&r, 50, LONG);
+  greet(&r);
+  for (int i = 0; i < 50; i++) first[i] = request(&r, false);
+  for (int i = 0; i < 50; i++) assert_int_equal(h2_reset(r.peer, first[i], H2_CANCEL), 0);
+  for (int i = 0; i < 50; i++) request(&r, true);
+  until(&r, &r.answers, 50);
+  assert_int_equal(r.c->refused, 0);
+  assert_int_equal(r.opened, 100);
+  stop(&r);
+}
+
 /* A request by hand, whole. */
 static size_t raw_request(uint8_t *to, uint32_t id) {
   static const uint8_t block[] = {0x83, 0x86, 0x44, 4, '/', 'a', '/', 'b', 0x41, 1, 'x'};
@@ -691,6 +708,7 @@ int main(void) {
       cmocka_unit_test(nobody_listens),
       cmocka_unit_test(garbage),
       cmocka_unit_test(too_many_calls),
+      cmocka_unit_test(places_of_calls_given_up),
       cmocka_unit_test(unread_answers),
       cmocka_unit_test(unread_answers_among_payload),
       cmocka_unit_test(cuts_off_who_resets),
