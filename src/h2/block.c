@@ -11,8 +11,7 @@
 /* ---- Whose block it is ---- */
 
 static int refuse(h2_session *s, uint32_t id) {
-  int rc = send_induced_reset(s, id, H2_REFUSED_STREAM);
-  return rc ? rc : session_charge_noise(s);
+  return send_induced_reset(s, id, H2_REFUSED_STREAM);
 }
 
 /* Server: the first HEADERS of a stream. */

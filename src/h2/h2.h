@@ -104,9 +104,10 @@ typedef struct h2_field {
  * whoever has a clock.
  */
 typedef struct h2_allowance {
-  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without payload (but
-   * padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of streams that were never
-   * opened, it and HEADERS of closed ones, GOAWAY but for the first, and unknown types. */
+  /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
+   * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
+   * streams that were never opened, it and HEADERS of closed ones, HEADERS after our
+   * last GOAWAY, GOAWAY but for the first, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for NO_ERROR
    * of a server, or of a client when our side had ended, and RST_STREAM that we had to
