@@ -240,6 +240,8 @@ void settle(diff *d) {
     side *s = &d->sides[i];
     if (s->face->output(s->s, &part, 1) < 0) differ(d, "%s: h2_output failed", name_of(s));
   }
+  if (d->big) take_all(d);
+  if (d->stop) return;
   if (d->fed == d->scanned) compare_events(d, true);
   if (!is_over(d)) return;
   take_all(d);

@@ -168,6 +168,8 @@ typedef struct diff {
   h2_role role;
   h2_config config;
   bool with_room, avoid, lazy, honest, tokens;
+  bool big;  /* more payload than may be framed ahead: all output is taken at once */
+  int parts; /* that h2_output may give at once */
   unsigned refuse, chunk, opening, honest_steps;
   uint32_t seed;
 

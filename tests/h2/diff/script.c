@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
-#define LOCAL_BYTES ((size_t)200000) /* less than what may be framed ahead */
+#define LOCAL_BYTES ((size_t)200000) /* less than what may be framed ahead; in big scripts: */
+#define BIG_BYTES   ((size_t)1500000)
 
 uint8_t next(diff *d) {
   return d->script < d->script_end ? *d->script++ : 0;
@@ -483,8 +484,8 @@ static void do_send(diff *d, unsigned vary) {
   stream *st = open_stream(d);
   size_t len = sizes[next(d) % COUNT(sizes)];
   int rc[SIDES];
-  (void)vary;
-  if (!st || len > LOCAL_BYTES || d->local_bytes > LOCAL_BYTES - len) return;
+  if (d->big && vary) len = 60000; /* all that side_payload has at once */
+  if (!st || d->local_bytes + len > (d->big ? BIG_BYTES : LOCAL_BYTES)) return;
   TELL(d, "call  on %u\n", st->id);
   for (int i = 0; i < SIDES; i++)
     rc[i] = d->sides[i].face->send(d->sides[i].s, st->of[i].h2,
@@ -575,7 +576,7 @@ static void do_ping(diff *d, unsigned vary) {
 static void do_write_some(diff *d, unsigned vary) {
   static const uint16_t sizes[] = {1, 20, 1000, 20000};
   settle(d);
-  for (int i = 0; i < SIDES && !d->stop; i++) side_take(&d->sides[i], sizes[vary]);
+  for (int i = 0; i < SIDES && !d->stop && !d->big; i++) side_take(&d->sides[i], sizes[vary]);
 }
 
 static void do_drain(diff *d, unsigned vary) {
@@ -679,7 +680,16 @@ void script_start(diff *d) {
   TELL(d, "%s%s, chunks %u, avoid %d, lazy %d\n", how & 1 ? "client" : "server",
        d->honest_steps == UINT_MAX ? ", honest" : "", d->chunk, d->avoid, d->lazy);
   d->opening = (how >> 6) | (b & 0xfc);
+  d->big = (b >> 5) == 7;
+  d->parts = 1 + (more >> 2) % 16;
   d->honest = d->honest_steps > 0;
+}
+
+/* Windows for more than what may be framed ahead. */
+static void open_wide(diff *d) {
+  uint8_t payload[6] = {0, 4, 0, 32, 0, 0};
+  peer_frame(d, F_SETTINGS, 0, 0, payload, 6);
+  peer_frame(d, F_WINDOW, 0, 0, payload + 2, 4);
 }
 
 /* A good begin, most often: the preface, SETTINGS, an ack. */
@@ -690,6 +700,7 @@ void script_open(diff *d) {
   if (d->role == H2_SERVER) peer_bytes(d, NGHTTP2_CLIENT_MAGIC, PREFACE);
   if (vary == 3) return;
   peer_settings(d, d->opening >> 2 & 3);
+  if (d->big) open_wide(d);
   if (vary) {
     drain(d);
     peer_acks(d, 0);

@@ -293,7 +293,7 @@ void side_recv(side *s, const uint8_t *data, size_t len) {
 size_t side_take(side *s, size_t most) {
   struct iovec parts[16];
   bool wanted = s->face->want_output(s->s);
-  int n = s->face->output(s->s, parts, 16);
+  int n = s->face->output(s->s, parts, s->d->parts);
   if (n < 0) {
     differ(s->d, "%s: h2_output returned %d", name_of(s), n);
     return 0;
