@@ -37,7 +37,7 @@ static void stream_reset(diff *d, stream *st, uint32_t id) {
     h->told = h->closed = h->ended = h->final = h->opened = h->done = false;
     h->events.len = h->wire.len = 0;
     h->received = h->framed = h->written = h->granted = 0;
-    h->sum = 14695981039346656037u;
+    h->sum = 0;
     h->reset = -1;
   }
   st->length = -1;
