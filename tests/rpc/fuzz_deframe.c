@@ -1,5 +1,6 @@
 /* The message deframer: the same messages come out whole and in pieces, and
  * nothing is larger than the limit. The first byte chooses limit and pieces. */
+#include "base/buf.h"
 #include "rpc/deframe.h"
 
 #include "rpc/payload.h"
