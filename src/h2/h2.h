@@ -203,7 +203,7 @@ int h2_recv(h2_session *s, const uint8_t *data, size_t len);
 /*
  * Gathers what should be written now into at most `max` parts. Returns the
  * number of parts, 0 when there is nothing to write, or CAW_ENOMEM (close).
- * DATA is framed only up to a bounded backlog (about 256 KiB). The parts stay
+ * DATA is framed only up to a bounded backlog (about 112 KiB). The parts stay
  * valid until the next call of h2_written, h2_output or h2_session_free.
  */
 int h2_output(h2_session *s, struct iovec *parts, int max);

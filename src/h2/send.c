@@ -11,13 +11,17 @@
 #include <caw/status.h>
 
 /* No more is framed than this, so that what waits, waits where windows, resets
- * and fairness between streams still apply to it. */
-#define BACKLOG ((size_t)256 * 1024)
+ * and fairness between streams still apply to it. It is also what one write of large
+ * messages has, and smaller is cheaper: 1 MiB replies over loopback cost the server
+ * 215 us of CPU with 112 KiB, 390 to 460 with 224 or more, since what lies between
+ * the two programs then stays in the caches. (Loopback's segments have 65,483 bytes:
+ * 128 KiB would be two of them and a few bytes; that cost 499.) */
+#define BACKLOG ((size_t)112 * 1024)
 
 /* A stream's turn is no longer than this, however large the frames are that the peer
  * takes (gRPC's C core asks for up to 16 MiB): nothing goes in between the bytes of a
  * frame, and the backlog ends with a whole one. */
-#define LONGEST_TURN ((size_t)64 * 1024)
+#define LONGEST_TURN (BACKLOG / 2)
 
 /* Shorter pieces of payload are copied: one part of a writev costs about as
  * much as copying this many bytes. */

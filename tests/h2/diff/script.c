@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
-#define LOCAL_BYTES ((size_t)200000) /* less than what may be framed ahead; in big scripts: */
+#define LOCAL_BYTES ((size_t)100000) /* less than what may be framed ahead; in big scripts: */
 #define BIG_BYTES   ((size_t)1500000)
 
 uint8_t next(diff *d) {

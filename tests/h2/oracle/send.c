@@ -15,7 +15,7 @@
 
 /* No more is framed than this, so that what waits, waits where windows, resets
  * and fairness between streams still apply to it. */
-#define BACKLOG ((size_t)256 * 1024)
+#define BACKLOG ((size_t)112 * 1024)
 
 /* Shorter pieces of payload are copied: one part of a writev costs about as
  * much as copying this many bytes. */
