@@ -206,21 +206,25 @@ static bool is_one_too_many(diff *d, const frame *f) {
          f->complete && !content_too_large(d);
 }
 
+static bool is_damaged(const diff *d) {
+  return d->content.broken || d->content.updates > 2;
+}
+
 static bool beyond_limit(diff *d, const frame *f) {
-  return !d->ended && is_one_too_many(d, f) && !d->content.broken;
+  return !d->ended && is_one_too_many(d, f) && !is_damaged(d);
 }
 
 static bool beyond_limit_damaged(diff *d, const frame *f) {
-  return is_one_too_many(d, f) && d->content.broken && !d->content.long_string;
+  return is_one_too_many(d, f) && is_damaged(d) && !d->content.long_string;
 }
 
 static bool beyond_limit_long(diff *d, const frame *f) {
-  return is_one_too_many(d, f) && d->content.broken && d->content.long_string;
+  return is_one_too_many(d, f) && is_damaged(d) && d->content.long_string;
 }
 
 /* After the last GOAWAY it is told nothing. */
 static bool beyond_limit_late(diff *d, const frame *f) {
-  return d->ended && is_one_too_many(d, f) && !d->content.broken;
+  return d->ended && is_one_too_many(d, f) && !is_damaged(d);
 }
 
 static bool names_nothing(diff *d, const frame *f) {
