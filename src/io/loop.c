@@ -6,6 +6,7 @@
  */
 #include "io/loop.h"
 
+#include "base/arena.h"
 #include "base/cells.h"
 #include "io/sys.h"
 #include "io/watch.h"
@@ -61,6 +62,7 @@ struct caw_loop {
   atomic_bool running, stop;
   atomic_bool asleep; /* a post must wake the loop */
   cells cells;
+  caw_arena message; /* io_message_arena */
   uint8_t scratch[SCRATCH];
 };
 
@@ -377,6 +379,11 @@ uint8_t *io_scratch(caw_loop *loop, size_t *len) {
   return loop->scratch;
 }
 
+caw_arena *io_message_arena(caw_loop *loop) {
+  io_assert_on_loop(loop);
+  return &loop->message;
+}
+
 struct cells *io_cells(caw_loop *loop) {
   io_assert_on_loop(loop);
   return &loop->cells;
@@ -503,6 +510,7 @@ static void loop_close(caw_loop *loop) {
   (void)rc;
   heap_finish(&loop->timers);
   cells_finish(&loop->cells);
+  arena_finish(&loop->message);
   caw_free(loop);
 }
 
@@ -535,6 +543,7 @@ int caw_loop_new(caw_loop **out) {
     return io_sys_error(-rc);
   }
   list_init(&loop->tasks);
+  arena_init(&loop->message, NULL, 0, 0);
   atomic_init(&loop->owner, this_thread());
   atomic_init(&loop->posts, NULL);
   atomic_init(&loop->posting, 0);
