@@ -365,6 +365,7 @@ int client_call_attach(client_call *cc, conn *c) {
                          caw_str_from(cc->channel->user_agent),
                          call->deadline == UINT64_MAX ? UINT64_MAX : call->deadline - now,
                          &cc->metadata};
+  keepalive_call(c);
   int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
   if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return rc;
   list_remove(&cc->wait);

@@ -52,6 +52,18 @@ void io_socket_read(io_socket *s, bool on);
  */
 long io_socket_write(io_socket *s, const struct iovec *parts, int n);
 
+/*
+ * How many bytes io_socket_write has taken so far, and how many of them are with the
+ * peer's system: the difference waits in ours (a Unix socket: until the peer has read
+ * them, and rather too many are said to wait). Without knowledge both are the same.
+ */
+uint64_t io_socket_sent(const io_socket *s);
+uint64_t io_socket_delivered(const io_socket *s);
+
+/* TCP: the connection breaks when what was written is not acknowledged within
+ * `timeout` nanoseconds (gRFC A18; TCP_USER_TIMEOUT). Does nothing to others. */
+void io_socket_user_timeout(io_socket *s, uint64_t timeout);
+
 /* Says that we write no more (FIN); what was written still goes out. */
 void io_socket_shutdown(io_socket *s);
 
