@@ -45,6 +45,41 @@ typedef struct caw_server_options {
   void (*on_call)(const caw_call_summary *call, void *user);
   void *user;            /* for on_call */
   caw_encoding encoding; /* of replies to clients that accept it (caw/compression.h) */
+
+  /*
+   * Keepalive (gRPC: keepalive.md; gRFC A9). Milliseconds; CAW_NEVER switches off.
+   * A client from which nothing came for keepalive_time_ms gets a PING, whether or not
+   * it has calls; when keepalive_timeout_ms later still nothing came, and nothing that
+   * was sent before gets on either, the connection ends. With it, TCP gives up
+   * unacknowledged bytes after the same timeout (gRFC A18).
+   */
+  uint64_t keepalive_time_ms;    /* at least 1,000; 0: 7,200,000, two hours, as TCP has it */
+  uint64_t keepalive_timeout_ms; /* 0: 20,000 */
+  unsigned keepalive_max_pings_without_data; /* PINGs in a row while no frame of a call is
+                                                sent; 0: no limit, as gRFC A8 wants it */
+  /*
+   * Clients that send more PINGs than this hear GOAWAY with ENHANCE_YOUR_CALM and
+   * "too_many_pings", and lose their connection and calls (gRFC A8, "Server
+   * Enforcement"). Without data means: since the last DATA, HEADERS or WINDOW_UPDATE of
+   * ours has reached the client; so PINGs that measure the path, which gRPC's clients
+   * send for data that they receive, are none too many.
+   */
+  uint64_t min_recv_ping_interval_without_data_ms; /* 0: 300,000; CAW_NEVER: PINGs may come as
+                                                      they like */
+  bool keepalive_permit_without_calls; /* the same interval while there is no call; false:
+                                          two hours then */
+  unsigned max_ping_strikes;           /* PINGs below the interval before that happens; 0: 2 */
+
+  /*
+   * Limits of a connection (gRFC A9), milliseconds. What is over is drained: GOAWAY in
+   * two steps, so that no call is lost; the debug data is "max_idle" or "max_age".
+   */
+  uint64_t max_connection_idle_ms;      /* without a call; 0: no limit */
+  uint64_t max_connection_age_ms;       /* since it was made, +-10 % at random, so that clients
+                                           that came at once do not come again at once; 0: no
+                                           limit */
+  uint64_t max_connection_age_grace_ms; /* for its calls after the last GOAWAY, which then
+                                           end with UNAVAILABLE; 0: no limit */
 } caw_server_options;
 
 /*

@@ -262,6 +262,7 @@ static void close_our_side(client_call *cc) {
 
 static void complete(client_call *cc) {
   list_remove(&cc->node);
+  if (cc->channel && list_empty(&cc->channel->calls)) care_idle(cc->channel);
   call_release(&cc->base);
 }
 

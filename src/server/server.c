@@ -60,6 +60,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   s->own_loops = !s->options.loop;
   s->config.h2.max_streams = s->options.max_streams;
   s->config.ready_timeout = READY_TIMEOUT;
+  server_set_care(&s->config, &s->options);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);

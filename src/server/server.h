@@ -44,7 +44,11 @@ typedef struct worker {
   io_post drained_post; /* to the accepting loop */
 } worker;
 
-typedef struct drain_hook drain_hook; /* on_drain.c */
+typedef struct drain_hook
+    drain_hook; /* care.c: what the options say of keepalive and of a connection's limits. */
+void server_set_care(conn_config *config, const caw_server_options *options);
+
+/* on_drain.c */
 
 struct caw_server {
   caw_server_options options;
