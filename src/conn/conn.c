@@ -323,7 +323,7 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
     return;
   }
   uint64_t now = io_now(c->loop);
-  keepalive_read(&c->keepalive, now);
+  keepalive_read(c, now);
   h2_at(c->rpc.h2, now);
   fill(c);
   int rc = h2_recv(c->rpc.h2, data, len);

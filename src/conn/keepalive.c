@@ -90,6 +90,14 @@ static void fire(io_timer *timer) {
   else send_ping(c);
 }
 
+void keepalive_read(conn *c, uint64_t now) {
+  keepalive *k = &c->keepalive;
+  k->read_at = now;
+  if (!k->waiting) return; /* the timer looks when it fires: this is for every read */
+  k->waiting = false;
+  wait_for_silence(c);
+}
+
 void keepalive_call(conn *c) {
   keepalive *k = &c->keepalive;
   if (!k->resting || c->failure || c->lingering) return;

@@ -49,10 +49,7 @@ void keepalive_begin(conn *c);
 void keepalive_finish(conn *c);
 
 /* Bytes came. */
-static inline void keepalive_read(keepalive *k, uint64_t now) {
-  k->read_at = now;
-  k->waiting = false;
-}
+void keepalive_read(conn *c, uint64_t now);
 
 /* Something was written: notes how far frames of calls have gone. */
 void keepalive_written(conn *c);
