@@ -88,23 +88,12 @@ static void read_args(settings *s, int argc, char **argv) {
   if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
 }
 
-/* ---- Signals ---- */
+/* ---- Life ---- */
 
-typedef struct stopping {
-  caw_server *server;
-  uint64_t grace_ms;
-  int signals;
-} stopping;
-
-static void on_signal(int signum, void *user) {
-  stopping *s = user;
-  if (s->signals++) {
-    fflush(stdout);
-    _exit(128 + signum);
-  }
+static void say_drain(void *user) {
+  const settings *s = user;
   printf("shutting down; open calls have %.1f s\n", (double)s->grace_ms / 1000);
   fflush(stdout);
-  caw_server_drain(s->server, s->grace_ms, NULL, NULL);
 }
 
 static void check(int rc, const char *what) {
@@ -134,9 +123,9 @@ int main(int argc, char **argv) {
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
 
-  stopping stop = {server, s.grace_ms, 0};
-  check(caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, &stop), "SIGTERM");
-  check(caw_loop_on_signal(caw_server_loop(server), SIGINT, on_signal, &stop), "SIGINT");
+  check(caw_server_on_drain(server, say_drain, &s), "cannot prepare the end");
+  check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");
+  check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
   listen_on(server, &s);
 
   int rc = caw_server_run(server);

@@ -175,6 +175,17 @@ CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_d
                               void *user);
 
 /*
+ * Drains the server, as caw_server_drain with this grace, when the process gets the
+ * signal `signum` (SIGTERM, SIGINT, ...). May be asked for several signals. The first
+ * that comes is the only one: from then on, and when the server is freed, all of them
+ * have their default effect again, so that a second SIGTERM ends the process at once.
+ * Uses caw_loop_on_signal of the accepting loop. Returns 0, CAW_EINVAL (a signal that
+ * cannot be caught), CAW_ESTATE (a drain has begun), CAW_ENOMEM. Before the server
+ * starts, or on the accepting loop's thread. Since 0.1.
+ */
+CAW_API int caw_server_drain_on_signal(caw_server *server, int signum, uint64_t grace_ms);
+
+/*
  * Has `fn(user)` called once, on the accepting loop's thread, when a drain begins: the
  * server listens no more, and clients and handlers are told right afterwards. So what a
  * service sends then (a health service: NOT_SERVING) is before the GOAWAY. Several may

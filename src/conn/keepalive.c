@@ -71,7 +71,7 @@ static void give_up(conn *c) {
 static void judge_silence(conn *c) {
   keepalive *k = &c->keepalive;
   uint64_t delivered = io_socket_delivered(c->socket);
-  bool moves = delivered > k->delivered && (c->blocked || delivered < io_socket_sent(c->socket));
+  bool moves = delivered != k->delivered && (c->blocked || delivered < io_socket_sent(c->socket));
   if (!moves && !c->throttled) {
     give_up(c);
     return;

@@ -136,6 +136,7 @@ void caw_server_free(caw_server *s) {
   if (!s) return;
   s->ending = true;
   if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
+  if (s->n_workers) server_forget_signals(s);
   close_listeners(s);
   end_workers(s);
   io_pool_free(s->pool); /* its handlers have been told by now */

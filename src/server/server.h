@@ -44,11 +44,8 @@ typedef struct worker {
   io_post drained_post; /* to the accepting loop */
 } worker;
 
-typedef struct drain_hook
-    drain_hook; /* care.c: what the options say of keepalive and of a connection's limits. */
-void server_set_care(conn_config *config, const caw_server_options *options);
-
-/* on_drain.c */
+typedef struct drain_hook drain_hook;   /* on_drain.c */
+typedef struct signal_wish signal_wish; /* signals.c */
 
 struct caw_server {
   caw_server_options options;
@@ -79,6 +76,7 @@ struct caw_server {
   bool draining;
   unsigned left; /* workers that are not drained */
   drain_hook *drain_hooks;
+  signal_wish *signals;
 };
 
 /* server.c: an array of entries, and the adding of all or none of them, which
@@ -114,6 +112,12 @@ void server_calls_abort(worker *w);
 /* on_drain.c */
 void server_tell_drain(const caw_server *server);
 void server_free_drain_hooks(caw_server *server);
+
+/* care.c: what the options say of keepalive and of a connection's limits. */
+void server_set_care(conn_config *config, const caw_server_options *options);
+
+/* signals.c: heeds signals no more. On the accepting loop. */
+void server_forget_signals(caw_server *server);
 
 /* blocking.c */
 void server_blocking_free(caw_server *server);
