@@ -133,7 +133,9 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
 /*
  * Listens on an address: "127.0.0.1:50051", "[::]:50051" (both IP versions),
  * "localhost:50051" (every address of the name), "unix:PATH",
- * "unix-abstract:NAME"; port 0 lets the system choose. Connections are accepted
+ * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
+ * systemd opened for this process, "systemd:NAME" for those of one name
+ * (FileDescriptorName=; sd_listen_fds(3)). Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
@@ -141,7 +143,42 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
  */
 CAW_API int caw_server_listen(caw_server *server, const char *address);
 
-/* What went wrong in the last caw_server_listen, a sentence that names the
+/*
+ * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
+ * has opened. It is the server's from then on, closed when it listens no more; on an
+ * error it stays the caller's. A Unix socket's file is left to whoever made it, as are
+ * connections that still wait. Returns 0 or an error whose text is in caw_server_error:
+ * CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. When and
+ * where as caw_server_listen. Since 0.1.
+ */
+CAW_API int caw_server_listen_fd(caw_server *server, int fd);
+
+/*
+ * Prepares a restart in which no connection is refused and no call lost: this server
+ * takes over from one that runs, and later gives to the next. Call it before
+ * caw_server_listen, and that before the loop runs.
+ *
+ * `path` is a Unix socket (0600, for this user and root only) at which the server in
+ * charge waits for its successor. Is one there, then its listening sockets come here, and
+ * each caw_server_listen finds those that were listened on by the same words, or that
+ * have the same address; what this server does not ask for ends with the old one. When
+ * this one's loop runs, the old one is told, stops accepting, and drains with its own
+ * grace; its caw_server_on_drain functions are called. Until then the old one serves as
+ * ever, whatever happens here. Nobody there, or a path that is left over: the server
+ * starts as always. From then on it waits at `path` for the next, to which it will give
+ * `grace_ms` for its own calls.
+ *
+ * Waits up to 10 s for a server that is there. *took, if not NULL, says whether there was
+ * one. Returns 0 or an error whose text is in caw_server_error: CAW_EADDR (`path` is too
+ * long), CAW_EACCES (another user's, or no permission), CAW_EAGAIN (that server is ending
+ * or being taken over), CAW_ETIMEDOUT, CAW_EMALFORMED (no server of Caw), CAW_ESTATE
+ * (called too late, or twice), CAW_EADDRINUSE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Since
+ * 0.1.
+ */
+CAW_API int caw_server_handover(caw_server *server, const char *path, uint64_t grace_ms,
+                                bool *took);
+
+/* What went wrong in the last caw_server_listen, or in those two, a sentence that names the
  * address; "" when nothing did. Since 0.1. */
 CAW_API const char *caw_server_error(const caw_server *server);
 
