@@ -292,7 +292,9 @@ static int take(handover *h, const char *path) {
                        path);
   if (rc)
     return server_fail(s, rc, "cannot take over at %s: %s", path,
-                       rc == CAW_ETIMEDOUT ? "the server there does not answer" : caw_strerror(rc));
+                       rc == CAW_ETIMEDOUT    ? "the server there does not answer"
+                       : rc == CAW_EMALFORMED ? "what answers there is no server of Caw"
+                                              : caw_strerror(rc));
   server_begin_later(s);
   return 0;
 }
