@@ -18,7 +18,11 @@ typedef struct settings {
   int age, count;
   uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
+  caw_channel_options care; /* keepalive */
 } settings;
+
+/* Options without a letter. */
+enum { KEEPALIVE_TIME = 256, KEEPALIVE_TIMEOUT, KEEPALIVE_WITHOUT_CALLS };
 
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
@@ -35,6 +39,10 @@ static void print_help(void) {
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
+       "  --keepalive-time SECONDS     of silence before the server is asked whether it is\n"
+       "                     there (default: never; at least 10)\n"
+       "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
+       "  --keepalive-without-calls    also while there is no call\n"
        "  --help, --version");
 }
 
@@ -64,6 +72,15 @@ static void read_option(settings *s, int option, const char *value) {
   case 'w':
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
+  case KEEPALIVE_TIME:
+    s->care.keepalive_time_ms = args_seconds(PROGRAM, "--keepalive-time", value);
+    break;
+  case KEEPALIVE_TIMEOUT:
+    s->care.keepalive_timeout_ms = args_seconds(PROGRAM, "--keepalive-timeout", value);
+    break;
+  case KEEPALIVE_WITHOUT_CALLS:
+    s->care.keepalive_permit_without_calls = true;
+    break;
   default:
     break;
   }
@@ -79,6 +96,9 @@ static void read_args(settings *s, int argc, char **argv) {
       {"count", required_argument, NULL, 'k'},
       {"timeout", required_argument, NULL, 'd'},
       {"connect-timeout", required_argument, NULL, 'w'},
+      {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
+      {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
+      {"keepalive-without-calls", no_argument, NULL, KEEPALIVE_WITHOUT_CALLS},
       ARGS_COMMON,
   };
   int option;
@@ -283,14 +303,21 @@ static void wait_ready(caw_channel *channel, const settings *s) {
 }
 
 int main(int argc, char **argv) {
-  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  settings s = {.target = "127.0.0.1:50051",
+                .name = "World",
+                .text = "Hello",
+                .age = 30,
+                .count = 3,
+                .timeout_ms = UINT64_MAX,
+                .connect_ms = 5000};
   signal(SIGPIPE, SIG_IGN); /* a reader of the replies that goes is an error like others */
   read_args(&s, argc, argv);
   check_call(s.call);
 
   caw_channel *channel;
   const char *why;
-  int rc = caw_channel_new(&channel, s.target, NULL, &why);
+  s.care.size = sizeof(s.care);
+  int rc = caw_channel_new(&channel, s.target, &s.care, &why);
   if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
   if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
   wait_ready(channel, &s);

@@ -2,6 +2,7 @@
 #include "args.h"
 #include "greeter.h"
 
+#include <caw/systemd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,21 @@ typedef struct settings {
   bool list;
   unsigned loops;
   bool no_log;
+  const char *takeover;
+  caw_server_options care; /* keepalive and limits of connections */
 } settings;
+
+/* Options without a letter. */
+enum {
+  KEEPALIVE_TIME = 256,
+  KEEPALIVE_TIMEOUT,
+  PERMIT_KEEPALIVE_TIME,
+  PERMIT_KEEPALIVE_WITHOUT_CALLS,
+  MAX_CONNECTION_IDLE,
+  MAX_CONNECTION_AGE,
+  MAX_CONNECTION_AGE_GRACE,
+  TAKEOVER
+};
 
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
@@ -27,7 +42,8 @@ static void print_help(void) {
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
-       "                     port 0 lets the system choose one\n"
+       "                     port 0 lets the system choose one; systemd: or systemd:NAME\n"
+       "                     for the sockets that systemd has opened\n"
        "  --interval SECONDS between the replies of SayHelloStream (default 1)\n"
        "  --server-id TEXT   server_id of the replies (default: the host name)\n"
        "  --receive HOW      follow: ReceiveMessage goes on with new messages (default)\n"
@@ -36,7 +52,50 @@ static void print_help(void) {
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
        "  --no-log           write no line for each call\n"
+       "  --takeover PATH    take the sockets over from the server that waits at this Unix\n"
+       "                     socket, which then drains, and wait there for the next; a\n"
+       "                     restart so refuses no connection and loses no call\n"
+       "  --keepalive-time SECONDS     of silence before a client is asked whether it is\n"
+       "                     there (default 7200, at least 1)\n"
+       "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
+       "  --permit-keepalive-time SECONDS  that a client has to let pass between its own\n"
+       "                     questions (default 300)\n"
+       "  --permit-keepalive-without-calls  also while it has no call\n"
+       "  --max-connection-idle SECONDS  without a call before a connection is drained\n"
+       "                     (default: no limit)\n"
+       "  --max-connection-age SECONDS   before it is drained, 10 % more or less (default:\n"
+       "                     no limit)\n"
+       "  --max-connection-age-grace SECONDS  for its calls then (default: no limit)\n"
        "  --help, --version");
+}
+
+static void read_care(caw_server_options *o, int option, const char *value) {
+  switch (option) {
+  case KEEPALIVE_TIME:
+    o->keepalive_time_ms = args_seconds(PROGRAM, "--keepalive-time", value);
+    break;
+  case KEEPALIVE_TIMEOUT:
+    o->keepalive_timeout_ms = args_seconds(PROGRAM, "--keepalive-timeout", value);
+    break;
+  case PERMIT_KEEPALIVE_TIME:
+    o->min_recv_ping_interval_without_data_ms =
+        args_seconds(PROGRAM, "--permit-keepalive-time", value);
+    break;
+  case PERMIT_KEEPALIVE_WITHOUT_CALLS:
+    o->keepalive_permit_without_calls = true;
+    break;
+  case MAX_CONNECTION_IDLE:
+    o->max_connection_idle_ms = args_seconds(PROGRAM, "--max-connection-idle", value);
+    break;
+  case MAX_CONNECTION_AGE:
+    o->max_connection_age_ms = args_seconds(PROGRAM, "--max-connection-age", value);
+    break;
+  case MAX_CONNECTION_AGE_GRACE:
+    o->max_connection_age_grace_ms = args_seconds(PROGRAM, "--max-connection-age-grace", value);
+    break;
+  default:
+    break;
+  }
 }
 
 static void read_option(settings *s, int option, const char *value) {
@@ -66,17 +125,33 @@ static void read_option(settings *s, int option, const char *value) {
   case 'q':
     s->no_log = true;
     break;
+  case TAKEOVER:
+    s->takeover = value;
+    break;
   default:
+    read_care(&s->care, option, value);
     break;
   }
 }
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
-      {"no-log", no_argument, NULL, 'q'},        ARGS_COMMON,
+      {"listen", required_argument, NULL, 'l'},
+      {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},
+      {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'},
+      {"loops", required_argument, NULL, 'n'},
+      {"no-log", no_argument, NULL, 'q'},
+      {"takeover", required_argument, NULL, TAKEOVER},
+      {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
+      {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
+      {"permit-keepalive-time", required_argument, NULL, PERMIT_KEEPALIVE_TIME},
+      {"permit-keepalive-without-calls", no_argument, NULL, PERMIT_KEEPALIVE_WITHOUT_CALLS},
+      {"max-connection-idle", required_argument, NULL, MAX_CONNECTION_IDLE},
+      {"max-connection-age", required_argument, NULL, MAX_CONNECTION_AGE},
+      {"max-connection-age-grace", required_argument, NULL, MAX_CONNECTION_AGE_GRACE},
+      ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
@@ -88,23 +163,12 @@ static void read_args(settings *s, int argc, char **argv) {
   if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
 }
 
-/* ---- Signals ---- */
+/* ---- Life ---- */
 
-typedef struct stopping {
-  caw_server *server;
-  uint64_t grace_ms;
-  int signals;
-} stopping;
-
-static void on_signal(int signum, void *user) {
-  stopping *s = user;
-  if (s->signals++) {
-    fflush(stdout);
-    _exit(128 + signum);
-  }
+static void say_drain(void *user) {
+  const settings *s = user;
   printf("shutting down; open calls have %.1f s\n", (double)s->grace_ms / 1000);
   fflush(stdout);
-  caw_server_drain(s->server, s->grace_ms, NULL, NULL);
 }
 
 static void check(int rc, const char *what) {
@@ -112,6 +176,10 @@ static void check(int rc, const char *what) {
 }
 
 static void listen_on(caw_server *server, const settings *s) {
+  bool took = false;
+  if (s->takeover && caw_server_handover(server, s->takeover, s->grace_ms, &took))
+    args_fail(PROGRAM, "%s", caw_server_error(server));
+  if (took) printf("taking over at %s\n", s->takeover);
   for (int i = 0; i < s->n_listen; i++)
     if (caw_server_listen(server, s->listen[i])) args_fail(PROGRAM, "%s", caw_server_error(server));
   for (size_t i = 0; caw_server_address(server, i); i++)
@@ -127,16 +195,19 @@ int main(int argc, char **argv) {
   caw_server *server;
   chat_room *chat;
   greeter hello = {s.server_id, s.interval_ms};
-  caw_server_options options = {.size = sizeof(options), .loops = s.loops};
+  caw_server_options options = s.care;
+  options.size = sizeof(options);
+  options.loops = s.loops;
   if (!s.no_log) options.on_call = log_call;
   check(caw_server_new(&server, &options), "cannot make a server");
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
 
-  stopping stop = {server, s.grace_ms, 0};
-  check(caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, &stop), "SIGTERM");
-  check(caw_loop_on_signal(caw_server_loop(server), SIGINT, on_signal, &stop), "SIGINT");
+  check(caw_server_on_drain(server, say_drain, &s), "cannot prepare the end");
+  check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");
+  check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
+  check(caw_server_notify_systemd(server), "cannot prepare what systemd is told");
   listen_on(server, &s);
 
   int rc = caw_server_run(server);

@@ -45,6 +45,27 @@ typedef struct caw_channel_options {
   uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
   uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
   caw_encoding encoding;       /* of requests (caw/compression.h) */
+
+  /*
+   * Keepalive (gRPC: keepalive.md; gRFC A8), milliseconds. It is off by default, since
+   * PINGs of many clients are a load that a server's operator has to agree to: gRPC's
+   * servers end the connection ("too_many_pings") when they come more often than every
+   * 5 minutes, or without calls, unless they are told otherwise. When nothing came from
+   * the server for keepalive_time_ms it gets a PING; when keepalive_timeout_ms later
+   * still nothing came, and nothing that was sent before gets on either, the connection
+   * ends and its calls with UNAVAILABLE. With it, TCP gives up unacknowledged bytes
+   * after the same timeout (gRFC A18). After "too_many_pings" the time is doubled for
+   * what the channel connects to next, and caw_channel_error says so.
+   */
+  uint64_t keepalive_time_ms;          /* 0, CAW_NEVER: none; what is below 10,000 is 10,000 */
+  uint64_t keepalive_timeout_ms;       /* 0: 20,000 */
+  bool keepalive_permit_without_calls; /* PINGs also while there is no call */
+  unsigned keepalive_max_pings_without_data; /* PINGs in a row while no frame of a call is
+                                                sent; 0: no limit, as gRFC A8 wants it */
+  /* A channel that has had no call for this long lets its connection go and is IDLE
+   * until the next (gRPC: connectivity-semantics-and-api.md). Milliseconds, at least
+   * 1,000; 0: 1,800,000; CAW_NEVER: not at all. */
+  uint64_t idle_timeout_ms;
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,

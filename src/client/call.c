@@ -263,6 +263,7 @@ static void close_our_side(client_call *cc) {
 
 static void complete(client_call *cc) {
   list_remove(&cc->node);
+  if (cc->channel && list_empty(&cc->channel->calls)) care_idle(cc->channel);
   call_release(&cc->base);
 }
 
@@ -366,6 +367,7 @@ int client_call_attach(client_call *cc, conn *c) {
                          caw_str_from(cc->channel->user_agent),
                          call->deadline == UINT64_MAX ? UINT64_MAX : call->deadline - now,
                          &cc->metadata};
+  keepalive_call(c);
   int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
   if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return rc;
   list_remove(&cc->wait);

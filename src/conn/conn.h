@@ -7,13 +7,13 @@
 #ifndef CONN_CONN_H
 #define CONN_CONN_H
 
+#include "conn/age.h"
+#include "conn/keepalive.h"
 #include "io/loop.h"
 #include "io/socket.h"
 #include "rpc/call.h"
 
 #include <caw/call.h>
-
-typedef struct conn conn;
 
 /* What the owner of a connection hears; loop's thread, internal code only. */
 typedef struct conn_events {
@@ -32,8 +32,11 @@ typedef struct conn_events {
   void (*on_closed)(void *owner, conn *c, int rc, const char *why);
 } conn_events;
 
+/* Read while the connection lives; outlives it. */
 typedef struct conn_config {
   h2_config h2;
+  keepalive_config keepalive;
+  age_config age;         /* server */
   uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there */
 } conn_config;
 
@@ -41,6 +44,7 @@ struct conn {
   caw_loop *loop;
   io_socket *socket; /* NULL once closed */
   rpc_session rpc;
+  const conn_config *config;
   const conn_events *events;
   void *owner;
   list node;              /* the owner's */
@@ -56,18 +60,24 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* server: what the peer may still do; filled up with time */
   uint64_t filled;        /* when that was, on the loop's clock */
-  bool connected;         /* TCP is there */
-  bool useful;            /* a call's leading headers came */
-  bool throttled;         /* not read until the peer has read what it made us owe */
-  bool blocked;           /* the kernel takes no more; on_writable comes */
-  bool draining;          /* ends when the last call has */
-  bool drain_acked;       /* the peer answered the PING of a drain */
-  bool lingering;         /* all is said; waits for the peer to close */
-  bool goaway_final;      /* the second GOAWAY of a drain was sent */
-  int failure;            /* why it ends once its output is flushed, or 0 */
-  const char *broken;     /* the rule of HTTP/2 that the peer broke, or NULL */
-  char *peer;             /* the peer's address, if there was memory; never changes */
-  char *why;              /* once it is closed, if there was memory: why */
+  keepalive keepalive;
+  age age;
+  size_t discarded;    /* bytes that came after its end */
+  const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
+  bool too_many_pings; /* client: the server ends it for its PINGs */
+  bool connected;      /* TCP is there */
+  bool useful;         /* a call's leading headers came */
+  bool throttled;      /* not read until the peer has read what it made us owe */
+  bool blocked;        /* the kernel takes no more; on_writable comes */
+  bool draining;       /* ends when the last call has */
+  bool drain_acked;    /* the peer answered the PING of a drain */
+  bool lingering;      /* all is said; waits for the peer to close */
+  bool goaway_final;   /* the second GOAWAY of a drain was sent */
+  int failure;         /* why it ends once its output is flushed, or 0 */
+  const char *broken;  /* the rule of HTTP/2 that the peer broke, or NULL */
+  char *told;          /* what the peer's GOAWAY said was wrong, if it said so */
+  char *peer;          /* the peer's address, if there was memory; never changes */
+  char *why;           /* once it is closed, if there was memory: why */
 };
 
 /* The peer's address as text. */
@@ -94,6 +104,9 @@ void conn_flush_later(conn *c);
 /* Ends the connection when its calls are over, telling the peer: a server by
  * GOAWAY in two steps (RFC 9113 6.8), a client at once. */
 void conn_drain(conn *c);
+
+/* The same, giving the reason, a literal, as debug data (gRFC A9). */
+void conn_drain_for(conn *c, const char *reason);
 
 /* Ends it now: calls are closed, on_closed is called inside. */
 void conn_close(conn *c, int rc, const char *why);

@@ -19,9 +19,11 @@
 #include <caw/status.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Reads per readable event: 256 KiB, after which other sockets get their turn. */
@@ -48,7 +50,8 @@ struct io_socket {
   const io_socket_events *events;
   void *user;
   int fd;
-  int err; /* errno of the last failure */
+  uint64_t sent; /* bytes */
+  int err;       /* errno of the last failure */
   uint8_t state;
   uint8_t step;
   bool reading;
@@ -337,11 +340,30 @@ long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
     return broken_code(s->err);
   }
   if (took < 0) took = 0;
+  s->sent += (uint64_t)took;
   if ((size_t)took < total) {
     s->full = true;
     update(s);
   }
   return took;
+}
+
+uint64_t io_socket_sent(const io_socket *s) {
+  return s->sent;
+}
+
+uint64_t io_socket_delivered(const io_socket *s) {
+  int waiting = 0;
+  if (ioctl(s->fd, SIOCOUTQ, &waiting) || waiting < 0) return s->sent;
+  return (uint64_t)waiting < s->sent ? s->sent - (uint64_t)waiting : 0;
+}
+
+void io_socket_user_timeout(io_socket *s, uint64_t timeout) {
+  uint64_t ms = timeout / 1000000;
+  unsigned value = ms < INT_MAX ? (unsigned)ms : INT_MAX;
+  if (!value) value = 1; /* 0 is the system's default */
+  setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+             sizeof(value)); /* a Unix socket has none */
 }
 
 void io_socket_shutdown(io_socket *s) {

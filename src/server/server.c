@@ -1,6 +1,7 @@
 /* caw_server: options, methods, listening, running and draining. */
 #include "server/server.h"
 
+#include "io/inherit.h"
 #include "io/resolver.h"
 #include "io/sys.h"
 
@@ -13,6 +14,7 @@
 
 #define MAX_LOOPS     64
 #define MAX_POOL      1024
+#define MAX_INHERITED 64
 #define READY_TIMEOUT (10 * UINT64_C(1000000000)) /* until the client's SETTINGS */
 
 /* ---- Making and freeing ---- */
@@ -60,6 +62,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   s->own_loops = !s->options.loop;
   s->config.h2.max_streams = s->options.max_streams;
   s->config.ready_timeout = READY_TIMEOUT;
+  server_set_care(&s->config, &s->options);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);
@@ -72,6 +75,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
 static void close_listeners(caw_server *s) {
   for (size_t i = 0; i < s->n_listeners; i++) {
     if (s->listeners[i]) io_loop_release(s->workers[0].loop);
+    if (s->listeners[i] && handover_keeps(s)) io_listener_leave(s->listeners[i]);
     io_listener_close(s->listeners[i]);
     s->listeners[i] = NULL;
   }
@@ -127,15 +131,18 @@ static void free_parts(caw_server *s) {
   caw_free(s->listeners);
   for (size_t i = 0; i < s->n_listeners; i++) caw_free(s->addresses[i]);
   caw_free(s->addresses);
-  /* A drain that is still on its way to the program's loop frees the rest. */
-  if (s->own_loops || !asked) free_struct(s);
+  handover_free(s);
+  /* A post that is still on its way to the program's loop frees the rest. */
+  if (s->own_loops || (!asked && !s->begin_posted)) free_struct(s);
 }
 
 void caw_server_free(caw_server *s) {
   if (!s) return;
   s->ending = true;
   if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
+  if (s->n_workers) server_forget_signals(s);
   close_listeners(s);
+  handover_close(s);
   end_workers(s);
   io_pool_free(s->pool); /* its handlers have been told by now */
   s->pool = NULL;
@@ -208,8 +215,7 @@ int caw_server_add(caw_server *s, const caw_handler *handlers, size_t n, const v
 
 /* ---- Listening ---- */
 
-CAW_PRINTF(3, 4)
-static int fail(caw_server *s, int rc, const char *format, ...) {
+int server_fail(caw_server *s, int rc, const char *format, ...) {
   va_list args;
   va_start(args, format);
   vsnprintf(s->error, sizeof(s->error), format, args);
@@ -252,7 +258,8 @@ static void on_accept(void *user, int fd) {
   io_loop_post(least->loop, &a->post, arrive);
 }
 
-static int grow_listeners(caw_server *s) {
+/* Room for one more: its address as text, and behind that what was asked for. */
+static int grow_listeners(caw_server *s, const char *wanted) {
   size_t n = s->n_listeners + 1;
   io_listener **listeners = caw_realloc(s->listeners, n * sizeof(*listeners));
   if (!listeners) return CAW_ENOMEM;
@@ -260,8 +267,11 @@ static int grow_listeners(caw_server *s) {
   char **addresses = caw_realloc(s->addresses, n * sizeof(*addresses));
   if (!addresses) return CAW_ENOMEM;
   s->addresses = addresses;
-  s->addresses[n - 1] = caw_malloc(IO_ADDRESS_TEXT);
-  return s->addresses[n - 1] ? 0 : CAW_ENOMEM;
+  char *text = caw_malloc(IO_ADDRESS_TEXT + strlen(wanted) + 1);
+  if (!text) return CAW_ENOMEM;
+  strcpy(text + IO_ADDRESS_TEXT, wanted);
+  s->addresses[n - 1] = text;
+  return 0;
 }
 
 /* The bound address as a target: without gRPC's "ipv4:" and "ipv6:". */
@@ -272,10 +282,36 @@ static void print_address(char out[IO_ADDRESS_TEXT], const io_address *a) {
   snprintf(out, IO_ADDRESS_TEXT, "%s", ip ? text + 5 : text);
 }
 
-static int listen_one(caw_server *s, const io_address *address, const char *wanted) {
-  int rc = grow_listeners(s);
-  if (rc) return fail(s, rc, "cannot listen on %s: %s", wanted, caw_strerror(rc));
+const char *server_wanted(const caw_server *s, size_t i) {
+  return s->addresses[i] + IO_ADDRESS_TEXT;
+}
+
+static void add_listener(caw_server *s, io_listener *l) {
+  print_address(s->addresses[s->n_listeners], io_listener_address(l));
+  s->listeners[s->n_listeners++] = l;
+  io_loop_hold(s->workers[0].loop);
+}
+
+int server_listen_on(caw_server *s, int fd, io_socket_file file, bool shared, const char *wanted) {
   io_listener *l;
+  int rc = grow_listeners(s, wanted);
+  if (rc) return server_fail(s, rc, "cannot listen on descriptor %d: %s", fd, caw_strerror(rc));
+  rc = io_listener_adopt(&l, s->workers[0].loop, fd, file, shared, on_accept, s);
+  if (rc) {
+    caw_free(s->addresses[s->n_listeners]);
+    return server_fail(s, rc, "cannot listen on descriptor %d: %s", fd,
+                       rc == CAW_EINVAL ? "it is no stream socket that listens" : caw_strerror(rc));
+  }
+  add_listener(s, l);
+  return 0;
+}
+
+static int listen_one(caw_server *s, const io_address *address, const char *wanted) {
+  io_listener *l;
+  int rc = handover_listen_at(s, address, wanted);
+  if (rc != CAW_ENOTFOUND) return rc;
+  rc = grow_listeners(s, wanted);
+  if (rc) return server_fail(s, rc, "cannot listen on %s: %s", wanted, caw_strerror(rc));
   errno = 0;
   rc = io_listener_new(&l, s->workers[0].loop, address, on_accept, s);
   if (rc) {
@@ -283,12 +319,10 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
     int err = errno;
     print_address(text, address);
     caw_free(s->addresses[s->n_listeners]);
-    return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
-                err ? strerror(err) : caw_strerror(rc));
+    return server_fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
+                       err ? strerror(err) : caw_strerror(rc));
   }
-  print_address(s->addresses[s->n_listeners], io_listener_address(l));
-  s->listeners[s->n_listeners++] = l;
-  io_loop_hold(s->workers[0].loop);
+  add_listener(s, l);
   return 0;
 }
 
@@ -301,17 +335,37 @@ static void unlisten(caw_server *s, size_t keep) {
   }
 }
 
-int caw_server_listen(caw_server *s, const char *address) {
+/* The sockets that systemd has opened, all or those of a name. */
+static int listen_systemd(caw_server *s, const char *address, const char *name) {
+  int fds[MAX_INHERITED];
+  size_t before = s->n_listeners;
+  int n = io_inherited(name, fds, MAX_INHERITED);
+  if (n == 0 || n > MAX_INHERITED)
+    return server_fail(s, n ? CAW_ELIMIT : CAW_ENOTFOUND,
+                       "cannot listen on %s: systemd passed %s socket%s%s%s to this process",
+                       address, n ? "too many" : "no", n ? "s" : "", *name ? " named " : "", name);
+  if (n < 0)
+    return server_fail(s, n, "cannot listen on %s: LISTEN_FDS or what it tells of is not in order",
+                       address);
+  for (int i = 0; i < n; i++) {
+    int rc = server_listen_on(s, fds[i], (io_socket_file){0, 0}, true, address);
+    if (rc) {
+      unlisten(s, before);
+      return rc;
+    }
+  }
+  return 0;
+}
+
+static int listen_target(caw_server *s, const char *address) {
   io_target target;
   const char *why = "";
   size_t before = s->n_listeners;
-  s->error[0] = '\0';
-  if (s->draining) return fail(s, CAW_ESTATE, "the server is shutting down");
   int rc = io_target_parse(&target, caw_str_from(address), true, &why);
-  if (rc) return fail(s, rc, "cannot listen on %s: %s", address, why);
+  if (rc) return server_fail(s, rc, "cannot listen on %s: %s", address, why);
   if (target.host[0]) {
     rc = io_resolve_now(target.host, target.port, target.addresses, IO_TARGET_MAX, &why);
-    if (rc < 0) return fail(s, rc, "cannot listen on %s: %s", address, why);
+    if (rc < 0) return server_fail(s, rc, "cannot listen on %s: %s", address, why);
     target.count = (unsigned)rc;
   }
   for (unsigned i = 0; i < target.count; i++) {
@@ -328,6 +382,23 @@ int caw_server_listen(caw_server *s, const char *address) {
   return 0;
 }
 
+int caw_server_listen(caw_server *s, const char *address) {
+  size_t before = s->n_listeners;
+  s->error[0] = '\0';
+  if (s->draining) return server_fail(s, CAW_ESTATE, "the server is shutting down");
+  int rc = handover_listen(s, address);
+  if (rc) unlisten(s, before);
+  if (rc || s->n_listeners > before) return rc;
+  if (!strncmp(address, "systemd:", 8)) return listen_systemd(s, address, address + 8);
+  return listen_target(s, address);
+}
+
+int caw_server_listen_fd(caw_server *s, int fd) {
+  s->error[0] = '\0';
+  if (s->draining) return server_fail(s, CAW_ESTATE, "the server is shutting down");
+  return server_listen_on(s, fd, (io_socket_file){0, 0}, true, "");
+}
+
 const char *caw_server_error(const caw_server *s) {
   return s->error;
 }
@@ -338,6 +409,29 @@ const char *caw_server_address(const caw_server *s, size_t i) {
 
 caw_loop *caw_server_loop(const caw_server *s) {
   return s->workers[0].loop;
+}
+
+/* ---- Beginning ---- */
+
+static void begin(io_post *post) {
+  caw_server *s = LIST_ENTRY(post, caw_server, begin_post);
+  s->begin_posted = false;
+  if (s->freed) {
+    pthread_mutex_lock(&s->lock);
+    bool asked = s->drain_asked;
+    pthread_mutex_unlock(&s->lock);
+    if (!s->own_loops && !asked) free_struct(s);
+    return;
+  }
+  if (s->ending || s->draining) return;
+  handover_begin(s);
+  systemd_begin(s);
+}
+
+void server_begin_later(caw_server *s) {
+  if (s->begin_posted) return;
+  s->begin_posted = true;
+  io_loop_post(s->workers[0].loop, &s->begin_post, begin);
 }
 
 /* ---- Draining ---- */
@@ -384,7 +478,7 @@ static void drain(io_post *post) {
   s->drain_asked = false;
   pthread_mutex_unlock(&s->lock);
   if (s->freed) {
-    if (!s->own_loops) free_struct(s);
+    if (!s->own_loops && !s->begin_posted) free_struct(s);
     return;
   }
   if (s->ending) return;
@@ -392,6 +486,7 @@ static void drain(io_post *post) {
     s->draining = true;
     s->left = s->n_workers;
     close_listeners(s);
+    handover_close(s);
     server_tell_drain(s);
   }
   if (s->left == 0) { /* asked again afterwards */

@@ -14,6 +14,7 @@
 #include <caw/blocking.h>
 #include <caw/server.h>
 #include <pthread.h>
+#include <sys/types.h>
 
 /* A method that is served. */
 typedef struct method_entry {
@@ -44,7 +45,9 @@ typedef struct worker {
   io_post drained_post; /* to the accepting loop */
 } worker;
 
-typedef struct drain_hook drain_hook; /* on_drain.c */
+typedef struct drain_hook drain_hook;   /* on_drain.c */
+typedef struct handover handover;       /* handover.c */
+typedef struct signal_wish signal_wish; /* signals.c */
 
 struct caw_server {
   caw_server_options options;
@@ -75,6 +78,11 @@ struct caw_server {
   bool draining;
   unsigned left; /* workers that are not drained */
   drain_hook *drain_hooks;
+  signal_wish *signals;
+  handover *handover;
+  bool notify; /* systemd.c: the service manager is told */
+  io_post begin_post;
+  bool begin_posted; /* begin_post is on its way */
 };
 
 /* server.c: an array of entries, and the adding of all or none of them, which
@@ -110,6 +118,42 @@ void server_calls_abort(worker *w);
 /* on_drain.c */
 void server_tell_drain(const caw_server *server);
 void server_free_drain_hooks(caw_server *server);
+
+/* server.c: notes what went wrong for caw_server_error; returns `rc`. */
+int server_fail(caw_server *server, int rc, const char *format, ...) CAW_PRINTF(3, 4);
+/* server.c: takes over a listening descriptor; on an error it stays the caller's. What
+ * was asked for, `wanted`, is copied. */
+int server_listen_on(caw_server *server, int fd, io_socket_file file, bool shared,
+                     const char *wanted);
+/* server.c: has handover_begin and systemd_begin called in the loop's first turn. */
+void server_begin_later(caw_server *server);
+/* server.c: what the i-th listener was asked for as. */
+const char *server_wanted(const caw_server *server, size_t i);
+
+/*
+ * handover.c. Listens on what the process before us had for the same words; does nothing
+ * when there is none. The same for one address: CAW_ENOTFOUND, nothing was done.
+ */
+int handover_listen(caw_server *server, const char *wanted);
+int handover_listen_at(caw_server *server, const io_address *address, const char *wanted);
+/* Do our listening sockets go on in another process? */
+bool handover_keeps(const caw_server *server);
+/* Who took over, 0: nobody. */
+pid_t handover_heir(const caw_server *server);
+/* The loop runs: connections are accepted. */
+void handover_begin(caw_server *server);
+/* No other process is to come any more. On the accepting loop. */
+void handover_close(caw_server *server);
+void handover_free(caw_server *server);
+
+/* systemd.c: tells the service manager that the server serves. */
+void systemd_begin(const caw_server *server);
+
+/* care.c: what the options say of keepalive and of a connection's limits. */
+void server_set_care(conn_config *config, const caw_server_options *options);
+
+/* signals.c: heeds signals no more. On the accepting loop. */
+void server_forget_signals(caw_server *server);
 
 /* blocking.c */
 void server_blocking_free(caw_server *server);
