@@ -393,7 +393,7 @@ static void change_request(spy *s, caw_call *call) {
   (void)s;
   caw_str key = CAW_STR("x-user"), ann = CAW_STR("ann");
   const caw_metadata *m = caw_call_metadata(call);
-  assert_string_equal(caw_metadata_get(m, "x-user").data, "mallory");
+  assert_true(caw_str_is(caw_metadata_get(m, "x-user"), "mallory"));
   assert_int_equal(caw_call_metadata_remove(call, CAW_REQUEST_METADATA, key), 0);
   assert_int_equal(caw_call_metadata_add(call, CAW_REQUEST_METADATA, key, ann), 0);
   assert_int_equal(caw_call_metadata_add(call, CAW_RESPONSE_HEADERS, caw_str_from("x-a"), ann), 0);
@@ -488,7 +488,7 @@ static void no_ok_of_an_error(void **state) {
 }
 
 static void move_path(spy *s, caw_call *call) {
-  assert_string_equal(caw_call_path(call).data, s->text);
+  assert_true(caw_str_is(caw_call_path(call), s->text));
   assert_int_equal(caw_call_set_path(call, caw_str_from("/test.Duo/Unary")), 0);
 }
 
