@@ -53,11 +53,18 @@ void chain_free(call_chain *c) {
 
 /* ---- Questions ---- */
 
-void chain_begin_question(call_chain *c, chain_phase phase) {
-  c->phase = phase;
-  c->told_cancel = false;
-  c->fail_text = (caw_str){NULL, 0};
+/* Whoever owes an answer may look at the phase, on his thread, although the call is over. */
+static void set_phase(call_chain *c, chain_phase phase) {
   pthread_mutex_lock(&c->lock);
+  c->phase = phase;
+  pthread_mutex_unlock(&c->lock);
+}
+
+void chain_begin_question(call_chain *c, chain_phase phase) {
+  c->told_cancel = false;
+  pthread_mutex_lock(&c->lock);
+  c->phase = phase;
+  c->fail_text = (caw_str){NULL, 0};
   c->answer = CHAIN_ASKED;
   pthread_mutex_unlock(&c->lock);
 }
@@ -66,13 +73,15 @@ int chain_end_question(call_chain *c, int rc) {
   pthread_mutex_lock(&c->lock);
   /* Who has answered by caw_call_decide has answered, whatever he returns. */
   bool waits = rc == CAW_PENDING || c->answer == CHAIN_ANSWERED;
-  if (!waits) c->answer = CHAIN_NO_QUESTION;
+  if (!waits) {
+    c->answer = CHAIN_NO_QUESTION;
+    c->phase = CHAIN_CLOSED;
+  }
   pthread_mutex_unlock(&c->lock);
   if (waits) {
     caw_call_ref(c->call); /* until the answer */
     return CAW_PENDING;
   }
-  c->phase = CHAIN_CLOSED;
   return rc;
 }
 
@@ -105,7 +114,7 @@ static void arrive(io_post *post) {
 bool chain_take_answer(call_chain *c, int *code) {
   if (!c->arrived) return false;
   c->arrived = false;
-  c->phase = CHAIN_CLOSED;
+  set_phase(c, CHAIN_CLOSED);
   *code = c->code;
   if (c->text) c->fail_text = caw_arena_dup(&c->arena, caw_str_from(c->text));
   return true;
@@ -161,10 +170,10 @@ void chain_headers(call_chain *c) {
   for (size_t i = c->asked; i-- > 0;) {
     const chain_entry *e = &c->list->entries[i];
     if (!e->hooks.on_headers) continue;
-    c->phase = CHAIN_HEADERS;
+    set_phase(c, CHAIN_HEADERS);
     e->hooks.on_headers(c->call, e->user);
   }
-  c->phase = CHAIN_CLOSED;
+  set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_message(call_chain *c, bool sent, bool compressed, size_t size, size_t travels) {
@@ -181,13 +190,13 @@ void chain_status(call_chain *c, caw_status *status) {
     const chain_entry *e = &c->list->entries[i];
     int before = status->code;
     if (!e->hooks.on_status) continue;
-    c->phase = CHAIN_STATUS;
+    set_phase(c, CHAIN_STATUS);
     e->hooks.on_status(c->call, status, e->user);
     /* What is missing behind an error (a reply) is not made good by an OK. */
     if (before && !status->code) status->code = before;
     status->code = call_status_code(status->code);
   }
-  c->phase = CHAIN_CLOSED;
+  set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_done(call_chain *c, const caw_status *status) {
@@ -221,9 +230,8 @@ void chain_drop(call_chain *c) {
 
 /* ---- Metadata ---- */
 
-/* May this list be changed in this phase? */
+/* May this list be changed in this phase? Under the lock. */
 static bool may_change(const caw_call *call, caw_metadata_list which) {
-  if (!call->chain) return false;
   switch (call->chain->phase) {
   case CHAIN_REQUEST:
     return which == CAW_REQUEST_METADATA || call->cls->server;
@@ -239,17 +247,28 @@ static bool may_change(const caw_call *call, caw_metadata_list which) {
   return false;
 }
 
-int caw_call_metadata_add(caw_call *call, caw_metadata_list which, caw_str key, caw_str value) {
+static int add(caw_call *call, caw_metadata_list which, caw_str key, caw_str value) {
   if (!may_change(call, which)) return CAW_ESTATE;
   int rc = rpc_metadata_check(key, value);
   return rc ? rc
             : rpc_metadata_add(call->cls->metadata(call, which), &call->chain->arena, key, value);
 }
 
+int caw_call_metadata_add(caw_call *call, caw_metadata_list which, caw_str key, caw_str value) {
+  if (!call->chain) return CAW_ESTATE;
+  pthread_mutex_lock(&call->chain->lock);
+  int rc = add(call, which, key, value);
+  pthread_mutex_unlock(&call->chain->lock);
+  return rc;
+}
+
 int caw_call_metadata_remove(caw_call *call, caw_metadata_list which, caw_str key) {
-  if (!may_change(call, which)) return CAW_ESTATE;
-  rpc_metadata_remove(call->cls->metadata(call, which), key);
-  return 0;
+  if (!call->chain) return CAW_ESTATE;
+  pthread_mutex_lock(&call->chain->lock);
+  bool may = may_change(call, which);
+  if (may) rpc_metadata_remove(call->cls->metadata(call, which), key);
+  pthread_mutex_unlock(&call->chain->lock);
+  return may ? 0 : CAW_ESTATE;
 }
 
 const caw_metadata *caw_call_metadata_of(const caw_call *call, caw_metadata_list which) {
@@ -257,9 +276,20 @@ const caw_metadata *caw_call_metadata_of(const caw_call *call, caw_metadata_list
 }
 
 int caw_call_set_path(caw_call *call, caw_str path) {
-  if (!call->cls->server || !may_change(call, CAW_REQUEST_METADATA)) return CAW_ESTATE;
-  caw_str copy = caw_arena_dup(&call->chain->arena, path);
-  if (!copy.data) return CAW_ENOMEM;
-  call->rpc.path = copy;
-  return 0;
+  if (!call->chain || !call->cls->server) return CAW_ESTATE;
+  pthread_mutex_lock(&call->chain->lock);
+  bool may = may_change(call, CAW_REQUEST_METADATA);
+  caw_str copy = may ? caw_arena_dup(&call->chain->arena, path) : path;
+  if (may && copy.data) call->rpc.path = copy;
+  pthread_mutex_unlock(&call->chain->lock);
+  if (!may) return CAW_ESTATE;
+  return copy.data ? 0 : CAW_ENOMEM;
+}
+
+bool chain_fail(call_chain *c, const char *format, va_list args) {
+  pthread_mutex_lock(&c->lock);
+  bool asked = c->phase == CHAIN_REQUEST || c->phase == CHAIN_CREDENTIALS;
+  if (asked) c->fail_text = caw_arena_vprintf(&c->arena, format, args);
+  pthread_mutex_unlock(&c->lock);
+  return asked;
 }

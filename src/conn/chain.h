@@ -11,6 +11,7 @@
 
 #include <caw/interceptor.h>
 #include <pthread.h>
+#include <stdarg.h>
 
 typedef struct chain_entry {
   caw_interceptor hooks;
@@ -54,7 +55,9 @@ typedef struct call_chain {
   chain_phase phase;
   bool told_cancel;
 
-  pthread_mutex_t lock; /* answer, code, text: as caw_call_decide leaves them */
+  /* phase, answer, code, text; and arena, fail_text and the lists of metadata while
+   * somebody on another thread may change them */
+  pthread_mutex_t lock;
   chain_answer answer;
   int code;
   char *text;
@@ -100,6 +103,9 @@ void chain_cancel(call_chain *c);
 
 /* The call is over: a late answer finds nobody. */
 void chain_end_waiting(call_chain *c);
+
+/* caw_call_fail of one who is being asked; false when nobody is. */
+bool chain_fail(call_chain *c, const char *format, va_list args) CAW_PRINTF(2, 0);
 
 /* The way of a call through its interceptors. */
 void chain_headers(call_chain *c);

@@ -597,10 +597,7 @@ int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {
 int caw_call_fail(caw_call *call, int code, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  call_chain *c = call->chain;
-  if (c && (c->phase == CHAIN_REQUEST || c->phase == CHAIN_CREDENTIALS))
-    c->fail_text = caw_arena_vprintf(&c->arena, format, args);
-  else if (call->cls->server)
+  if (!(call->chain && chain_fail(call->chain, format, args)) && call->cls->server)
     self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
   va_end(args);
   return code;
