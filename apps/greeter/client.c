@@ -1,7 +1,9 @@
 /* greeter-client: makes the calls of greeter.Greeter and ChatService, one after
  * the other, with the blocking face. */
 #include "args.h"
+#include "secret.h"
 #include "text.h"
+#include "trace.h"
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
@@ -18,6 +20,8 @@ typedef struct settings {
   int age, count;
   uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
+  bool trace, plain_token;
+  char token[SECRET_ROOM]; /* "": none */
 } settings;
 
 static void print_help(void) {
@@ -35,6 +39,12 @@ static void print_help(void) {
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
+       "  --token-file FILE  send the token in FILE with every call; to other machines only\n"
+       "                     over TLS\n"
+       "  --token TOKEN      the same; other users of this machine can see it\n"
+       "  --insecure-token-over-plaintext  send the token where everyone on the way can\n"
+       "                     read it\n"
+       "  --trace            write a line for each step of a call to standard error\n"
        "  --help, --version");
 }
 
@@ -64,6 +74,18 @@ static void read_option(settings *s, int option, const char *value) {
   case 'w':
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
+  case 'f':
+    secret_read(PROGRAM, "--token-file", value, s->token);
+    break;
+  case 'K':
+    secret_copy(PROGRAM, "--token", value, s->token);
+    break;
+  case 'i':
+    s->plain_token = true;
+    break;
+  case 'T':
+    s->trace = true;
+    break;
   default:
     break;
   }
@@ -79,6 +101,10 @@ static void read_args(settings *s, int argc, char **argv) {
       {"count", required_argument, NULL, 'k'},
       {"timeout", required_argument, NULL, 'd'},
       {"connect-timeout", required_argument, NULL, 'w'},
+      {"token-file", required_argument, NULL, 'f'},
+      {"token", required_argument, NULL, 'K'},
+      {"insecure-token-over-plaintext", no_argument, NULL, 'i'},
+      {"trace", no_argument, NULL, 'T'},
       ARGS_COMMON,
   };
   int option;
@@ -282,17 +308,35 @@ static void wait_ready(caw_channel *channel, const settings *s) {
             same ? s->target : "ADDRESS");
 }
 
+static caw_channel *open_channel(const settings *s) {
+  caw_channel *channel;
+  const char *why;
+  caw_channel_options options = {.size = sizeof(options),
+                                 .insecure_credentials_over_plaintext = s->plain_token};
+  int rc = 0;
+  if (s->token[0])
+    rc = caw_call_credentials_bearer(&options.call_credentials, caw_str_from(s->token));
+  if (!rc) rc = caw_channel_new(&channel, s->target, &options, &why);
+  caw_call_credentials_unref(options.call_credentials); /* the channel has its own */
+  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s->target, why);
+  if (!rc && s->trace) rc = caw_channel_intercept(channel, &trace_interceptor, stderr);
+  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  return channel;
+}
+
 int main(int argc, char **argv) {
-  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  settings s = {.target = "127.0.0.1:50051",
+                .name = "World",
+                .text = "Hello",
+                .age = 30,
+                .count = 3,
+                .timeout_ms = UINT64_MAX,
+                .connect_ms = 5000};
   signal(SIGPIPE, SIG_IGN); /* a reader of the replies that goes is an error like others */
   read_args(&s, argc, argv);
   check_call(s.call);
 
-  caw_channel *channel;
-  const char *why;
-  int rc = caw_channel_new(&channel, s.target, NULL, &why);
-  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
-  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  caw_channel *channel = open_channel(&s);
   wait_ready(channel, &s);
 
   bool ok = true;

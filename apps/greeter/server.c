@@ -1,6 +1,8 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
+#include "secret.h"
+#include "trace.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +19,8 @@ typedef struct settings {
   char server_id[256];
   bool list;
   unsigned loops;
-  bool no_log;
+  bool no_log, trace, reflection;
+  char token[SECRET_ROOM]; /* "": none is required */
 } settings;
 
 static void print_help(void) {
@@ -36,6 +39,11 @@ static void print_help(void) {
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
        "  --no-log           write no line for each call\n"
+       "  --trace            write a line for each step of a call\n"
+       "  --require-token-file FILE  refuse calls that do not bring the token in FILE as\n"
+       "                     \"authorization: Bearer TOKEN\", but for health checks\n"
+       "  --require-token TOKEN      the same; other users of this machine can see it\n"
+       "  --reflection       tell clients which services and types there are\n"
        "  --help, --version");
 }
 
@@ -66,6 +74,18 @@ static void read_option(settings *s, int option, const char *value) {
   case 'q':
     s->no_log = true;
     break;
+  case 'T':
+    s->trace = true;
+    break;
+  case 'R':
+    s->reflection = true;
+    break;
+  case 'f':
+    secret_read(PROGRAM, "--require-token-file", value, s->token);
+    break;
+  case 'k':
+    secret_copy(PROGRAM, "--require-token", value, s->token);
+    break;
   default:
     break;
   }
@@ -73,10 +93,18 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
-      {"no-log", no_argument, NULL, 'q'},        ARGS_COMMON,
+      {"listen", required_argument, NULL, 'l'},
+      {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},
+      {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'},
+      {"loops", required_argument, NULL, 'n'},
+      {"no-log", no_argument, NULL, 'q'},
+      {"trace", no_argument, NULL, 'T'},
+      {"reflection", no_argument, NULL, 'R'},
+      {"require-token", required_argument, NULL, 'k'},
+      {"require-token-file", required_argument, NULL, 'f'},
+      ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
@@ -133,6 +161,10 @@ int main(int argc, char **argv) {
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
+
+  if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
+  if (s.token[0])
+    check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
 
   stopping stop = {server, s.grace_ms, 0};
   check(caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, &stop), "SIGTERM");
