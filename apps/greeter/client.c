@@ -1,7 +1,9 @@
 /* greeter-client: makes the calls of greeter.Greeter and ChatService, one after
  * the other, with the blocking face. */
 #include "args.h"
+#include "secret.h"
 #include "text.h"
+#include "trace.h"
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
@@ -19,6 +21,8 @@ typedef struct settings {
   uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
   caw_channel_options care; /* keepalive */
+  bool trace, plain_token;
+  char token[SECRET_ROOM]; /* "": none */
 } settings;
 
 /* Options without a letter. */
@@ -43,6 +47,12 @@ static void print_help(void) {
        "                     there (default: never; at least 10)\n"
        "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
        "  --keepalive-without-calls    also while there is no call\n"
+       "  --token-file FILE  send the token in FILE with every call; to other machines only\n"
+       "                     over TLS\n"
+       "  --token TOKEN      the same; other users of this machine can see it\n"
+       "  --insecure-token-over-plaintext  send the token where everyone on the way can\n"
+       "                     read it\n"
+       "  --trace            write a line for each step of a call to standard error\n"
        "  --help, --version");
 }
 
@@ -81,6 +91,18 @@ static void read_option(settings *s, int option, const char *value) {
   case KEEPALIVE_WITHOUT_CALLS:
     s->care.keepalive_permit_without_calls = true;
     break;
+  case 'f':
+    secret_read(PROGRAM, "--token-file", value, s->token);
+    break;
+  case 'K':
+    secret_copy(PROGRAM, "--token", value, s->token);
+    break;
+  case 'i':
+    s->plain_token = true;
+    break;
+  case 'T':
+    s->trace = true;
+    break;
   default:
     break;
   }
@@ -99,6 +121,10 @@ static void read_args(settings *s, int argc, char **argv) {
       {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
       {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
       {"keepalive-without-calls", no_argument, NULL, KEEPALIVE_WITHOUT_CALLS},
+      {"token-file", required_argument, NULL, 'f'},
+      {"token", required_argument, NULL, 'K'},
+      {"insecure-token-over-plaintext", no_argument, NULL, 'i'},
+      {"trace", no_argument, NULL, 'T'},
       ARGS_COMMON,
   };
   int option;
@@ -302,6 +328,23 @@ static void wait_ready(caw_channel *channel, const settings *s) {
             same ? s->target : "ADDRESS");
 }
 
+static caw_channel *open_channel(const settings *s) {
+  caw_channel *channel;
+  const char *why;
+  caw_channel_options options = s->care;
+  options.size = sizeof(options);
+  options.insecure_credentials_over_plaintext = s->plain_token;
+  int rc = 0;
+  if (s->token[0])
+    rc = caw_call_credentials_bearer(&options.call_credentials, caw_str_from(s->token));
+  if (!rc) rc = caw_channel_new(&channel, s->target, &options, &why);
+  caw_call_credentials_unref(options.call_credentials); /* the channel has its own */
+  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s->target, why);
+  if (!rc && s->trace) rc = caw_channel_intercept(channel, &trace_interceptor, stderr);
+  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  return channel;
+}
+
 int main(int argc, char **argv) {
   settings s = {.target = "127.0.0.1:50051",
                 .name = "World",
@@ -314,12 +357,7 @@ int main(int argc, char **argv) {
   read_args(&s, argc, argv);
   check_call(s.call);
 
-  caw_channel *channel;
-  const char *why;
-  s.care.size = sizeof(s.care);
-  int rc = caw_channel_new(&channel, s.target, &s.care, &why);
-  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
-  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  caw_channel *channel = open_channel(&s);
   wait_ready(channel, &s);
 
   bool ok = true;

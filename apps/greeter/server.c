@@ -1,6 +1,8 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
+#include "secret.h"
+#include "trace.h"
 
 #include <caw/systemd.h>
 #include <signal.h>
@@ -18,9 +20,10 @@ typedef struct settings {
   char server_id[256];
   bool list;
   unsigned loops;
-  bool no_log;
   const char *takeover;
   caw_server_options care; /* keepalive and limits of connections */
+  bool no_log, trace, reflection;
+  char token[SECRET_ROOM]; /* "": none is required */
 } settings;
 
 /* Options without a letter. */
@@ -66,6 +69,11 @@ static void print_help(void) {
        "  --max-connection-age SECONDS   before it is drained, 10 % more or less (default:\n"
        "                     no limit)\n"
        "  --max-connection-age-grace SECONDS  for its calls then (default: no limit)\n"
+       "  --trace            write a line for each step of a call\n"
+       "  --require-token-file FILE  refuse calls that do not bring the token in FILE as\n"
+       "                     \"authorization: Bearer TOKEN\", but for health checks\n"
+       "  --require-token TOKEN      the same; other users of this machine can see it\n"
+       "  --reflection       tell clients which services and types there are\n"
        "  --help, --version");
 }
 
@@ -128,6 +136,18 @@ static void read_option(settings *s, int option, const char *value) {
   case TAKEOVER:
     s->takeover = value;
     break;
+  case 'T':
+    s->trace = true;
+    break;
+  case 'R':
+    s->reflection = true;
+    break;
+  case 'f':
+    secret_read(PROGRAM, "--require-token-file", value, s->token);
+    break;
+  case 'k':
+    secret_copy(PROGRAM, "--require-token", value, s->token);
+    break;
   default:
     read_care(&s->care, option, value);
     break;
@@ -151,6 +171,10 @@ static void read_args(settings *s, int argc, char **argv) {
       {"max-connection-idle", required_argument, NULL, MAX_CONNECTION_IDLE},
       {"max-connection-age", required_argument, NULL, MAX_CONNECTION_AGE},
       {"max-connection-age-grace", required_argument, NULL, MAX_CONNECTION_AGE_GRACE},
+      {"trace", no_argument, NULL, 'T'},
+      {"reflection", no_argument, NULL, 'R'},
+      {"require-token", required_argument, NULL, 'k'},
+      {"require-token-file", required_argument, NULL, 'f'},
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
@@ -203,6 +227,10 @@ int main(int argc, char **argv) {
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
+
+  if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
+  if (s.token[0])
+    check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
 
   check(caw_server_on_drain(server, say_drain, &s), "cannot prepare the end");
   check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");

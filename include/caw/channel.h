@@ -16,6 +16,7 @@
 #define CAW_CHANNEL_H
 
 #include <caw/call.h>
+#include <caw/credentials.h>
 #include <caw/export.h>
 #include <caw/loop.h>
 
@@ -34,17 +35,22 @@ typedef enum caw_connectivity {
 
 /* The zero value of each member is the default. Strings are copied. */
 typedef struct caw_channel_options {
-  size_t size;                 /* sizeof(caw_channel_options) */
-  caw_loop *loop;              /* the program's loop; NULL: a thread of its own */
-  const char *authority;       /* NULL: the target's "host:port" */
-  const char *user_agent;      /* put before Caw's own; NULL: none */
-  const char *dns_server;      /* "ip:port" to ask instead of the system's; NULL */
-  size_t max_receive;          /* bytes of a message received; 0: 4 MiB */
-  size_t send_buffer;          /* bytes a call may queue before CAW_EAGAIN; 0: 64 KiB */
-  uint64_t connect_timeout_ms; /* for one attempt; 0: 20,000 */
-  uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
-  uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
-  caw_encoding encoding;       /* of requests (caw/compression.h) */
+  size_t size;                            /* sizeof(caw_channel_options) */
+  caw_loop *loop;                         /* the program's loop; NULL: a thread of its own */
+  const char *authority;                  /* NULL: the target's "host:port" */
+  const char *user_agent;                 /* put before Caw's own; NULL: none */
+  const char *dns_server;                 /* "ip:port" to ask instead of the system's; NULL */
+  size_t max_receive;                     /* bytes of a message received; 0: 4 MiB */
+  size_t send_buffer;                     /* bytes a call may queue before CAW_EAGAIN; 0: 64 KiB */
+  uint64_t connect_timeout_ms;            /* for one attempt; 0: 20,000 */
+  uint64_t backoff_initial_ms;            /* first wait after a failure; 0: 1,000 */
+  uint64_t backoff_max_ms;                /* longest wait; 0: 120,000 */
+  caw_encoding encoding;                  /* of requests (caw/compression.h) */
+  caw_call_credentials *call_credentials; /* of every call (caw/credentials.h); the channel
+                                             keeps a reference; NULL: none */
+  /* Sends call credentials to whoever answers, where everybody on the way can read
+   * and use them. For tests in a network of one's own. */
+  bool insecure_credentials_over_plaintext;
 
   /*
    * Keepalive (gRPC: keepalive.md; gRFC A8), milliseconds. It is off by default, since
@@ -82,9 +88,10 @@ typedef struct caw_call_options {
    * when the call is started; afterwards held by reference.
    */
   caw_call *parent;
-  size_t max_receive;    /* bytes of a message received; 0: the channel's */
-  caw_encoding encoding; /* of the requests; DEFAULT: the channel's. A server that does
-                            not know it answers UNIMPLEMENTED */
+  size_t max_receive;                /* bytes of a message received; 0: the channel's */
+  caw_encoding encoding;             /* of the requests; DEFAULT: the channel's. A server that does
+                                        not know it answers UNIMPLEMENTED */
+  caw_call_credentials *credentials; /* besides the channel's; held by reference; NULL: none */
 } caw_call_options;
 
 /* What a client hears of a call. Members may be NULL, but for on_done. */

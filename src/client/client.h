@@ -9,6 +9,7 @@
 #include "conn/call.h"
 #include "conn/conn.h"
 #include "io/address.h"
+#include "client/credentials.h"
 #include "io/resolver.h"
 
 #include <caw/channel.h>
@@ -43,9 +44,12 @@ struct caw_channel {
   list calls;       /* client_call.node: all, until their streams are gone */
   list waiting;     /* client_call.wait: without a stream */
   list watches;
-  list draining; /* conn.node of those that take no more calls */
-  conn *conn;    /* takes calls when the state is READY, else being opened */
-  bool shut;     /* being freed */
+  chain_list *interceptors;               /* NULL: none */
+  caw_call_credentials *call_credentials; /* NULL: none */
+  atomic_bool used;                       /* a call was started */
+  list draining;                          /* conn.node of those that take no more calls */
+  conn *conn; /* takes calls when the state is READY, else being opened */
+  bool shut;  /* being freed */
 
   /* connect.c */
   io_lookup *lookup;

@@ -557,6 +557,18 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, ui
   return 0;
 }
 
+/* The socket's own address, so whatever a name was resolved to. */
+static bool is_local(const char *peer) {
+  static const char *const local[] = {"unix", "ipv4:127.", "ipv6:[::1]", "ipv6:[::ffff:127."};
+  for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+    if (!strncmp(peer, local[i], strlen(local[i]))) return true;
+  return false;
+}
+
+bool conn_is_private(const conn *c) {
+  return is_local(conn_peer(c));
+}
+
 void conn_join(conn *c, caw_call *call) {
   conn_ref(c);
   c->live++;

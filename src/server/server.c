@@ -127,6 +127,7 @@ static void free_parts(caw_server *s) {
     next = e->next;
     caw_free(e);
   }
+  chain_list_unref(s->interceptors);
   map_finish(&s->methods);
   caw_free(s->listeners);
   for (size_t i = 0; i < s->n_listeners; i++) caw_free(s->addresses[i]);

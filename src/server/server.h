@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "conn/call.h"
+#include "conn/chain.h"
 #include "conn/conn.h"
 #include "io/pool.h"
 #include "io/socket.h"
@@ -52,6 +53,7 @@ typedef struct signal_wish signal_wish; /* signals.c */
 struct caw_server {
   caw_server_options options;
   conn_config config;
+  chain_list *interceptors; /* NULL: none */
   map methods;
   method_entry *entries;
   void *blocking; /* blocking.c's list of handlers */
