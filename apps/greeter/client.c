@@ -2,6 +2,7 @@
  * the other, with the blocking face. */
 #include "args.h"
 #include "text.h"
+#include "tls.h"
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
@@ -18,6 +19,7 @@ typedef struct settings {
   int age, count;
   uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
+  tls_client_flags tls;
 } settings;
 
 static void print_help(void) {
@@ -35,7 +37,34 @@ static void print_help(void) {
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
+       "  --tls              TLS, with the CAs that this system trusts\n"
+       "  --tls-ca FILE      TLS, with these CAs, PEM\n"
+       "  --tls-cert FILE, --tls-key FILE  show the server this certificate\n"
+       "  --tls-server-name NAME  the name that the server's certificate must have,\n"
+       "                     when it is not that of the target\n"
        "  --help, --version");
+}
+
+static void read_tls_option(tls_client_flags *tls, int option, const char *value) {
+  switch (option) {
+  case 'T':
+    tls->on = true;
+    break;
+  case 'A':
+    tls->ca = value;
+    break;
+  case 'C':
+    tls->cert = value;
+    break;
+  case 'K':
+    tls->key = value;
+    break;
+  case 'N':
+    tls->server_name = value;
+    break;
+  default:
+    break;
+  }
 }
 
 static void read_option(settings *s, int option, const char *value) {
@@ -65,6 +94,7 @@ static void read_option(settings *s, int option, const char *value) {
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
   default:
+    read_tls_option(&s->tls, option, value);
     break;
   }
 }
@@ -79,6 +109,11 @@ static void read_args(settings *s, int argc, char **argv) {
       {"count", required_argument, NULL, 'k'},
       {"timeout", required_argument, NULL, 'd'},
       {"connect-timeout", required_argument, NULL, 'w'},
+      {"tls", no_argument, NULL, 'T'},
+      {"tls-ca", required_argument, NULL, 'A'},
+      {"tls-cert", required_argument, NULL, 'C'},
+      {"tls-key", required_argument, NULL, 'K'},
+      {"tls-server-name", required_argument, NULL, 'N'},
       ARGS_COMMON,
   };
   int option;
@@ -270,10 +305,13 @@ static bool is_listen_form(const char *target) {
 
 /* Waits for the server, or says why it cannot be reached. */
 static void wait_ready(caw_channel *channel, const settings *s) {
-  char why[512];
+  char why[768];
   int rc = caw_channel_wait_ready(channel, s->connect_ms);
   if (!rc) return;
   size_t len = caw_channel_error(channel, why, sizeof(why));
+  if (tls_client_wanted(&s->tls))
+    args_fail(PROGRAM, "%s is not reachable with TLS within %.1f s: %s", s->target,
+              (double)s->connect_ms / 1000, len ? why : caw_strerror(rc));
   bool same = is_listen_form(s->target) || !strncmp(s->target, "unix:", 5);
   args_fail(PROGRAM,
             "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
@@ -283,16 +321,19 @@ static void wait_ready(caw_channel *channel, const settings *s) {
 }
 
 int main(int argc, char **argv) {
-  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000, {0}};
   signal(SIGPIPE, SIG_IGN); /* a reader of the replies that goes is an error like others */
   read_args(&s, argc, argv);
   check_call(s.call);
 
   caw_channel *channel;
   const char *why;
-  int rc = caw_channel_new(&channel, s.target, NULL, &why);
+  const caw_channel_options options = {.size = sizeof(options),
+                                       .credentials = tls_client(PROGRAM, &s.tls)};
+  int rc = caw_channel_new(&channel, s.target, &options, &why);
   if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
   if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  caw_channel_credentials_unref(options.credentials);
   wait_ready(channel, &s);
 
   bool ok = true;

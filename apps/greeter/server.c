@@ -1,6 +1,7 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
+#include "tls.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,12 +19,14 @@ typedef struct settings {
   bool list;
   unsigned loops;
   bool no_log;
+  const char *tls_cert, *tls_key, *tls_client_ca;
 } settings;
 
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
        "\n"
-       "Serves greeter.Greeter and ChatService over gRPC, in plain text.\n"
+       "Serves greeter.Greeter and ChatService over gRPC, in plain text unless\n"
+       "there are --tls-cert and --tls-key.\n"
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
@@ -36,6 +39,10 @@ static void print_help(void) {
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
        "  --no-log           write no line for each call\n"
+       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
+       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
+       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
+       "                     SIGHUP reads the three again, for new connections\n"
        "  --help, --version");
 }
 
@@ -66,6 +73,15 @@ static void read_option(settings *s, int option, const char *value) {
   case 'q':
     s->no_log = true;
     break;
+  case 'C':
+    s->tls_cert = value;
+    break;
+  case 'K':
+    s->tls_key = value;
+    break;
+  case 'A':
+    s->tls_client_ca = value;
+    break;
   default:
     break;
   }
@@ -73,10 +89,17 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},  {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},   {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'}, {"loops", required_argument, NULL, 'n'},
-      {"no-log", no_argument, NULL, 'q'},        ARGS_COMMON,
+      {"listen", required_argument, NULL, 'l'},
+      {"interval", required_argument, NULL, 'i'},
+      {"grace", required_argument, NULL, 'g'},
+      {"server-id", required_argument, NULL, 's'},
+      {"receive", required_argument, NULL, 'r'},
+      {"loops", required_argument, NULL, 'n'},
+      {"no-log", no_argument, NULL, 'q'},
+      {"tls-cert", required_argument, NULL, 'C'},
+      {"tls-key", required_argument, NULL, 'K'},
+      {"tls-client-ca", required_argument, NULL, 'A'},
+      ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
@@ -107,13 +130,27 @@ static void on_signal(int signum, void *user) {
   caw_server_drain(s->server, s->grace_ms, NULL, NULL);
 }
 
+/* New certificates for new connections; what cannot be used changes nothing. */
+static void on_hangup(int signum, void *user) {
+  char why[512];
+  (void)signum;
+  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
+  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
+  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
+  if (!rc) puts("read the certificates again");
+  fflush(stdout);
+}
+
 static void check(int rc, const char *what) {
   if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
 }
 
-static void listen_on(caw_server *server, const settings *s) {
-  for (int i = 0; i < s->n_listen; i++)
-    if (caw_server_listen(server, s->listen[i])) args_fail(PROGRAM, "%s", caw_server_error(server));
+static void listen_on(caw_server *server, const settings *s, caw_server_credentials *tls) {
+  for (int i = 0; i < s->n_listen; i++) {
+    int rc = tls ? caw_server_listen_tls(server, s->listen[i], tls)
+                 : caw_server_listen(server, s->listen[i]);
+    if (rc) args_fail(PROGRAM, "%s", caw_server_error(server));
+  }
   for (size_t i = 0; caw_server_address(server, i); i++)
     printf("listening on %s\n", caw_server_address(server, i));
   fflush(stdout);
@@ -123,6 +160,8 @@ int main(int argc, char **argv) {
   settings s = {0};
   signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
   read_args(&s, argc, argv);
+  caw_server_credentials *tls =
+      tls_server(PROGRAM, s.tls_cert, s.tls_key, s.tls_client_ca, log_handshake_error);
 
   caw_server *server;
   chat_room *chat;
@@ -137,12 +176,14 @@ int main(int argc, char **argv) {
   stopping stop = {server, s.grace_ms, 0};
   check(caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, &stop), "SIGTERM");
   check(caw_loop_on_signal(caw_server_loop(server), SIGINT, on_signal, &stop), "SIGINT");
-  listen_on(server, &s);
+  if (tls) check(caw_loop_on_signal(caw_server_loop(server), SIGHUP, on_hangup, tls), "SIGHUP");
+  listen_on(server, &s, tls);
 
   int rc = caw_server_run(server);
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_server_free(server);
+  caw_server_credentials_unref(tls);
   room_free(chat);
   return EXIT_SUCCESS;
 }

@@ -13,6 +13,7 @@
 #include <caw/call.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -106,7 +107,15 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
  */
 CAW_API int caw_server_listen(caw_server *server, const char *address);
 
-/* What went wrong in the last caw_server_listen, a sentence that names the
+/*
+ * The same with TLS for all who connect there; the server keeps a reference to the
+ * credentials. One server may listen with and without TLS, on different addresses.
+ * Returns as caw_server_listen; also CAW_EINVAL (no credentials). Since 0.1.
+ */
+CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
+                                  caw_server_credentials *credentials);
+
+/* What went wrong in the last attempt to listen, a sentence that names the
  * address; "" when nothing did. Since 0.1. */
 CAW_API const char *caw_server_error(const caw_server *server);
 

@@ -148,7 +148,8 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   if (!to->connect_timeout_ms) to->connect_timeout_ms = 20000;
   if (!to->backoff_initial_ms) to->backoff_initial_ms = 1000;
   if (!to->backoff_max_ms) to->backoff_max_ms = 120000;
-  const char *authority = to->authority ? to->authority : ch->target.authority;
+  const char *name = to->credentials ? io_tls_server_name(to->credentials) : NULL;
+  const char *authority = to->authority ? to->authority : name ? name : ch->target.authority;
   const char *agent = to->user_agent ? to->user_agent : "";
   int n = snprintf(ch->user_agent, sizeof(ch->user_agent), "%s%sgrpc-c-caw/%s", agent,
                    *agent ? " " : "", CAW_VERSION);
@@ -156,6 +157,9 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   int rc = copy_text(ch->authority, sizeof(ch->authority), authority);
   if (!rc && to->dns_server) rc = copy_text(ch->dns_server, sizeof(ch->dns_server), to->dns_server);
   to->authority = to->user_agent = to->dns_server = NULL;
+  if (!rc && to->credentials)
+    rc = io_tls_client_new(&ch->config.tls, to->credentials, ch->authority);
+  to->credentials = NULL; /* a reference is in config.tls */
   return rc;
 }
 
@@ -228,6 +232,7 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
     if (why) *why = rc == CAW_EADDR ? reason : caw_strerror(rc);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
+    io_tls_client_free(ch->config.tls);
     caw_free(ch->wish);
     caw_free(ch);
     return rc;
@@ -265,5 +270,6 @@ void caw_channel_free(caw_channel *ch) {
   }
   pthread_cond_destroy(&ch->started);
   pthread_mutex_destroy(&ch->lock);
+  io_tls_client_free(ch->config.tls);
   caw_free(ch);
 }

@@ -9,6 +9,7 @@
 
 #include "io/loop.h"
 #include "io/socket.h"
+#include "io/tls.h"
 #include "rpc/call.h"
 
 #include <caw/call.h>
@@ -34,7 +35,9 @@ typedef struct conn_events {
 
 typedef struct conn_config {
   h2_config h2;
-  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there */
+  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there; a
+                             server counts them from the end of the TLS handshake */
+  io_tls_client *tls;     /* client: NULL for plaintext */
 } conn_config;
 
 struct conn {
@@ -46,6 +49,7 @@ struct conn {
   list node;              /* the owner's */
   io_task flush;          /* writes what the session has */
   io_timer deadline;      /* ready_timeout; later the steps of draining */
+  uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned max_live;      /* server: beyond, streams are refused */
@@ -56,7 +60,8 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* server: what the peer may still do; filled up with time */
   uint64_t filled;        /* when that was, on the loop's clock */
-  bool connected;         /* TCP is there */
+  bool connected;         /* TCP is there, and TLS */
+  bool heard;             /* the peer has said something */
   bool useful;            /* a call's leading headers came */
   bool throttled;         /* not read until the peer has read what it made us owe */
   bool blocked;           /* the kernel takes no more; on_writable comes */
@@ -67,7 +72,9 @@ struct conn {
   int failure;            /* why it ends once its output is flushed, or 0 */
   const char *broken;     /* the rule of HTTP/2 that the peer broke, or NULL */
   char *peer;             /* the peer's address, if there was memory; never changes */
-  char *why;              /* once it is closed, if there was memory: why */
+  /* With TLS: who the peer is. Never changes once connected. */
+  caw_peer_identity *identity;
+  char *why; /* once it is closed, if there was memory: why */
 };
 
 /* The peer's address as text. */
@@ -80,13 +87,21 @@ static inline const char *conn_why(const conn *c) {
   return c->why ? c->why : "";
 }
 
+/* Is nobody on the way who could read along or answer in the peer's place: does the
+ * connection have TLS, or does it not leave this machine (loopback, Unix)? What is secret,
+ * like a call's credentials, is sent on such connections only. For one that is connected. */
+bool conn_is_tls(const conn *c);
+bool conn_is_private(const conn *c);
+
 /* Opens a connection to `address`. 0 or the error of io_socket_connect. */
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
                  const conn_events *events, void *owner);
 
-/* Takes over an accepted descriptor; on error it stays the caller's. */
-int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
-               const conn_events *events, void *owner);
+/* Takes over an accepted descriptor, with TLS unless `tls` is NULL; on error too, which
+ * closes it. */
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
+               caw_server_credentials *tls, uint32_t max_live, const conn_events *events,
+               void *owner);
 
 /* Writes what the session has, at the end of this turn. */
 void conn_flush_later(conn *c);

@@ -69,6 +69,13 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   return 0;
 }
 
+/* The i-th address will not be used any more, or never was. */
+static void free_spot(caw_server *s, size_t i) {
+  caw_server_credentials_unref(s->entrances[i]->tls);
+  caw_free(s->entrances[i]);
+  caw_free(s->addresses[i]);
+}
+
 static void close_listeners(caw_server *s) {
   for (size_t i = 0; i < s->n_listeners; i++) {
     if (s->listeners[i]) io_loop_release(s->workers[0].loop);
@@ -124,8 +131,9 @@ static void free_parts(caw_server *s) {
   }
   map_finish(&s->methods);
   caw_free(s->listeners);
-  for (size_t i = 0; i < s->n_listeners; i++) caw_free(s->addresses[i]);
+  for (size_t i = 0; i < s->n_listeners; i++) free_spot(s, i);
   caw_free(s->addresses);
+  caw_free(s->entrances);
   /* A drain that is still on its way to the program's loop frees the rest. */
   if (s->own_loops || !asked) free_struct(s);
 }
@@ -220,24 +228,26 @@ static int fail(caw_server *s, int rc, const char *format, ...) {
 typedef struct arrival {
   io_post post;
   worker *worker;
+  caw_server_credentials *tls; /* the entrance's, which lives as long as the server */
   int fd;
 } arrival;
 
 static void arrive(io_post *post) {
   arrival *a = (arrival *)(void *)post;
-  worker_accept(a->worker, a->fd);
+  worker_accept(a->worker, a->fd, a->tls);
   caw_free(a);
 }
 
 /* gRPC has few and long connections: each goes to the loop with the fewest. */
 static void on_accept(void *user, int fd) {
-  caw_server *s = user;
+  const entrance *door = user;
+  caw_server *s = door->server;
   worker *least = &s->workers[0];
   for (unsigned i = 1; i < s->n_workers; i++)
     if (atomic_load(&s->workers[i].load) < atomic_load(&least->load)) least = &s->workers[i];
   atomic_fetch_add(&least->load, 1);
   if (least == &s->workers[0]) {
-    worker_accept(least, fd);
+    worker_accept(least, fd, door->tls);
     return;
   }
   arrival *a = caw_malloc(sizeof(*a));
@@ -247,6 +257,7 @@ static void on_accept(void *user, int fd) {
     return;
   }
   a->worker = least;
+  a->tls = door->tls;
   a->fd = fd;
   io_loop_post(least->loop, &a->post, arrive);
 }
@@ -259,8 +270,15 @@ static int grow_listeners(caw_server *s) {
   char **addresses = caw_realloc(s->addresses, n * sizeof(*addresses));
   if (!addresses) return CAW_ENOMEM;
   s->addresses = addresses;
+  entrance **entrances = caw_realloc(s->entrances, n * sizeof(*entrances));
+  if (!entrances) return CAW_ENOMEM;
+  s->entrances = entrances;
   s->addresses[n - 1] = caw_malloc(IO_ADDRESS_TEXT);
-  return s->addresses[n - 1] ? 0 : CAW_ENOMEM;
+  s->entrances[n - 1] = caw_calloc(1, sizeof(**entrances));
+  if (s->addresses[n - 1] && s->entrances[n - 1]) return 0;
+  caw_free(s->addresses[n - 1]);
+  caw_free(s->entrances[n - 1]);
+  return CAW_ENOMEM;
 }
 
 /* The bound address as a target: without gRPC's "ipv4:" and "ipv6:". */
@@ -271,17 +289,21 @@ static void print_address(char out[IO_ADDRESS_TEXT], const io_address *a) {
   snprintf(out, IO_ADDRESS_TEXT, "%s", ip ? text + 5 : text);
 }
 
-static int listen_one(caw_server *s, const io_address *address, const char *wanted) {
+static int listen_one(caw_server *s, const io_address *address, const char *wanted,
+                      caw_server_credentials *tls) {
   int rc = grow_listeners(s);
   if (rc) return fail(s, rc, "cannot listen on %s: %s", wanted, caw_strerror(rc));
   io_listener *l;
+  entrance *door = s->entrances[s->n_listeners];
+  door->server = s;
+  if (tls) door->tls = caw_server_credentials_ref(tls);
   errno = 0;
-  rc = io_listener_new(&l, s->workers[0].loop, address, on_accept, s);
+  rc = io_listener_new(&l, s->workers[0].loop, address, on_accept, door);
   if (rc) {
     char text[IO_ADDRESS_TEXT];
     int err = errno;
     print_address(text, address);
-    caw_free(s->addresses[s->n_listeners]);
+    free_spot(s, s->n_listeners);
     return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
                 err ? strerror(err) : caw_strerror(rc));
   }
@@ -295,12 +317,12 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
 static void unlisten(caw_server *s, size_t keep) {
   while (s->n_listeners > keep) {
     io_listener_close(s->listeners[--s->n_listeners]);
-    caw_free(s->addresses[s->n_listeners]);
+    free_spot(s, s->n_listeners);
     io_loop_release(s->workers[0].loop);
   }
 }
 
-int caw_server_listen(caw_server *s, const char *address) {
+static int listen_at(caw_server *s, const char *address, caw_server_credentials *tls) {
   io_target target;
   const char *why = "";
   size_t before = s->n_listeners;
@@ -318,13 +340,22 @@ int caw_server_listen(caw_server *s, const char *address) {
     if (i > 0 && io_address_port(&target.addresses[i]) == 0)
       io_address_set_port(&target.addresses[i],
                           io_address_port(io_listener_address(s->listeners[before])));
-    rc = listen_one(s, &target.addresses[i], address);
+    rc = listen_one(s, &target.addresses[i], address, tls);
     if (rc) {
       unlisten(s, before);
       return rc;
     }
   }
   return 0;
+}
+
+int caw_server_listen(caw_server *s, const char *address) {
+  return listen_at(s, address, NULL);
+}
+
+int caw_server_listen_tls(caw_server *s, const char *address, caw_server_credentials *tls) {
+  if (!tls) return fail(s, CAW_EINVAL, "cannot listen on %s: no credentials", address);
+  return listen_at(s, address, tls);
 }
 
 const char *caw_server_error(const caw_server *s) {

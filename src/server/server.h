@@ -23,6 +23,12 @@ typedef struct method_entry {
   void *self;
 } method_entry;
 
+/* Where connections come in: the owner of a listener. */
+typedef struct entrance {
+  caw_server *server;
+  caw_server_credentials *tls; /* NULL for plaintext */
+} entrance;
+
 /* One loop of a server, with its connections and calls. Everything but `load`
  * and the posts belongs to the loop's thread. */
 typedef struct worker {
@@ -59,7 +65,8 @@ struct caw_server {
   bool freed;    /* only posts that are on their way may still see it */
 
   io_listener **listeners;
-  char **addresses; /* texts of IO_ADDRESS_TEXT bytes */
+  entrance **entrances; /* one for each */
+  char **addresses;     /* texts of IO_ADDRESS_TEXT bytes */
   size_t n_listeners;
   char error[512];
 
@@ -82,8 +89,8 @@ int server_add_entries(caw_server *server, method_entry *entries, size_t n);
 /* worker.c */
 int worker_init(worker *w, caw_server *server, caw_loop *loop);
 void worker_finish(worker *w);
-/* Takes over an accepted descriptor, on the worker's thread. */
-void worker_accept(worker *w, int fd);
+/* Takes over an accepted descriptor, on the worker's thread; `tls` may be NULL. */
+void worker_accept(worker *w, int fd, caw_server_credentials *tls);
 /* Ends connections and calls; the server is told by server_worker_drained. */
 void worker_drain(worker *w, uint64_t grace_at);
 /* Something ended: is the worker drained now? */
