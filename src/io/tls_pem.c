@@ -105,10 +105,12 @@ static int open_text(pem_text *t, const caw_pem *pem, const char *what, tls_why 
 
 /* ---- Certificates ---- */
 
-/* Was the last error of OpenSSL's only that there is no further block? */
+/* Was the last error of OpenSSL's only that there is no further block? Of keys it says
+ * then that it found nothing that it supports. */
 static bool no_more_pem(void) {
   unsigned long e = ERR_peek_last_error();
-  return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+  return (ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE) ||
+         (ERR_GET_LIB(e) == ERR_LIB_OSSL_DECODER && ERR_GET_REASON(e) == ERR_R_UNSUPPORTED);
 }
 
 static int bad_pem(tls_why *why, const pem_text *t, const char *what) {
