@@ -2,6 +2,7 @@
 #include "args.h"
 #include "greeter.h"
 #include "secret.h"
+#include "tls.h"
 #include "trace.h"
 
 #include <caw/systemd.h>
@@ -24,6 +25,7 @@ typedef struct settings {
   caw_server_options care; /* keepalive and limits of connections */
   bool no_log, trace, reflection;
   char token[SECRET_ROOM]; /* "": none is required */
+  const char *tls_cert, *tls_key, *tls_client_ca;
 } settings;
 
 /* Options without a letter. */
@@ -41,7 +43,8 @@ enum {
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
        "\n"
-       "Serves greeter.Greeter and ChatService over gRPC, in plain text.\n"
+       "Serves greeter.Greeter and ChatService over gRPC, in plain text unless\n"
+       "there are --tls-cert and --tls-key.\n"
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
@@ -55,9 +58,10 @@ static void print_help(void) {
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
        "  --no-log           write no line for each call\n"
-       "  --takeover PATH    take the sockets over from the server that waits at this Unix\n"
-       "                     socket, which then drains, and wait there for the next; a\n"
-       "                     restart so refuses no connection and loses no call\n"
+       "  --takeover PATH    take the sockets over from the server that waits at this\n"
+       "                     Unix socket, which then drains, and wait there for the\n"
+       "                     next: such a restart refuses no connection and loses no\n"
+       "                     call\n"
        "  --keepalive-time SECONDS     of silence before a client is asked whether it is\n"
        "                     there (default 7200, at least 1)\n"
        "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
@@ -66,14 +70,18 @@ static void print_help(void) {
        "  --permit-keepalive-without-calls  also while it has no call\n"
        "  --max-connection-idle SECONDS  without a call before a connection is drained\n"
        "                     (default: no limit)\n"
-       "  --max-connection-age SECONDS   before it is drained, 10 % more or less (default:\n"
-       "                     no limit)\n"
+       "  --max-connection-age SECONDS   before it is drained, 10 % more or less\n"
+       "                     (default: no limit)\n"
        "  --max-connection-age-grace SECONDS  for its calls then (default: no limit)\n"
        "  --trace            write a line for each step of a call\n"
        "  --require-token-file FILE  refuse calls that do not bring the token in FILE as\n"
        "                     \"authorization: Bearer TOKEN\", but for health checks\n"
        "  --require-token TOKEN      the same; other users of this machine can see it\n"
        "  --reflection       tell clients which services and types there are\n"
+       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
+       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
+       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
+       "                     SIGHUP reads the three again, for new connections\n"
        "  --help, --version");
 }
 
@@ -148,6 +156,15 @@ static void read_option(settings *s, int option, const char *value) {
   case 'k':
     secret_copy(PROGRAM, "--require-token", value, s->token);
     break;
+  case 'C':
+    s->tls_cert = value;
+    break;
+  case 'K':
+    s->tls_key = value;
+    break;
+  case 'A':
+    s->tls_client_ca = value;
+    break;
   default:
     read_care(&s->care, option, value);
     break;
@@ -175,6 +192,9 @@ static void read_args(settings *s, int argc, char **argv) {
       {"reflection", no_argument, NULL, 'R'},
       {"require-token", required_argument, NULL, 'k'},
       {"require-token-file", required_argument, NULL, 'f'},
+      {"tls-cert", required_argument, NULL, 'C'},
+      {"tls-key", required_argument, NULL, 'K'},
+      {"tls-client-ca", required_argument, NULL, 'A'},
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
@@ -195,17 +215,31 @@ static void say_drain(void *user) {
   fflush(stdout);
 }
 
+/* New certificates for new connections; what cannot be used changes nothing. */
+static void on_hangup(int signum, void *user) {
+  char why[512];
+  (void)signum;
+  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
+  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
+  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
+  if (!rc) puts("read the certificates again");
+  fflush(stdout);
+}
+
 static void check(int rc, const char *what) {
   if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
 }
 
-static void listen_on(caw_server *server, const settings *s) {
+static void listen_on(caw_server *server, const settings *s, caw_server_credentials *tls) {
   bool took = false;
   if (s->takeover && caw_server_handover(server, s->takeover, s->grace_ms, &took))
     args_fail(PROGRAM, "%s", caw_server_error(server));
   if (took) printf("taking over at %s\n", s->takeover);
-  for (int i = 0; i < s->n_listen; i++)
-    if (caw_server_listen(server, s->listen[i])) args_fail(PROGRAM, "%s", caw_server_error(server));
+  for (int i = 0; i < s->n_listen; i++) {
+    int rc = tls ? caw_server_listen_tls(server, s->listen[i], tls)
+                 : caw_server_listen(server, s->listen[i]);
+    if (rc) args_fail(PROGRAM, "%s", caw_server_error(server));
+  }
   for (size_t i = 0; caw_server_address(server, i); i++)
     printf("listening on %s\n", caw_server_address(server, i));
   fflush(stdout);
@@ -215,6 +249,8 @@ int main(int argc, char **argv) {
   settings s = {0};
   signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
   read_args(&s, argc, argv);
+  caw_server_credentials *tls =
+      tls_server(PROGRAM, s.tls_cert, s.tls_key, s.tls_client_ca, log_handshake_error);
 
   caw_server *server;
   chat_room *chat;
@@ -236,12 +272,14 @@ int main(int argc, char **argv) {
   check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");
   check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
   check(caw_server_notify_systemd(server), "cannot prepare what systemd is told");
-  listen_on(server, &s);
+  if (tls) check(caw_loop_on_signal(caw_server_loop(server), SIGHUP, on_hangup, tls), "SIGHUP");
+  listen_on(server, &s, tls);
 
   int rc = caw_server_run(server);
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_server_free(server);
+  caw_server_credentials_unref(tls);
   room_free(chat);
   return EXIT_SUCCESS;
 }

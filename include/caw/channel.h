@@ -19,6 +19,7 @@
 #include <caw/credentials.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -35,17 +36,20 @@ typedef enum caw_connectivity {
 
 /* The zero value of each member is the default. Strings are copied. */
 typedef struct caw_channel_options {
-  size_t size;                            /* sizeof(caw_channel_options) */
-  caw_loop *loop;                         /* the program's loop; NULL: a thread of its own */
-  const char *authority;                  /* NULL: the target's "host:port" */
-  const char *user_agent;                 /* put before Caw's own; NULL: none */
-  const char *dns_server;                 /* "ip:port" to ask instead of the system's; NULL */
-  size_t max_receive;                     /* bytes of a message received; 0: 4 MiB */
-  size_t send_buffer;                     /* bytes a call may queue before CAW_EAGAIN; 0: 64 KiB */
-  uint64_t connect_timeout_ms;            /* for one attempt; 0: 20,000 */
-  uint64_t backoff_initial_ms;            /* first wait after a failure; 0: 1,000 */
-  uint64_t backoff_max_ms;                /* longest wait; 0: 120,000 */
-  caw_encoding encoding;                  /* of requests (caw/compression.h) */
+  size_t size;                 /* sizeof(caw_channel_options) */
+  caw_loop *loop;              /* the program's loop; NULL: a thread of its own */
+  const char *authority;       /* NULL: the server_name of the credentials, or the
+                                  target's "host:port" */
+  const char *user_agent;      /* put before Caw's own; NULL: none */
+  const char *dns_server;      /* "ip:port" to ask instead of the system's; NULL */
+  size_t max_receive;          /* bytes of a message received; 0: 4 MiB */
+  size_t send_buffer;          /* bytes a call may queue before CAW_EAGAIN; 0: 64 KiB */
+  uint64_t connect_timeout_ms; /* for one attempt; 0: 20,000 */
+  uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
+  uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
+  caw_encoding encoding;       /* of requests (caw/compression.h) */
+  /* TLS; NULL: plaintext. The channel keeps a reference. */
+  caw_channel_credentials *credentials;
   caw_call_credentials *call_credentials; /* of every call (caw/credentials.h); the channel
                                              keeps a reference; NULL: none */
   /* Sends call credentials to whoever answers, where everybody on the way can read
@@ -113,7 +117,8 @@ typedef struct caw_client_events {
  * "ipv4:a.b.c.d:port[,...]", "ipv6:[a::b]:port[,...]", "unix:PATH",
  * "unix-abstract:NAME" (gRPC: naming.md). Nothing is connected yet. Returns 0;
  * CAW_EADDR with the reason in *why, a static text (`why` may be NULL);
- * CAW_EINVAL, CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
+ * CAW_EINVAL (with credentials: also an authority without a host that could be checked),
+ * CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
  */
 CAW_API int caw_channel_new(caw_channel **out, const char *target,
                             const caw_channel_options *options, const char **why);

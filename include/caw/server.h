@@ -13,6 +13,7 @@
 #include <caw/call.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -144,14 +145,22 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
 CAW_API int caw_server_listen(caw_server *server, const char *address);
 
 /*
- * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
- * has opened. It is the server's from then on, closed when it listens no more; on an
- * error it stays the caller's. A Unix socket's file is left to whoever made it, as are
- * connections that still wait. Returns 0 or an error whose text is in caw_server_error:
- * CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. When and
- * where as caw_server_listen. Since 0.1.
+ * The same with TLS for all who connect there; the server keeps a reference to the
+ * credentials. One server may listen with and without TLS, on different addresses.
+ * Returns as caw_server_listen; also CAW_EINVAL (no credentials). Since 0.1.
  */
-CAW_API int caw_server_listen_fd(caw_server *server, int fd);
+CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
+                                  caw_server_credentials *credentials);
+
+/*
+ * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
+ * has opened, with TLS unless `credentials` is NULL. It is the server's from then on, closed when
+ * it listens no more; on an error it stays the caller's. A Unix socket's file is left to whoever
+ * made it, as are connections that still wait. Returns 0 or an error whose text is in
+ * caw_server_error: CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
+ * When and where as caw_server_listen. Since 0.1.
+ */
+CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credentials *credentials);
 
 /*
  * Prepares a restart in which no connection is refused and no call lost: this server

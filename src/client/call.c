@@ -127,8 +127,9 @@ static void client_abort(caw_call *call, int code, const char *text) {
  * for a connection says so. */
 static void abort_call(caw_call *call, int code, const char *text) {
   client_call *cc = self_of(call);
-  char error[256];
-  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) || !caw_channel_error(cc->channel, error, 256)) {
+  char error[CHANNEL_ERROR];
+  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) ||
+      !caw_channel_error(cc->channel, error, sizeof(error))) {
     client_abort(call, code, text);
     return;
   }
@@ -518,7 +519,7 @@ int client_call_attach(client_call *cc, conn *c) {
     return 0;
   }
   if (has_credentials(cc) && !with_credentials(cc, c)) return 0;
-  rpc_request request = {CAW_STR("http"),
+  rpc_request request = {conn_is_tls(c) ? caw_str_from("https") : caw_str_from("http"),
                          caw_str_from(cc->channel->authority),
                          caw_str_from(call->method->path),
                          caw_str_from(cc->channel->user_agent),
@@ -541,7 +542,7 @@ int client_call_attach(client_call *cc, conn *c) {
 /* ---- The channel's view ---- */
 
 void client_calls_fail(caw_channel *ch) {
-  char error[256];
+  char error[CHANNEL_ERROR];
   caw_channel_error(ch, error, sizeof(error));
   for (list *l = ch->waiting.next, *next; l != &ch->waiting; l = next) {
     next = l->next;

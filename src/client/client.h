@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #define MAX_ADDRESSES 32
+#define CHANNEL_ERROR 768 /* an address and a reason of TLS's fit */
 
 typedef struct client_call client_call;
 
@@ -66,7 +67,7 @@ struct caw_channel {
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;
   bool running; /* the thread has begun to run the loop */
-  char error[512];
+  char error[CHANNEL_ERROR];
 };
 
 /* connect.c */

@@ -440,6 +440,10 @@ caw_str caw_call_peer(const caw_call *call) {
   return call->conn ? caw_str_from(conn_peer(call->conn)) : (caw_str){NULL, 0};
 }
 
+const caw_peer_identity *caw_call_peer_identity(const caw_call *call) {
+  return call->conn ? call->conn->identity : NULL;
+}
+
 caw_str caw_call_authority(const caw_call *call) {
   return call->rpc.authority;
 }

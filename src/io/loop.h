@@ -57,6 +57,10 @@ void io_defer(caw_loop *loop, io_task *task);
 static inline void io_task_cancel(io_task *t) {
   list_remove(&t->node);
 }
+/* The same for work of about a millisecond (a step of a TLS handshake): few of these
+ * are done in a turn, in their order, so that a thousand new connections do not make
+ * those that are there wait. */
+void io_defer_costly(caw_loop *loop, io_task *task);
 
 /* Work from any thread, in an intrusive queue: no allocation, no failure, in
  * order per posting thread. The poster keeps the memory alive until it ran. */
