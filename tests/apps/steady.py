@@ -95,6 +95,6 @@ class Case(harness.Case):
         self.assertGreater(calls, 100)
 
     def hello(self, address):
-        stub = stubs.GreeterStub(self.connect(address))
-        self.assertEqual(stub.SayHello(pb.HelloRequest(name="L"), timeout=TIMEOUT).message,
-                         "Hello, L!")
+        with harness.channel_to(address) as channel:
+            reply = stubs.GreeterStub(channel).SayHello(pb.HelloRequest(name="L"), timeout=TIMEOUT)
+        self.assertEqual(reply.message, "Hello, L!")
