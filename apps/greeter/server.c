@@ -4,6 +4,8 @@
 #include "secret.h"
 #include "trace.h"
 
+#include <caw/health.h>
+#include <caw/reflection.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,8 @@ typedef struct settings {
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
        "\n"
-       "Serves greeter.Greeter and ChatService over gRPC, in plain text.\n"
+       "Serves greeter.Greeter, ChatService and the health service over gRPC, in plain\n"
+       "text.\n"
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
@@ -154,6 +157,7 @@ int main(int argc, char **argv) {
 
   caw_server *server;
   chat_room *chat;
+  caw_health *health;
   greeter hello = {s.server_id, s.interval_ms};
   caw_server_options options = {.size = sizeof(options), .loops = s.loops};
   if (!s.no_log) options.on_call = log_call;
@@ -162,6 +166,11 @@ int main(int argc, char **argv) {
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
 
+  check(caw_health_new(&health), "cannot make a health");
+  check(caw_health_add(server, health), "cannot add the health service");
+  check(caw_health_set(health, "greeter.Greeter", CAW_HEALTH_SERVING), "health");
+  check(caw_health_set(health, "ChatService", CAW_HEALTH_SERVING), "health");
+  if (s.reflection) check(caw_reflection_add(server), "cannot add reflection");
   if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
   if (s.token[0])
     check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
@@ -175,6 +184,7 @@ int main(int argc, char **argv) {
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_server_free(server);
+  caw_health_free(health);
   room_free(chat);
   return EXIT_SUCCESS;
 }
