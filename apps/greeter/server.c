@@ -5,6 +5,8 @@
 #include "tls.h"
 #include "trace.h"
 
+#include <caw/health.h>
+#include <caw/reflection.h>
 #include <caw/systemd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,8 +45,8 @@ enum {
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
        "\n"
-       "Serves greeter.Greeter and ChatService over gRPC, in plain text unless\n"
-       "there are --tls-cert and --tls-key.\n"
+       "Serves greeter.Greeter, ChatService and the health service over gRPC, in plain\n"
+       "text unless there are --tls-cert and --tls-key.\n"
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
@@ -254,6 +256,7 @@ int main(int argc, char **argv) {
 
   caw_server *server;
   chat_room *chat;
+  caw_health *health;
   greeter hello = {s.server_id, s.interval_ms};
   caw_server_options options = s.care;
   options.size = sizeof(options);
@@ -264,6 +267,11 @@ int main(int argc, char **argv) {
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
 
+  check(caw_health_new(&health), "cannot make a health");
+  check(caw_health_add(server, health), "cannot add the health service");
+  check(caw_health_set(health, "greeter.Greeter", CAW_HEALTH_SERVING), "health");
+  check(caw_health_set(health, "ChatService", CAW_HEALTH_SERVING), "health");
+  if (s.reflection) check(caw_reflection_add(server), "cannot add reflection");
   if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
   if (s.token[0])
     check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
@@ -280,6 +288,7 @@ int main(int argc, char **argv) {
   else check(rc, "cannot run");
   caw_server_free(server);
   caw_server_credentials_unref(tls);
+  caw_health_free(health);
   room_free(chat);
   return EXIT_SUCCESS;
 }

@@ -166,7 +166,7 @@ CAW_API size_t caw_call_queued(const caw_call *call);
 
 /* Sets how many bytes this call may queue before CAW_EAGAIN, in place of the server's
  * or channel's. With 1 there is one message in the queue at most, and on_drain comes when
- * it is on its way. Before the first message is sent. Since 0.1. */
+ * it is on its way. Loop's thread, while no other thread sends on the call. Since 0.1. */
 CAW_API void caw_call_set_send_buffer(caw_call *call, size_t bytes);
 
 /* Is the queue full: would the next message be refused? Then on_drain will

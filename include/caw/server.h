@@ -131,6 +131,25 @@ CAW_API void caw_server_free(caw_server *server);
 CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size_t n,
                            const void *impl, void *self);
 
+struct caw_pb_file; /* caw/pb.h */
+
+/*
+ * Says in which file a service ("package.Service") is declared, for reflection
+ * (caw/reflection.h); generated code does. Both are borrowed for the server's life; of
+ * several files the first counts. Before the server starts. Returns 0, CAW_ESTATE,
+ * CAW_ENOMEM. Since 0.1.
+ */
+CAW_API int caw_server_describe(caw_server *server, const char *service,
+                                const struct caw_pb_file *file);
+
+/*
+ * The i-th of the services that were added or described: its name, "package.Service",
+ * and its file, NULL when nobody has said it. Returns false past the last. Any thread, once
+ * the server has started. Since 0.1.
+ */
+CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *name,
+                                const struct caw_pb_file **file);
+
 /*
  * Listens on an address: "127.0.0.1:50051", "[::]:50051" (both IP versions),
  * "localhost:50051" (every address of the name), "unix:PATH",
@@ -240,6 +259,13 @@ CAW_API int caw_server_drain_on_signal(caw_server *server, int signum, uint64_t 
  * starts, or on the accepting loop's thread. Since 0.1.
  */
 CAW_API int caw_server_on_drain(caw_server *server, void (*fn)(void *user), void *user);
+
+/*
+ * Has `fn(user)` called when the server's memory goes, after its last call, for what a
+ * service keeps for it; the last that was added first. Returns 0, CAW_EINVAL (no `fn`),
+ * CAW_ENOMEM. Before the server starts. Since 0.1.
+ */
+CAW_API int caw_server_on_free(caw_server *server, void (*fn)(void *user), void *user);
 
 CAW_END_DECLS
 

@@ -107,6 +107,7 @@ static void free_parts(caw_server *s) {
   pthread_mutex_unlock(&s->lock);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
+  server_run_free_hooks(s);
   server_blocking_free(s);
   server_free_drain_hooks(s);
   for (method_entry *e = s->entries, *next; e; e = next) {
@@ -115,6 +116,7 @@ static void free_parts(caw_server *s) {
   }
   chain_list_unref(s->interceptors);
   map_finish(&s->methods);
+  caw_free(s->services);
   server_free_entrances(s);
   handover_free(s);
   /* A post that is still on its way to the program's loop frees the rest. */
@@ -173,6 +175,8 @@ method_entry *server_new_entries(size_t n) {
 int server_add_entries(caw_server *s, method_entry *entries, size_t n) {
   int rc = check_entries(s, entries, n);
   if (!rc) rc = map_reserve(&s->methods, n);
+  for (size_t i = 0; i < n && !rc; i++)
+    rc = server_note_service(s, entries[i].handler->method->path);
   if (rc) {
     caw_free(entries);
     return rc;

@@ -58,6 +58,7 @@ typedef struct worker {
 typedef struct drain_hook drain_hook;   /* on_drain.c */
 typedef struct handover handover;       /* handover.c */
 typedef struct signal_wish signal_wish; /* signals.c */
+typedef struct free_hook free_hook;     /* on_free.c */
 
 struct caw_server {
   caw_server_options options;
@@ -65,6 +66,9 @@ struct caw_server {
   chain_list *interceptors; /* NULL: none */
   map methods;
   method_entry *entries;
+  struct server_service *services; /* describe.c */
+  free_hook *free_hooks;           /* on_free.c */
+  size_t n_services;
   void *blocking; /* blocking.c's list of handlers */
   io_pool *pool;  /* made with the first blocking method */
   worker *workers;
@@ -99,6 +103,12 @@ struct caw_server {
  * takes it over. 0, CAW_EINVAL, CAW_EEXIST, CAW_ENOMEM. */
 method_entry *server_new_entries(size_t n);
 int server_add_entries(caw_server *server, method_entry *entries, size_t n);
+
+/* describe.c: the service of a path is known from now on. 0 or CAW_ENOMEM. */
+int server_note_service(caw_server *server, const char *path);
+
+/* on_free.c */
+void server_run_free_hooks(caw_server *server);
 
 /* worker.c */
 int worker_init(worker *w, caw_server *server, caw_loop *loop);
