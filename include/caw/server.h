@@ -148,6 +148,16 @@ CAW_API int caw_server_run(caw_server *server);
 CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_drained)(void *user),
                               void *user);
 
+/*
+ * Has `fn(user)` called once, on the accepting loop's thread, when a drain begins: the
+ * server listens no more, and clients and handlers are told right afterwards. So what a
+ * service sends then (a health service: NOT_SERVING) is before the GOAWAY. Several may
+ * be added; they are called in that order, and none may free the server. Returns 0,
+ * CAW_EINVAL (no `fn`), CAW_ESTATE (a drain has begun), CAW_ENOMEM. Before the server
+ * starts, or on the accepting loop's thread. Since 0.1.
+ */
+CAW_API int caw_server_on_drain(caw_server *server, void (*fn)(void *user), void *user);
+
 CAW_END_DECLS
 
 #endif

@@ -172,10 +172,11 @@ static void tell_done(client_call *cc) {
 static void give(client_call *cc, rpc_message *bytes) {
   void *message;
   const char *why;
-  int code = call_receive(&cc->base, &cc->base.scratch, bytes, &message, &why);
+  caw_arena *arena = io_message_arena(cc->base.loop);
+  int code = call_receive(&cc->base, arena, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
   else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
-  caw_arena_reset(&cc->base.scratch);
+  caw_arena_reset(arena);
 }
 
 /* A message that cannot be read ends the call, unless the server has ended it

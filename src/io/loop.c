@@ -6,6 +6,7 @@
  */
 #include "io/loop.h"
 
+#include "base/arena.h"
 #include "base/cells.h"
 #include "io/sys.h"
 #include "io/watch.h"
@@ -65,6 +66,7 @@ struct caw_loop {
   atomic_bool running, stop;
   atomic_bool asleep; /* a post must wake the loop */
   cells cells;
+  caw_arena message; /* io_message_arena */
   uint8_t scratch[SCRATCH];
 };
 
@@ -396,6 +398,11 @@ uint8_t *io_scratch(caw_loop *loop, size_t *len) {
   return loop->scratch;
 }
 
+caw_arena *io_message_arena(caw_loop *loop) {
+  io_assert_on_loop(loop);
+  return &loop->message;
+}
+
 struct cells *io_cells(caw_loop *loop) {
   io_assert_on_loop(loop);
   return &loop->cells;
@@ -522,6 +529,7 @@ static void loop_close(caw_loop *loop) {
   (void)rc;
   heap_finish(&loop->timers);
   cells_finish(&loop->cells);
+  arena_finish(&loop->message);
   caw_free(loop);
 }
 
@@ -555,6 +563,7 @@ int caw_loop_new(caw_loop **out) {
   }
   list_init(&loop->tasks);
   list_init(&loop->costly);
+  arena_init(&loop->message, NULL, 0, 0);
   atomic_init(&loop->owner, this_thread());
   atomic_init(&loop->posts, NULL);
   atomic_init(&loop->posting, 0);

@@ -10,6 +10,7 @@
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
 
+#include "base/arena.h"
 #include "base/heap.h"
 #include "base/list.h"
 
@@ -98,6 +99,10 @@ void io_loop_run_posts(caw_loop *loop);
 
 /* The loop's shared receive buffer, for use within one callback. */
 uint8_t *io_scratch(caw_loop *loop, size_t *len);
+
+/* For one received message, while its callback runs: the loop's calls share it, for
+ * callbacks do not nest. Reset it afterwards. Loop's thread. */
+caw_arena *io_message_arena(caw_loop *loop);
 
 /* The loop's cells; its thread's, while it lives. */
 struct cells *io_cells(caw_loop *loop);

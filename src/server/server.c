@@ -125,6 +125,7 @@ static void free_parts(caw_server *s) {
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
   server_blocking_free(s);
+  server_free_drain_hooks(s);
   for (method_entry *e = s->entries, *next; e; e = next) {
     next = e->next;
     caw_free(e);
@@ -422,6 +423,7 @@ static void drain(io_post *post) {
     s->draining = true;
     s->left = s->n_workers;
     close_listeners(s);
+    server_tell_drain(s);
   }
   if (s->left == 0) { /* asked again afterwards */
     all_drained(s);

@@ -50,6 +50,8 @@ typedef struct worker {
   io_post drained_post; /* to the accepting loop */
 } worker;
 
+typedef struct drain_hook drain_hook; /* on_drain.c */
+
 struct caw_server {
   caw_server_options options;
   conn_config config;
@@ -79,6 +81,7 @@ struct caw_server {
   io_post drain_post;
   bool draining;
   unsigned left; /* workers that are not drained */
+  drain_hook *drain_hooks;
 };
 
 /* server.c: an array of entries, and the adding of all or none of them, which
@@ -110,6 +113,10 @@ void server_calls_shutdown(worker *w);
 void server_calls_last_turn(worker *w);
 /* Ends all calls of a worker with UNAVAILABLE. */
 void server_calls_abort(worker *w);
+
+/* on_drain.c */
+void server_tell_drain(const caw_server *server);
+void server_free_drain_hooks(caw_server *server);
 
 /* blocking.c */
 void server_blocking_free(caw_server *server);

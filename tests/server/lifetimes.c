@@ -209,6 +209,39 @@ static void a_channel_is_freed_in_a_callback(void **state) {
   }
 }
 
+/* ---- Draining ---- */
+
+static void note_first(void *user) {
+  duo_note(user, "first hook;");
+}
+
+static void note_second(void *user) {
+  duo_note(user, "second hook;");
+}
+
+static void hooks_come_before_handlers_hear_of_a_drain(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  d.on_message = keep;
+  assert_int_equal(caw_server_on_drain(d.server, NULL, &d), CAW_EINVAL);
+  assert_int_equal(caw_server_on_drain(d.server, note_first, &d), 0);
+  assert_int_equal(caw_server_on_drain(d.server, note_second, &d), 0);
+  duo_call(&d, &h, &duo_server_stream, "x", NULL);
+  while (!d.pending) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  caw_server_drain(d.server, 5000, NULL, NULL);
+  duo_until(&d, &d.n_shutdown);
+  assert_string_equal(d.log, "message x;first hook;second hook;shutdown;");
+  caw_server_drain(d.server, 4000, NULL, NULL); /* again: they were told */
+  duo_turns(&d, 3);
+  assert_int_equal(caw_server_on_drain(d.server, note_first, &d), CAW_ESTATE);
+  caw_call_finish(d.pending, 0, NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(d.log, "message x;first hook;second hook;shutdown;done OK;");
+  duo_finish(&d);
+}
+
 static void free_server(void *user) {
   duo *d = user;
   caw_server_free(d->server);
@@ -366,6 +399,7 @@ int main(void) {
       cmocka_unit_test(handlers_finish_after_the_server_was_freed),
       cmocka_unit_test(freed_while_it_drains),
       cmocka_unit_test(a_channel_is_freed_in_a_callback),
+      cmocka_unit_test(hooks_come_before_handlers_hear_of_a_drain),
       cmocka_unit_test(a_server_is_freed_in_on_drained),
       cmocka_unit_test(a_watch_that_goes_on_ends_with_the_channel),
       cmocka_unit_test(the_peer_is_known_after_it_has_gone),
