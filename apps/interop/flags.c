@@ -8,8 +8,9 @@
 
 static bool is_bool(const char *text, bool *value) {
   bool yes = !strcasecmp(text, "true") || !strcasecmp(text, "1");
-  *value = yes;
-  return yes || !strcasecmp(text, "false") || !strcasecmp(text, "0");
+  bool no = !strcasecmp(text, "false") || !strcasecmp(text, "0");
+  if (yes || no) *value = yes;
+  return yes || no;
 }
 
 bool flags_bool(const char *program, const char *flag, const char *value, int argc, char **argv) {
