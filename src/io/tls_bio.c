@@ -9,8 +9,10 @@
 #include <caw/status.h>
 #include <string.h>
 
-/* A record and its overhead. */
+/* The least room; and up to where it doubles, as in a handshake, whose pieces come one by
+ * one. For large writes it is reserved at once, as much as they need. */
 #define FIRST_ROOM 512
+#define GROWS      8192
 
 static int pipe_write(BIO *bio, const char *data, int len) {
   tls_pipe *p = BIO_get_data(bio);
@@ -65,9 +67,10 @@ int tls_bio_attach(SSL *ssl, const BIO_METHOD *method, tls_pipe *pipe) {
 
 bool tls_pipe_reserve(tls_pipe *p, size_t more) {
   if (p->out_room - p->out_len >= more) return true;
-  size_t waiting = tls_pipe_waiting(p), room = p->out_room ? p->out_room : FIRST_ROOM;
+  size_t waiting = tls_pipe_waiting(p), room = p->out_room < GROWS ? 2 * p->out_room : 0;
   if (more > SIZE_MAX / 4 - waiting) return false;
-  while (room < waiting + more) room *= 2;
+  if (room < waiting + more) room = waiting + more;
+  if (room < FIRST_ROOM) room = FIRST_ROOM;
   uint8_t *out = caw_malloc(room);
   if (!out) return false;
   if (waiting) memcpy(out, p->out + p->out_at, waiting);
