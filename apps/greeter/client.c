@@ -39,10 +39,10 @@ static void print_help(void) {
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
-       "  --keepalive-time SECONDS     of silence before the server is asked whether it is\n"
-       "                     there (default: never; at least 10)\n"
+       "  --keepalive-time SECONDS  of silence before the server is asked whether it\n"
+       "                     is there (default: never; at least 10)\n"
        "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
-       "  --keepalive-without-calls    also while there is no call\n"
+       "  --keepalive-without-calls  also while there is no call\n"
        "  --help, --version");
 }
 
