@@ -127,8 +127,9 @@ static void client_abort(caw_call *call, int code, const char *text) {
  * for a connection says so. */
 static void abort_call(caw_call *call, int code, const char *text) {
   client_call *cc = self_of(call);
-  char error[256];
-  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) || !caw_channel_error(cc->channel, error, 256)) {
+  char error[CHANNEL_ERROR];
+  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) ||
+      !caw_channel_error(cc->channel, error, sizeof(error))) {
     client_abort(call, code, text);
     return;
   }
@@ -195,11 +196,12 @@ static void tell_done(client_call *cc) {
 static void give(client_call *cc, rpc_message *bytes) {
   void *message;
   const char *why;
-  int code = call_receive(&cc->base, &cc->base.scratch, bytes, &message, &why);
+  caw_arena *arena = io_message_arena(cc->base.loop);
+  int code = call_receive(&cc->base, arena, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
   else if (cc->events.on_message && !cc->decided)
     cc->events.on_message(&cc->base, message, cc->user);
-  caw_arena_reset(&cc->base.scratch);
+  caw_arena_reset(arena);
 }
 
 /* A message that cannot be read ends the call, unless the server has ended it
@@ -288,6 +290,7 @@ static void close_our_side(client_call *cc) {
 
 static void complete(client_call *cc) {
   list_remove(&cc->node);
+  if (cc->channel && list_empty(&cc->channel->calls)) care_idle(cc->channel);
   call_release(&cc->base);
 }
 
@@ -516,13 +519,14 @@ int client_call_attach(client_call *cc, conn *c) {
     return 0;
   }
   if (has_credentials(cc) && !with_credentials(cc, c)) return 0;
-  rpc_request request = {CAW_STR("http"),
+  rpc_request request = {conn_is_tls(c) ? caw_str_from("https") : caw_str_from("http"),
                          caw_str_from(cc->channel->authority),
                          caw_str_from(call->method->path),
                          caw_str_from(cc->channel->user_agent),
                          call->deadline == UINT64_MAX ? UINT64_MAX : call->deadline - now,
                          &cc->metadata.list,
                          &cc->secrets.list};
+  keepalive_call(c);
   int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
   if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return rc;
   list_remove(&cc->wait);
@@ -538,7 +542,7 @@ int client_call_attach(client_call *cc, conn *c) {
 /* ---- The channel's view ---- */
 
 void client_calls_fail(caw_channel *ch) {
-  char error[256];
+  char error[CHANNEL_ERROR];
   caw_channel_error(ch, error, sizeof(error));
   for (list *l = ch->waiting.next, *next; l != &ch->waiting; l = next) {
     next = l->next;

@@ -31,7 +31,6 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
   if (!call) return NULL;
   arena_init(&call->protocol, call->protocol_block, sizeof(call->protocol_block), 0);
   arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
-  arena_init(&call->scratch, NULL, 0, 0);
   rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
   call->rpc.in.cells = io_cells(loop);
   io_task_init(&call->task, run_dispatch);
@@ -54,7 +53,6 @@ static void destroy(caw_call *call, cells *of) {
   rpc_call_finish(&call->rpc);
   arena_finish(&call->protocol);
   arena_finish(&call->arena);
-  arena_finish(&call->scratch);
   if (call->chain) chain_free(call->chain, of);
   if (call->values) call_free_values(call);
   caw_free(call->end_text);
@@ -440,6 +438,10 @@ caw_call *caw_call_parent(const caw_call *call) {
 
 caw_str caw_call_peer(const caw_call *call) {
   return call->conn ? caw_str_from(conn_peer(call->conn)) : (caw_str){NULL, 0};
+}
+
+const caw_peer_identity *caw_call_peer_identity(const caw_call *call) {
+  return call->conn ? call->conn->identity : NULL;
 }
 
 caw_str caw_call_authority(const caw_call *call) {

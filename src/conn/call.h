@@ -57,9 +57,10 @@ typedef struct call_chain call_chain; /* chain.h */
 typedef struct call_value call_value; /* values.c */
 
 /* The first blocks of a call's two arenas are inside it: that of the protocol's
- * strings, sized for a call with ordinary metadata, and the handler's. */
-#define CALL_PROTOCOL_BLOCK 768
-#define CALL_USER_BLOCK     256
+ * strings, sized for a call with ordinary metadata (gRPC's clients need 320 to 400
+ * bytes for what they say of themselves), and the handler's. */
+#define CALL_PROTOCOL_BLOCK 512
+#define CALL_USER_BLOCK     224
 
 struct caw_call {
   rpc_call rpc;
@@ -96,7 +97,6 @@ struct caw_call {
 
   caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
   caw_arena arena;    /* the handler's: caw_call_arena */
-  caw_arena scratch;  /* one streamed message; reset after its callback */
   alignas(max_align_t) uint8_t protocol_block[CALL_PROTOCOL_BLOCK];
   alignas(max_align_t) uint8_t user_block[CALL_USER_BLOCK];
 };

@@ -372,14 +372,15 @@ static void give(server_call *sc, rpc_message *bytes) {
   void *message;
   const char *why;
   const caw_handler *h = sc->entry->handler;
-  int code = call_receive(&sc->base, &sc->base.scratch, bytes, &message, &why);
+  caw_arena *arena = io_message_arena(sc->base.loop);
+  int code = call_receive(&sc->base, arena, bytes, &message, &why);
   if (code) {
     cut(sc, code, caw_str_from(why));
   } else {
     int rc = h->message(&sc->base, message, NULL, sc->entry->impl, sc->entry->self);
     if (rc && rc != CAW_PENDING) finish_now(sc, rc);
   }
-  caw_arena_reset(&sc->base.scratch);
+  caw_arena_reset(arena);
 }
 
 static void deliver_many(server_call *sc) {

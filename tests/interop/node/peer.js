@@ -6,10 +6,13 @@
 //   node peer.js client PORT CASE
 //
 // NODE_PATH is where the packages are, CAW_GRPC_PROTOS the folder of
-// grpc/testing/*.proto.
+// grpc/testing/*.proto. With CAW_TEST_TLS=1 both are over TLS, with the certificates in
+// the folder CAW_GRPC_TESTDATA.
 'use strict';
 
 const assert = require('assert');
+const fs = require('fs');
+const path = require('path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
@@ -47,6 +50,21 @@ for (const name of ['UnaryCall', 'StreamingInputCall']) {
 }
 
 const zeros = (size) => ({ body: Buffer.alloc(size) });
+
+// ---- TLS ----
+
+const TLS = process.env.CAW_TEST_TLS === '1';
+const testdata = (name) => fs.readFileSync(path.join(process.env.CAW_GRPC_TESTDATA, name));
+
+function serverCredentials() {
+  if (!TLS) return grpc.ServerCredentials.createInsecure();
+  const pair = { private_key: testdata('server1.key'), cert_chain: testdata('server1.pem') };
+  return grpc.ServerCredentials.createSsl(null, [pair], false);
+}
+
+const channelCredentials = () =>
+  TLS ? grpc.credentials.createSsl(testdata('ca.pem')) : grpc.credentials.createInsecure();
+const channelOptions = TLS ? { 'grpc.ssl_target_name_override': 'foo.test.google.fr' } : {};
 
 // ---- Server ----
 
@@ -113,7 +131,7 @@ function serve(age) {
   const options = age ? { 'grpc.max_connection_age_ms': Number(age) } : {};
   const server = new grpc.Server(options);
   server.addService(testing.TestService.service, service);
-  server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
+  server.bindAsync('127.0.0.1:0', serverCredentials(), (error, port) => {
     if (error) throw error;
     console.log(`listening on 127.0.0.1:${port}`);
   });
@@ -335,8 +353,8 @@ const cases = {
 async function run(port, name) {
   const clients = [];
   const make = (Service, options = {}) => {
-    const all = { 'grpc.max_receive_message_length': -1, ...options };
-    const client = new Service(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), all);
+    const all = { 'grpc.max_receive_message_length': -1, ...channelOptions, ...options };
+    const client = new Service(`127.0.0.1:${port}`, channelCredentials(), all);
     clients.push(client);
     return client;
   };
