@@ -1,79 +1,98 @@
-/* Interceptors: who may come in, and what happened. */
+/* Interceptors: a token check that asks another thread, and one that counts. */
 #include "stage.h"
 
 #include <caw/blocking.h>
 #include <caw/interceptor.h>
 #include <greeter.caw.h>
+#include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
-/* ---- One that lets in who brings a token, and says to the handlers who that is ---- */
+/* ---- Who calls: decided elsewhere ---- */
 
-static const caw_key user_key = {.name = "user"};
+static const caw_key user_key = {"user", NULL};
 
-static int check_token(caw_call *call, void *users) {
-  caw_str token = caw_metadata_get(caw_call_metadata(call), "authorization");
-  if (!caw_str_is(token, "Bearer sesame"))
-    return caw_call_fail(call, CAW_UNAUTHENTICATED,
-                         "send the metadata authorization: Bearer TOKEN");
-  return caw_call_set_value(call, &user_key, users);
+/* Asks the keeper of the users, on a thread of its own; yours is a pool or a client call. */
+static void *look_up(void *arg) {
+  static char ann[] = "Ann";
+  caw_call *call = arg;
+  if (caw_str_is(caw_metadata_get(caw_call_metadata(call), "authorization"), "Bearer ann's")) {
+    caw_call_set_value(call, &user_key, ann);
+    caw_call_decide(call, 0, NULL);
+  } else {
+    caw_call_decide(call, CAW_UNAUTHENTICATED, "this token is nobody's");
+  }
+  return NULL;
 }
 
-static const caw_interceptor token = {.size = sizeof(token), .on_request = check_token};
-
-/* ---- One that writes what happens ---- */
-
-static void log_message(caw_call *call, const caw_message_info *message, void *user) {
-  (void)call;
+static int check_token(caw_call *call, void *user) {
+  pthread_t thread;
   (void)user;
-  printf("server: %s %zu bytes\n", message->sent ? "sends" : "gets", message->size);
+  if (!caw_metadata_get(caw_call_metadata(call), "authorization").data)
+    return caw_call_fail(call, CAW_UNAUTHENTICATED, "a token is needed");
+  if (pthread_create(&thread, NULL, look_up, call)) return CAW_ENOMEM;
+  pthread_detach(thread);
+  return CAW_PENDING; /* caw_call_decide goes on */
 }
 
-static void log_done(caw_call *call, const caw_status *status, void *user) {
+static const caw_interceptor token_check = {.size = sizeof(token_check), .on_request = check_token};
+
+/* ---- What goes through ---- */
+
+static void count(caw_call *call, const caw_message_info *message, void *user) {
+  size_t *bytes = user;
   (void)call;
-  (void)user;
-  printf("server: %s\n", caw_code_name(status->code));
+  bytes[message->sent] += message->size;
 }
 
-static const caw_interceptor log_calls = {.size = sizeof(log_calls),
-                                          .on_message = log_message,
-                                          .on_done = log_done};
+static void tell(caw_call *call, const caw_status *status, void *user) {
+  const size_t *bytes = user;
+  printf("server: %.*s: %s; so far %zu bytes in, %zu out\n", CAW_STR_ARG(caw_call_path(call)),
+         caw_code_name(status->code), bytes[0], bytes[1]);
+}
 
-/* ---- The service, and a client ---- */
+static const caw_interceptor counter = {.size = sizeof(counter),
+                                        .on_message = count,
+                                        .on_done = tell};
+
+/* ---- A handler that reads what an interceptor has found ---- */
 
 static int say_hello(caw_call *call, const greeter_hello_request *request,
                      greeter_hello_reply *reply, void *self) {
-  (void)request;
+  const char *user = caw_call_value(call, &user_key);
   (void)self;
-  reply->message = caw_str_from(caw_call_value(call, &user_key));
-  return CAW_OK;
+  reply->message = caw_arena_printf(caw_call_arena(call), "Hello, %.*s, says %s",
+                                    CAW_STR_ARG(request->name), user);
+  return reply->message.data ? CAW_OK : CAW_ENOMEM;
 }
 
-static void call_with(caw_channel *channel, const char *authorization) {
-  const caw_metadata_entry entry = {CAW_STR("authorization"), caw_str_from(authorization)};
-  const caw_call_options options = {.size = sizeof(options), .metadata = &entry, .metadata_len = 1};
+static void greet(caw_channel *channel, const char *token) {
   caw_arena *arena = caw_arena_new(0);
-  greeter_hello_request request = {.name = CAW_STR("Ann")};
-  greeter_hello_reply reply;
   caw_status status;
-  if (greeter_greeter_say_hello(channel, &request, &reply, arena, &options, &status))
-    printf("client: %s: %.*s\n", caw_code_name(status.code), CAW_STR_ARG(status.message));
-  else printf("client: I am %.*s\n", CAW_STR_ARG(reply.message));
+  greeter_hello_reply reply;
+  greeter_hello_request request = {.name = CAW_STR("Bob")};
+  const caw_metadata_entry entry = {CAW_STR("authorization"), caw_str_from(token)};
+  const caw_call_options options = {.size = sizeof(options),
+                                    .metadata = &entry,
+                                    .metadata_len = token ? 1 : 0};
+  int rc = greeter_greeter_say_hello(channel, &request, &reply, arena, &options, &status);
+  if (rc) printf("client: %s: %.*s\n", caw_code_name(rc), CAW_STR_ARG(status.message));
+  else printf("client: %.*s\n", CAW_STR_ARG(reply.message));
   caw_arena_free(arena);
 }
 
 int main(void) {
   static const greeter_greeter_service service = {.say_hello = say_hello};
-  static char ali_baba[] = "Ali Baba";
+  static size_t bytes[2]; /* one loop, so one thread */
   caw_server *server;
   stage_check(caw_server_new(&server, NULL), "caw_server_new");
-  stage_check(caw_server_intercept(server, &log_calls, NULL), "caw_server_intercept");
-  stage_check(caw_server_intercept(server, &token, ali_baba), "caw_server_intercept");
   stage_check(greeter_greeter_add(server, &service, NULL), "greeter_greeter_add");
+  stage_check(caw_server_intercept(server, &counter, bytes), "the counter"); /* the outer one */
+  stage_check(caw_server_intercept(server, &token_check, NULL), "the token check");
   caw_channel *channel;
   stage_check(caw_channel_new(&channel, stage_serve(server), NULL, NULL), "caw_channel_new");
-  call_with(channel, "Bearer barley");
-  call_with(channel, "Bearer sesame");
+  greet(channel, NULL);
+  greet(channel, "Bearer bob's");
+  greet(channel, "Bearer ann's");
   caw_channel_free(channel);
   stage_end(server);
   return 0;
