@@ -86,6 +86,7 @@ static int set_up_client(SSL_CTX *ctx, const tls_plan *plan) {
                                           ? SSL_SESS_CACHE_OFF
                                           : SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, tls_on_session);
+  if (!tls_given(&plan->from.cert)) SSL_CTX_set_client_cert_cb(ctx, tls_on_certificate_request);
   if (plan->no_resumption) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
   return 0;
 }

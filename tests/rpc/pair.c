@@ -107,8 +107,8 @@ static void bare_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debu
   ((pair *)ctx)->code = code;
 }
 
-static const h2_events bare_events = {bare_stream, bare_field, bare_headers, bare_data,
-                                      bare_end,    bare_sent,  bare_close,   bare_settings,
+static const h2_events bare_events = {bare_stream, bare_field,  bare_headers, bare_data,
+                                      bare_end,    bare_sent,   bare_close,   bare_settings,
                                       bare_goaway, on_ping_ack, NULL};
 
 /* ---- Both ---- */
