@@ -2,6 +2,7 @@
 #ifndef APPS_GREETER_H
 #define APPS_GREETER_H
 
+#include <caw/interceptor.h>
 #include <caw/server.h>
 
 /* greeter.c: the Greeter. Borrowed by the server. */
@@ -22,6 +23,9 @@ int room_new(chat_room **out, bool list);
 int room_add(caw_server *server, chat_room *self);
 /* After the server was freed. */
 void room_free(chat_room *self);
+
+/* token.c: refuses calls without the bearer token that is its user, a string. */
+extern const caw_interceptor token_interceptor;
 
 /* log.c: one line per call on standard output, for caw_server_options.on_call. */
 void log_call(const caw_call_summary *call, void *user);

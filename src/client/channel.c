@@ -157,6 +157,9 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   int rc = copy_text(ch->authority, sizeof(ch->authority), authority);
   if (!rc && to->dns_server) rc = copy_text(ch->dns_server, sizeof(ch->dns_server), to->dns_server);
   to->authority = to->user_agent = to->dns_server = NULL;
+  if (!rc && to->call_credentials)
+    ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
+  to->call_credentials = NULL;
   if (!rc && to->credentials)
     rc = io_tls_client_new(&ch->config.tls, to->credentials, ch->authority);
   to->credentials = NULL; /* a reference is in config.tls */
@@ -230,6 +233,7 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR ? reason : caw_strerror(rc);
+    caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
     io_tls_client_free(ch->config.tls);
@@ -268,8 +272,15 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
+  chain_list_unref(ch->interceptors);
+  caw_call_credentials_unref(ch->call_credentials);
   pthread_cond_destroy(&ch->started);
   pthread_mutex_destroy(&ch->lock);
   io_tls_client_free(ch->config.tls);
   caw_free(ch);
+}
+
+int caw_channel_intercept(caw_channel *ch, const caw_interceptor *interceptor, void *user) {
+  if (atomic_load(&ch->used)) return CAW_ESTATE;
+  return chain_list_add(&ch->interceptors, interceptor, user);
 }

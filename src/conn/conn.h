@@ -7,14 +7,14 @@
 #ifndef CONN_CONN_H
 #define CONN_CONN_H
 
+#include "conn/age.h"
+#include "conn/keepalive.h"
 #include "io/loop.h"
 #include "io/socket.h"
 #include "io/tls.h"
 #include "rpc/call.h"
 
 #include <caw/call.h>
-
-typedef struct conn conn;
 
 /* What the owner of a connection hears; loop's thread, internal code only. */
 typedef struct conn_events {
@@ -33,8 +33,11 @@ typedef struct conn_events {
   void (*on_closed)(void *owner, conn *c, int rc, const char *why);
 } conn_events;
 
+/* Read while the connection lives; outlives it. */
 typedef struct conn_config {
   h2_config h2;
+  keepalive_config keepalive;
+  age_config age;         /* server */
   uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there; a
                              server counts them from the end of the TLS handshake */
   io_tls_client *tls;     /* client: NULL for plaintext */
@@ -44,6 +47,7 @@ struct conn {
   caw_loop *loop;
   io_socket *socket; /* NULL once closed */
   rpc_session rpc;
+  const conn_config *config;
   const conn_events *events;
   void *owner;
   list node;              /* the owner's */
@@ -60,27 +64,37 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* server: what the peer may still do; filled up with time */
   uint64_t filled;        /* when that was, on the loop's clock */
-  bool connected;         /* TCP is there, and TLS */
-  bool heard;             /* the peer has said something */
-  bool useful;            /* a call's leading headers came */
-  bool throttled;         /* not read until the peer has read what it made us owe */
-  bool blocked;           /* the kernel takes no more; on_writable comes */
-  bool draining;          /* ends when the last call has */
-  bool drain_acked;       /* the peer answered the PING of a drain */
-  bool lingering;         /* all is said; waits for the peer to close */
-  bool goaway_final;      /* the second GOAWAY of a drain was sent */
-  int failure;            /* why it ends once its output is flushed, or 0 */
-  const char *broken;     /* the rule of HTTP/2 that the peer broke, or NULL */
-  char *peer;             /* the peer's address, if there was memory; never changes */
+  keepalive keepalive;
+  age age;
+  size_t discarded;    /* bytes that came after its end */
+  const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
+  bool too_many_pings; /* client: the server ends it for its PINGs */
+  bool connected;      /* TCP is there, and TLS */
+  bool heard;          /* the peer has said something */
+  bool useful;         /* a call's leading headers came */
+  bool throttled;      /* not read until the peer has read what it made us owe */
+  bool blocked;        /* the kernel takes no more; on_writable comes */
+  bool draining;       /* ends when the last call has */
+  bool drain_acked;    /* the peer answered the PING of a drain */
+  bool lingering;      /* all is said; waits for the peer to close */
+  bool goaway_final;   /* the second GOAWAY of a drain was sent */
+  int failure;         /* why it ends once its output is flushed, or 0 */
+  const char *broken;  /* the rule of HTTP/2 that the peer broke, or NULL */
+  char *told;          /* what the peer's GOAWAY said was wrong, if it said so */
+  char *peer;          /* the peer's address, if there was memory; never changes */
+  char *why;           /* once it is closed, if there was memory: why */
   /* With TLS: who the peer is. Never changes once connected. */
   caw_peer_identity *identity;
-  char *why; /* once it is closed, if there was memory: why */
 };
 
 /* The peer's address as text. */
 static inline const char *conn_peer(const conn *c) {
   return c->peer ? c->peer : "(unknown)";
 }
+
+/* Is nobody on the way who could read along: does it stay on this machine (loopback,
+ * Unix)? For one that is connected. */
+bool conn_is_private(const conn *c);
 
 /* Why it was closed; "" before, and when there was no memory for it. */
 static inline const char *conn_why(const conn *c) {
@@ -109,6 +123,9 @@ void conn_flush_later(conn *c);
 /* Ends the connection when its calls are over, telling the peer: a server by
  * GOAWAY in two steps (RFC 9113 6.8), a client at once. */
 void conn_drain(conn *c);
+
+/* The same, giving the reason, a literal, as debug data (gRFC A9). */
+void conn_drain_for(conn *c, const char *reason);
 
 /* Ends it now: calls are closed, on_closed is called inside. */
 void conn_close(conn *c, int rc, const char *why);

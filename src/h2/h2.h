@@ -282,6 +282,13 @@ int h2_ping(h2_session *s, uint64_t opaque);
 uint64_t h2_noise(const h2_session *s);
 uint64_t h2_resets(const h2_session *s);
 
+/* How many PINGs of the peer's came so far; and how many DATA, HEADERS and
+ * WINDOW_UPDATE frames were made for it, to each of which an honest peer may answer
+ * with a PING that measures its path (gRFC A8, "Server Enforcement"). An empty DATA
+ * that ends a stream does not count. */
+uint64_t h2_pings(const h2_session *s);
+uint64_t h2_said(const h2_session *s);
+
 /* How many frames other than DATA wait to be written: answers that the peer
  * makes us give (acks, RST_STREAM), header blocks, window updates. A header block
  * counts as one more for each KiB. Counted by blocks of 4 KiB. */

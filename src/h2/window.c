@@ -38,6 +38,7 @@ bool window_take_stream(h2_stream *st, uint32_t len) {
 static int send_update(h2_session *s, uint32_t id, uint32_t increment) {
   uint8_t bytes[4];
   write_u32(bytes, increment);
+  s->said++;
   return send_small(s, FRAME_WINDOW_UPDATE, 0, id, bytes, sizeof(bytes));
 }
 

@@ -562,8 +562,8 @@ int caw_loop_new(caw_loop **out) {
     return io_sys_error(-rc);
   }
   list_init(&loop->tasks);
-  list_init(&loop->costly);
   arena_init(&loop->message, NULL, 0, 0);
+  list_init(&loop->costly);
   atomic_init(&loop->owner, this_thread());
   atomic_init(&loop->posts, NULL);
   atomic_init(&loop->posting, 0);

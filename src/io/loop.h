@@ -36,6 +36,9 @@ void io_timer_finish(io_timer *t);
  * the turn that starts it. Equal times fire in the order of their starts. */
 void io_timer_start(io_timer *t, uint64_t at_ns);
 void io_timer_stop(io_timer *t);
+static inline bool io_timer_runs(const io_timer *t) {
+  return heap_linked(&t->node);
+}
 
 /* Work for later in this turn, on the loop's thread. */
 typedef struct io_task {

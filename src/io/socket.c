@@ -20,9 +20,11 @@
 #include <caw/status.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Reads per readable event: 256 KiB, after which other sockets get their turn. */
@@ -49,9 +51,9 @@ struct io_socket {
   const io_socket_events *events;
   void *user;
   io_filter *filter; /* between the socket and its owner, or NULL */
-  uint64_t sent;
   int fd;
-  int err; /* errno of the last failure */
+  uint64_t sent; /* bytes */
+  int err;       /* errno of the last failure */
   uint8_t state;
   uint8_t step;
   bool reading;
@@ -366,6 +368,20 @@ bool io_socket_waits(const io_socket *s) {
 
 uint64_t io_socket_sent(const io_socket *s) {
   return s->sent;
+}
+
+uint64_t io_socket_delivered(const io_socket *s) {
+  int waiting = 0;
+  if (ioctl(s->fd, SIOCOUTQ, &waiting) || waiting < 0) return s->sent;
+  return (uint64_t)waiting < s->sent ? s->sent - (uint64_t)waiting : 0;
+}
+
+void io_socket_user_timeout(io_socket *s, uint64_t timeout) {
+  uint64_t ms = timeout / 1000000;
+  unsigned value = ms < INT_MAX ? (unsigned)ms : INT_MAX;
+  if (!value) value = 1; /* 0 is the system's default */
+  setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+             sizeof(value)); /* a Unix socket has none */
 }
 
 void io_raw_shutdown(io_socket *s) {

@@ -252,6 +252,9 @@ static void any_chunks_make_the_same_bytes(void **state) {
 
 /* ---- Cuts ---- */
 
+/* Signatures are not all of the same length: nor are handshakes. */
+#define VARIES 16
+
 /* How many bytes a handshake and a byte each way take from each side. */
 static void measure(size_t want[2]) {
   pair p = fresh();
@@ -263,9 +266,8 @@ static void measure(size_t want[2]) {
   pair_close(&p);
 }
 
-/* After `n` bytes from side `i` nothing more comes; then the connection is cut. (Signatures
- * differ in length by some bytes, so that the last of them tell nothing of the end.) */
-static void cut_at(int i, size_t n, bool early_on) {
+/* After `n` bytes from side `i` nothing more comes; then the connection is cut. */
+static void cut_at(int i, size_t n, bool last) {
   pair p = fresh();
   p.client.to_send = p.server.to_send = 1;
   assert_int_equal(pair_open(&p), 0);
@@ -276,7 +278,7 @@ static void cut_at(int i, size_t n, bool early_on) {
   assert_in_range(failing.bytes, 1, 400000);
   if (cut->connected) assert_int_equal(cut->connect_rc, 0);
   else assert_string_equal(io_socket_why(cut->socket), "the TLS handshake took too long");
-  if (early_on) assert_int_equal(cut->received, 0);
+  if (!last) assert_int_equal(cut->received, 0);
   shutdown(p.fd[!i], SHUT_WR);
   for (int turns = 0; turns < 100000 && !cut->ended && !(cut->connected && cut->connect_rc);
        turns++)
@@ -302,7 +304,7 @@ static void a_cut_after_every_byte(void **state) {
   assert_in_range(want[0], 200, 3000);
   assert_in_range(want[1], 500, 3000);
   for (int i = 0; i < 2; i++)
-    for (size_t n = 0; n < want[i]; n++) cut_at(i, n, n + 16 < want[i]);
+    for (size_t n = 0; n < want[i]; n++) cut_at(i, n, n + VARIES >= want[i]);
 }
 
 /* ---- Back-pressure ---- */

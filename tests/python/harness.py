@@ -53,14 +53,14 @@ def environment():
 class Child:
     """A program that runs; its standard output can be waited for."""
 
-    def __init__(self, *args, env=None):
+    def __init__(self, *args, env=None, fds=()):
         self.args = args
         full = environment()
         full.update(env or {})
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env=full, bufsize=1)
+            env=full, bufsize=1, pass_fds=fds)
         self.lines = []
         self.arrived = threading.Condition()
         self.ended = False

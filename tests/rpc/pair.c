@@ -224,9 +224,13 @@ void pair_open(pair *p, uint64_t timeout, const caw_metadata *metadata) {
   static const caw_metadata none;
   rpc_call_init(&p->call, false, p->arena, p->limit);
   p->opened = true;
-  rpc_request request = {CAW_STR("http"),   CAW_STR("example.com"),
-                         CAW_STR("/a.B/C"), CAW_STR("grpc-test/1"),
-                         timeout,           metadata ? metadata : &none};
+  rpc_request request = {CAW_STR("http"),
+                         CAW_STR("example.com"),
+                         CAW_STR("/a.B/C"),
+                         CAW_STR("grpc-test/1"),
+                         timeout,
+                         metadata ? metadata : &none,
+                         NULL};
   assert_int_equal(rpc_call_open(&p->call, &p->tested, &request), 0);
   pair_run(p);
 }
