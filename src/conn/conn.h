@@ -92,10 +92,6 @@ static inline const char *conn_peer(const conn *c) {
   return c->peer ? c->peer : "(unknown)";
 }
 
-/* Is nobody on the way who could read along: does it stay on this machine (loopback,
- * Unix)? For one that is connected. */
-bool conn_is_private(const conn *c);
-
 /* Why it was closed; "" before, and when there was no memory for it. */
 static inline const char *conn_why(const conn *c) {
   return c->why ? c->why : "";
