@@ -165,6 +165,8 @@ static void tell_end(tls_filter *f, int rc) {
  * could destroy the alert that says why.
  */
 static void fail_shake(tls_filter *f, int rc) {
+  /* Whatever it was: the next attempt begins anew. */
+  if (f->client) tls_client_keep(f->client, NULL, 0);
   report(f);
   if (f->closed) return;
   bool lost = flush(f) != 0;
