@@ -282,7 +282,8 @@ static void on_connect(void *user, int rc) {
   c->connected = true;
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
-  if (c->max_live) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
+  /* Unless a drain, which began in the handshake, has the timer. */
+  if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
   conn_flush_later(c);
 }
