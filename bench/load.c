@@ -8,9 +8,10 @@
  *   bench-load unary    PORT CONNECTIONS STREAMS REQUESTS BYTES PATH
  *   bench-load stream   PORT MESSAGES BYTES
  *   bench-load pingpong PORT STREAMS ROUNDS BYTES
- *   bench-load idle     PORT CONNECTIONS
+ *   bench-load idle     PORT CONNECTIONS STREAMS
  *
- * The result is one line of JSON. `idle` prints "ready" and waits until its
+ * The result is one line of JSON. `idle` opens ping-pong streams (0 to 100 a
+ * connection) that have one message each way, prints "ready" and waits until its
  * input is closed.
  */
 #include "base/cells.h"
@@ -125,7 +126,7 @@ static void start_call(call *c) {
   if (h2_request(c->conn->h2, fields, sizeof(fields) / sizeof(fields[0]), c, &c->stream))
     fail("h2_request");
   send_body(c);
-  if (load.mode != PINGPONG) finish(c);
+  if (load.mode != PINGPONG && load.mode != IDLE) finish(c);
 }
 
 static void note_time(const call *c) {
@@ -146,6 +147,7 @@ static void put_due(call *c) {
 
 static void message_came(call *c) {
   load.messages++;
+  if (load.mode == IDLE) load.asked--;
   if (load.mode != PINGPONG) return;
   note_time(c);
   load.done++;
@@ -381,14 +383,20 @@ static double percentile(double p) {
   return n ? load.took[(size_t)(p * (double)(n - 1))] / 100.0 : 0;
 }
 
-static void run(load_conn *conns) {
-  uint64_t began = now();
+/* Starts the first calls of each connection, and waits until all that were asked for
+ * are answered. */
+static void play(load_conn *conns) {
   for (unsigned i = 0; i < load.conns; i++) {
     for (unsigned k = 0; k < load.streams && load.requests; k++, load.requests--, load.asked++)
       start_call(&conns[i].calls[k]);
     flush(&conns[i]);
   }
   while (load.asked) wait_once(-1);
+}
+
+static void run(load_conn *conns) {
+  uint64_t began = now();
+  play(conns);
   double seconds = (double)(now() - began) / 1e9;
   size_t n = load.done < load.took_room ? load.done : load.took_room;
   qsort(load.took, n, sizeof(*load.took), by_size);
@@ -426,13 +434,17 @@ static void read_args(int argc, char **argv) {
     load.took_room = (size_t)load.rounds * load.streams;
     make_body(number(argv[5]));
     strcpy(load.path, "/bench.Bench/PingPong");
-  } else if (!strcmp(mode, "idle") && argc == 4) {
+  } else if (!strcmp(mode, "idle") && argc == 5) {
     load.mode = IDLE;
     load.conns = number(argv[3]);
+    load.streams = number(argv[4]);
+    load.requests = (uint64_t)load.conns * load.streams;
+    make_body(5);
+    strcpy(load.path, "/bench.Bench/PingPong");
   } else {
     fail("see the comment at the head of bench/load.c");
   }
-  if (load.streams < 1 || load.streams > MAX_STREAMS) fail("1 to 100 streams");
+  if (load.streams > MAX_STREAMS || (!load.streams && load.mode != IDLE)) fail("1 to 100 streams");
 }
 
 int main(int argc, char **argv) {
@@ -451,6 +463,7 @@ int main(int argc, char **argv) {
   /* The servers' SETTINGS, and their acks of ours. */
   for (int i = 0; i < 50; i++) wait_once(2);
   if (load.mode == IDLE) {
+    play(conns);
     puts("ready");
     fflush(stdout);
     for (char c; read(STDIN_FILENO, &c, 1) > 0;) continue;

@@ -289,7 +289,7 @@ def part_large(repeats):
 
 def part_idle(_):
     figures = {"rest": {}}
-    for conns in (1000, 5000):
+    for conns, streams in ((1000, 0), (5000, 0), (100, 100)):
         row = {}
         for name in ("caw", "cpp", "node"):
             with server(name) as s:
@@ -297,15 +297,15 @@ def part_idle(_):
                 load("unary", s.port, 1, 1, 10, 5, SAY_HELLO)
                 time.sleep(0.3)
                 rest, before = s.rss_kib(), s.pss_kib()
-                idle = subprocess.Popen([BIN / "bench-load", "idle", s.port, str(conns)],
+                idle = subprocess.Popen([BIN / "bench-load", "idle", s.port, str(conns), str(streams)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                 if idle.stdout.readline().strip() != "ready":
                     sys.exit("bench-load idle failed")
                 time.sleep(0.5)
-                row[name] = {"kib": (s.pss_kib() - before) / conns}
+                row[name] = {"kib": (s.pss_kib() - before) / (conns * max(1, streams))}
                 idle.communicate("")
                 figures["rest"][name] = {"mib": rest / 1024}
-        figures[f"idle {conns}"] = row
+        figures["idle streams" if streams else f"idle {conns}"] = row
     return figures
 
 
@@ -511,6 +511,8 @@ def report(f):
                         "cpu_us", "server CPU us/MiB")
     lines += flat_table(f, "Idle connections", [("idle 1000", "1,000"), ("idle 5000", "5,000")],
                         "kib", "KiB (PSS) per connection")
+    lines += flat_table(f, "Idle streams, 100 on each of 100 connections, one message each way",
+                        [("idle streams", "10,000")], "kib", "KiB (PSS) per stream")
     lines += flat_table(f, "At rest", [("rest", "after ten calls")], "mib", "resident MiB")
     lines += flat_table(f, "Client, 100 calls outstanding", [("client", "SayHello")], "cpu_us",
                         "client CPU us/call")

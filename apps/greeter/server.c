@@ -1,7 +1,12 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
+#include "secret.h"
+#include "tls.h"
+#include "trace.h"
 
+#include <caw/health.h>
+#include <caw/reflection.h>
 #include <caw/systemd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,9 +23,11 @@ typedef struct settings {
   char server_id[256];
   bool list;
   unsigned loops;
-  bool no_log;
   const char *takeover;
   caw_server_options care; /* keepalive and limits of connections */
+  bool no_log, trace, reflection;
+  char token[SECRET_ROOM]; /* "": none is required */
+  const char *tls_cert, *tls_key, *tls_client_ca;
 } settings;
 
 /* Options without a letter. */
@@ -38,7 +45,8 @@ enum {
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
        "\n"
-       "Serves greeter.Greeter and ChatService over gRPC, in plain text.\n"
+       "Serves greeter.Greeter, ChatService and the health service over gRPC, in plain\n"
+       "text unless there are --tls-cert and --tls-key.\n"
        "\n"
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
@@ -66,6 +74,15 @@ static void print_help(void) {
        "  --max-connection-age SECONDS  before it is drained, 10 % more or less\n"
        "                     (default: no limit)\n"
        "  --max-connection-age-grace SECONDS  for its calls then (default: no limit)\n"
+       "  --trace            write a line for each step of a call\n"
+       "  --require-token-file FILE  refuse calls that do not bring the token in FILE as\n"
+       "                     \"authorization: Bearer TOKEN\", but for health checks\n"
+       "  --require-token TOKEN      the same; other users of this machine can see it\n"
+       "  --reflection       tell clients which services and types there are\n"
+       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
+       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
+       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
+       "                     SIGHUP reads the three again, for new connections\n"
        "  --help, --version");
 }
 
@@ -128,6 +145,27 @@ static void read_option(settings *s, int option, const char *value) {
   case TAKEOVER:
     s->takeover = value;
     break;
+  case 'T':
+    s->trace = true;
+    break;
+  case 'R':
+    s->reflection = true;
+    break;
+  case 'f':
+    secret_read(PROGRAM, "--require-token-file", value, s->token);
+    break;
+  case 'k':
+    secret_copy(PROGRAM, "--require-token", value, s->token);
+    break;
+  case 'C':
+    s->tls_cert = value;
+    break;
+  case 'K':
+    s->tls_key = value;
+    break;
+  case 'A':
+    s->tls_client_ca = value;
+    break;
   default:
     read_care(&s->care, option, value);
     break;
@@ -151,6 +189,13 @@ static void read_args(settings *s, int argc, char **argv) {
       {"max-connection-idle", required_argument, NULL, MAX_CONNECTION_IDLE},
       {"max-connection-age", required_argument, NULL, MAX_CONNECTION_AGE},
       {"max-connection-age-grace", required_argument, NULL, MAX_CONNECTION_AGE_GRACE},
+      {"trace", no_argument, NULL, 'T'},
+      {"reflection", no_argument, NULL, 'R'},
+      {"require-token", required_argument, NULL, 'k'},
+      {"require-token-file", required_argument, NULL, 'f'},
+      {"tls-cert", required_argument, NULL, 'C'},
+      {"tls-key", required_argument, NULL, 'K'},
+      {"tls-client-ca", required_argument, NULL, 'A'},
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
@@ -171,17 +216,31 @@ static void say_drain(void *user) {
   fflush(stdout);
 }
 
+/* New certificates for new connections; what cannot be used changes nothing. */
+static void on_hangup(int signum, void *user) {
+  char why[512];
+  (void)signum;
+  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
+  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
+  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
+  if (!rc) puts("read the certificates again");
+  fflush(stdout);
+}
+
 static void check(int rc, const char *what) {
   if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
 }
 
-static void listen_on(caw_server *server, const settings *s) {
+static void listen_on(caw_server *server, const settings *s, caw_server_credentials *tls) {
   bool took = false;
   if (s->takeover && caw_server_handover(server, s->takeover, s->grace_ms, &took))
     args_fail(PROGRAM, "%s", caw_server_error(server));
   if (took) printf("taking over at %s\n", s->takeover);
-  for (int i = 0; i < s->n_listen; i++)
-    if (caw_server_listen(server, s->listen[i])) args_fail(PROGRAM, "%s", caw_server_error(server));
+  for (int i = 0; i < s->n_listen; i++) {
+    int rc = tls ? caw_server_listen_tls(server, s->listen[i], tls)
+                 : caw_server_listen(server, s->listen[i]);
+    if (rc) args_fail(PROGRAM, "%s", caw_server_error(server));
+  }
   for (size_t i = 0; caw_server_address(server, i); i++)
     printf("listening on %s\n", caw_server_address(server, i));
   fflush(stdout);
@@ -191,9 +250,12 @@ int main(int argc, char **argv) {
   settings s = {0};
   signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
   read_args(&s, argc, argv);
+  caw_server_credentials *tls =
+      tls_server(PROGRAM, s.tls_cert, s.tls_key, s.tls_client_ca, log_handshake_error);
 
   caw_server *server;
   chat_room *chat;
+  caw_health *health;
   greeter hello = {s.server_id, s.interval_ms};
   caw_server_options options = s.care;
   options.size = sizeof(options);
@@ -204,16 +266,28 @@ int main(int argc, char **argv) {
   check(greeter_add(server, &hello), "cannot add the Greeter");
   check(room_add(server, chat), "cannot add the ChatService");
 
+  check(caw_health_new(&health), "cannot make a health");
+  check(caw_health_add(server, health), "cannot add the health service");
+  check(caw_health_set(health, "greeter.Greeter", CAW_HEALTH_SERVING), "health");
+  check(caw_health_set(health, "ChatService", CAW_HEALTH_SERVING), "health");
+  if (s.reflection) check(caw_reflection_add(server), "cannot add reflection");
+  if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
+  if (s.token[0])
+    check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
+
   check(caw_server_on_drain(server, say_drain, &s), "cannot prepare the end");
   check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");
   check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
   check(caw_server_notify_systemd(server), "cannot prepare what systemd is told");
-  listen_on(server, &s);
+  if (tls) check(caw_loop_on_signal(caw_server_loop(server), SIGHUP, on_hangup, tls), "SIGHUP");
+  listen_on(server, &s, tls);
 
   int rc = caw_server_run(server);
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_server_free(server);
+  caw_server_credentials_unref(tls);
+  caw_health_free(health);
   room_free(chat);
   return EXIT_SUCCESS;
 }

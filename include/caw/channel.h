@@ -16,8 +16,10 @@
 #define CAW_CHANNEL_H
 
 #include <caw/call.h>
+#include <caw/credentials.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -36,7 +38,8 @@ typedef enum caw_connectivity {
 typedef struct caw_channel_options {
   size_t size;                 /* sizeof(caw_channel_options) */
   caw_loop *loop;              /* the program's loop; NULL: a thread of its own */
-  const char *authority;       /* NULL: the target's "host:port" */
+  const char *authority;       /* NULL: the server_name of the credentials, or the
+                                  target's "host:port" */
   const char *user_agent;      /* put before Caw's own; NULL: none */
   const char *dns_server;      /* "ip:port" to ask instead of the system's; NULL */
   size_t max_receive;          /* bytes of a message received; 0: 4 MiB */
@@ -45,6 +48,13 @@ typedef struct caw_channel_options {
   uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
   uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
   caw_encoding encoding;       /* of requests (caw/compression.h) */
+  /* TLS; NULL: plaintext. The channel keeps a reference. */
+  caw_channel_credentials *credentials;
+  caw_call_credentials *call_credentials; /* of every call (caw/credentials.h); the channel
+                                             keeps a reference; NULL: none */
+  /* Sends call credentials to whoever answers, where everybody on the way can read
+   * and use them. For tests in a network of one's own. */
+  bool insecure_credentials_over_plaintext;
 
   /*
    * Keepalive (gRPC: keepalive.md; gRFC A8), milliseconds. It is off by default, since
@@ -82,9 +92,10 @@ typedef struct caw_call_options {
    * when the call is started; afterwards held by reference.
    */
   caw_call *parent;
-  size_t max_receive;    /* bytes of a message received; 0: the channel's */
-  caw_encoding encoding; /* of the requests; DEFAULT: the channel's. A server that does
-                            not know it answers UNIMPLEMENTED */
+  size_t max_receive;                /* bytes of a message received; 0: the channel's */
+  caw_encoding encoding;             /* of the requests; DEFAULT: the channel's. A server that does
+                                        not know it answers UNIMPLEMENTED */
+  caw_call_credentials *credentials; /* besides the channel's; held by reference; NULL: none */
 } caw_call_options;
 
 /* What a client hears of a call. Members may be NULL, but for on_done. */
@@ -106,7 +117,8 @@ typedef struct caw_client_events {
  * "ipv4:a.b.c.d:port[,...]", "ipv6:[a::b]:port[,...]", "unix:PATH",
  * "unix-abstract:NAME" (gRPC: naming.md). Nothing is connected yet. Returns 0;
  * CAW_EADDR with the reason in *why, a static text (`why` may be NULL);
- * CAW_EINVAL, CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
+ * CAW_EINVAL (with credentials: also an authority without a host that could be checked),
+ * CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
  */
 CAW_API int caw_channel_new(caw_channel **out, const char *target,
                             const caw_channel_options *options, const char **why);

@@ -13,6 +13,7 @@
 #include <caw/call.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -130,6 +131,25 @@ CAW_API void caw_server_free(caw_server *server);
 CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size_t n,
                            const void *impl, void *self);
 
+struct caw_pb_file; /* caw/pb.h */
+
+/*
+ * Says in which file a service ("package.Service") is declared, for reflection
+ * (caw/reflection.h); generated code does. Both are borrowed for the server's life; of
+ * several files the first counts. Before the server starts. Returns 0, CAW_ESTATE,
+ * CAW_ENOMEM. Since 0.1.
+ */
+CAW_API int caw_server_describe(caw_server *server, const char *service,
+                                const struct caw_pb_file *file);
+
+/*
+ * The i-th of the services that were added or described: its name, "package.Service",
+ * and its file, NULL when nobody has said it. Returns false past the last. Any thread, once
+ * the server has started. Since 0.1.
+ */
+CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *name,
+                                const struct caw_pb_file **file);
+
 /*
  * Listens on an address: "127.0.0.1:50051", "[::]:50051" (both IP versions),
  * "localhost:50051" (every address of the name), "unix:PATH",
@@ -144,14 +164,22 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
 CAW_API int caw_server_listen(caw_server *server, const char *address);
 
 /*
- * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
- * has opened. It is the server's from then on, closed when it listens no more; on an
- * error it stays the caller's. A Unix socket's file is left to whoever made it, as are
- * connections that still wait. Returns 0 or an error whose text is in caw_server_error:
- * CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. When and
- * where as caw_server_listen. Since 0.1.
+ * The same with TLS for all who connect there; the server keeps a reference to the
+ * credentials. One server may listen with and without TLS, on different addresses.
+ * Returns as caw_server_listen; also CAW_EINVAL (no credentials). Since 0.1.
  */
-CAW_API int caw_server_listen_fd(caw_server *server, int fd);
+CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
+                                  caw_server_credentials *credentials);
+
+/*
+ * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
+ * has opened, with TLS unless `credentials` is NULL. It is the server's from then on, closed when
+ * it listens no more; on an error it stays the caller's. A Unix socket's file is left to whoever
+ * made it, as are connections that still wait. Returns 0 or an error whose text is in
+ * caw_server_error: CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
+ * When and where as caw_server_listen. Since 0.1.
+ */
+CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credentials *credentials);
 
 /*
  * Prepares a restart in which no connection is refused and no call lost: this server
@@ -231,6 +259,13 @@ CAW_API int caw_server_drain_on_signal(caw_server *server, int signum, uint64_t 
  * starts, or on the accepting loop's thread. Since 0.1.
  */
 CAW_API int caw_server_on_drain(caw_server *server, void (*fn)(void *user), void *user);
+
+/*
+ * Has `fn(user)` called when the server's memory goes, after its last call, for what a
+ * service keeps for it; the last that was added first. Returns 0, CAW_EINVAL (no `fn`),
+ * CAW_ENOMEM. Before the server starts. Since 0.1.
+ */
+CAW_API int caw_server_on_free(caw_server *server, void (*fn)(void *user), void *user);
 
 CAW_END_DECLS
 

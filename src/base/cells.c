@@ -6,10 +6,13 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Sizes: steps of 32 bytes to 512, of 512 to 4,608. Larger pieces are malloc's. */
+/* Sizes: steps of 32 bytes to 512, of 256 to 4,608. Larger pieces are malloc's. */
 #define SMALL_STEP  ((size_t)32)
 #define SMALL_SIZES ((size_t)16)
-#define LARGE_STEP  ((size_t)512)
+#define LARGE_STEP  ((size_t)256)
+
+#define SMALL_MOST (SMALL_STEP * SMALL_SIZES)
+#define MOST       (SMALL_MOST + LARGE_STEP * (CELLS_SIZES - SMALL_SIZES))
 
 /* What one loop keeps at most: the calls of a few busy connections. */
 #define KEEP_BYTES ((size_t)512 * 1024)
@@ -39,14 +42,15 @@ static size_t size_of(size_t bytes) {
   (void)bytes;
   return CELLS_SIZES;
 #else
-  if (bytes <= SMALL_STEP * SMALL_SIZES) return bytes ? (bytes - 1) / SMALL_STEP : 0;
-  if (bytes > LARGE_STEP * (1 + CELLS_SIZES - SMALL_SIZES)) return CELLS_SIZES;
-  return SMALL_SIZES + (bytes - 1) / LARGE_STEP - 1;
+  if (bytes <= SMALL_MOST) return bytes ? (bytes - 1) / SMALL_STEP : 0;
+  if (bytes > MOST) return CELLS_SIZES;
+  return SMALL_SIZES + (bytes - SMALL_MOST - 1) / LARGE_STEP;
 #endif
 }
 
 static size_t room_of(size_t size) {
-  return size < SMALL_SIZES ? (size + 1) * SMALL_STEP : (size - SMALL_SIZES + 2) * LARGE_STEP;
+  return size < SMALL_SIZES ? (size + 1) * SMALL_STEP
+                            : SMALL_MOST + (size - SMALL_SIZES + 1) * LARGE_STEP;
 }
 
 void *cells_alloc(cells *c, size_t bytes) {

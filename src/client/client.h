@@ -9,12 +9,14 @@
 #include "conn/call.h"
 #include "conn/conn.h"
 #include "io/address.h"
+#include "client/credentials.h"
 #include "io/resolver.h"
 
 #include <caw/channel.h>
 #include <pthread.h>
 
 #define MAX_ADDRESSES 32
+#define CHANNEL_ERROR 768 /* an address and a reason of TLS's fit */
 
 typedef struct client_call client_call;
 
@@ -43,9 +45,12 @@ struct caw_channel {
   list calls;       /* client_call.node: all, until their streams are gone */
   list waiting;     /* client_call.wait: without a stream */
   list watches;
-  list draining; /* conn.node of those that take no more calls */
-  conn *conn;    /* takes calls when the state is READY, else being opened */
-  bool shut;     /* being freed */
+  chain_list *interceptors;               /* NULL: none */
+  caw_call_credentials *call_credentials; /* NULL: none */
+  atomic_bool used;                       /* a call was started */
+  list draining;                          /* conn.node of those that take no more calls */
+  conn *conn; /* takes calls when the state is READY, else being opened */
+  bool shut;  /* being freed */
 
   /* connect.c */
   io_lookup *lookup;
@@ -62,7 +67,7 @@ struct caw_channel {
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;
   bool running; /* the thread has begun to run the loop */
-  char error[512];
+  char error[CHANNEL_ERROR];
 };
 
 /* connect.c */

@@ -6,6 +6,7 @@
 
 #include <caw/alloc.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -60,6 +61,7 @@ void conn_unref(conn *c) {
   caw_free(c->told);
   caw_free(c->peer);
   caw_free(c->why);
+  caw_free(c->identity);
   caw_free(c);
 }
 
@@ -116,17 +118,19 @@ static void linger(conn *c) {
   io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
 }
 
-/* Closes with the reason that the socket gives. */
+/* Closes with the reason that TLS or the socket gives. */
 static void close_broken(conn *c, int rc) {
-  char why[256];
+  char why[512];
   if (c->lingering) {
     close_ended(c);
     return;
   }
   int err = io_socket_errno(c->socket);
-  const char *what = rc == CAW_EEND ? "the peer closed the connection"
-                     : err          ? strerror(err)
-                                    : caw_strerror(rc);
+  const char *tls = io_socket_why(c->socket);
+  const char *what = tls              ? tls
+                     : rc == CAW_EEND ? "the peer closed the connection"
+                     : err            ? strerror(err)
+                                      : caw_strerror(rc);
   snprintf(why, sizeof(why), "%s%s%s", what, c->told ? ": it said " : "", c->told ? c->told : "");
   conn_close(c, rc == CAW_EEND ? CAW_ECLOSED : rc, why);
 }
@@ -216,8 +220,6 @@ static void give_reset(conn *c, const caw_call *call) {
 /* One write of what is gathered. Returns false when the connection is blocked
  * or gone. */
 static bool write_once(conn *c, const struct iovec *parts, int n) {
-  size_t total = 0;
-  for (int i = 0; i < n; i++) total += parts[i].iov_len;
   long written = io_socket_write(c->socket, parts, n);
   if (written < 0) {
     close_broken(c, (int)written);
@@ -226,7 +228,7 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   h2_written(c->rpc.h2, (size_t)written);
   keepalive_written(c);
   check_paid(c);
-  c->blocked = (size_t)written < total;
+  c->blocked = io_socket_waits(c->socket);
   return !c->blocked;
 }
 
@@ -279,6 +281,9 @@ static void on_connect(void *user, int rc) {
   }
   c->connected = true;
   keepalive_begin(c);
+  c->identity = io_tls_take_identity(c->socket);
+  /* Unless a drain, which began in the handshake, has the timer. */
+  if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
   conn_flush_later(c);
 }
@@ -287,7 +292,7 @@ static void on_connect(void *user, int rc) {
  * the peer reads; one that was too much of a burden is not waited for. */
 static void fail(conn *c, int rc) {
   c->failure = rc;
-  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
+  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
   if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
     io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
     conn_flush_later(c);
@@ -316,12 +321,31 @@ static void discard(conn *c, size_t len) {
   if (c->discarded > DISCARD_MOST) close_ended(c);
 }
 
+/* Does the peer begin with a record of TLS, where plaintext is spoken: a handshake, or an
+ * alert (RFC 8446 5.1)? Neither is HTTP/2, whatever the rest. */
+static bool speaks_tls(const conn *c, const uint8_t *data, size_t len) {
+  return !c->identity && len > 1 && data[0] == (c->max_live ? 0x16 : 0x15) && data[1] == 3;
+}
+
+/* A word for who mixes up the ports; true when it was the end of a client's connection.
+ * A server goes on to say in HTTP/2 that this was none. */
+static bool refuse_tls(conn *c, const uint8_t *data, size_t len) {
+  bool first = !c->heard;
+  c->heard = true;
+  if (!first || !speaks_tls(c, data, len)) return false;
+  c->broken = "it speaks TLS, and this side does not";
+  if (c->max_live) return false;
+  conn_close(c, CAW_EPROTO, "the server speaks TLS on this port; give the channel credentials");
+  return true;
+}
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) {
     discard(c, len);
     return;
   }
+  if (refuse_tls(c, data, len)) return;
   uint64_t now = io_now(c->loop);
   keepalive_read(c, now);
   h2_at(c->rpc.h2, now);
@@ -435,8 +459,11 @@ static void expire(io_timer *timer) {
     close_ended(c);
     return;
   }
+  const char *tls = io_socket_why(c->socket);
   conn_close(c, CAW_ETIMEDOUT,
-             c->connected ? "the peer did not begin HTTP/2 in time" : "connecting took too long");
+             c->connected ? "the peer did not begin HTTP/2 in time"
+             : tls        ? tls
+                          : "connecting took too long");
 }
 
 /* The next turn of the loop after one in which something was decompressed. */
@@ -496,7 +523,8 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   c->allowance = (h2_allowance){NOISE_AT_ONCE, RESETS_AT_ONCE};
   c->filled = io_now(loop);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
-  io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
+  c->ready_timeout = config->ready_timeout;
+  io_timer_start(&c->deadline, io_now(loop) + c->ready_timeout);
   return c;
 no_session:
   age_finish(c);
@@ -533,7 +561,9 @@ int conn_connect(conn **out, caw_loop *loop, const io_address *address, const co
   conn *c = new_conn(loop, H2_CLIENT, config, events, owner);
   if (!c) return CAW_ENOMEM;
   int rc = io_socket_connect(&c->socket, loop, address, &socket_events, c);
+  if (!rc && config->tls) rc = io_tls_connect(c->socket, config->tls);
   if (rc) {
+    io_socket_close(c->socket);
     abandon(c);
     return rc;
   }
@@ -542,20 +572,46 @@ int conn_connect(conn **out, caw_loop *loop, const io_address *address, const co
   return 0;
 }
 
-int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
-               const conn_events *events, void *owner) {
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
+               caw_server_credentials *tls, uint32_t max_live, const conn_events *events,
+               void *owner) {
   conn *c = new_conn(loop, H2_SERVER, config, events, owner);
-  if (!c) return CAW_ENOMEM;
+  if (!c) {
+    close(fd);
+    return CAW_ENOMEM;
+  }
   c->max_live = max_live;
   int rc = io_socket_adopt(&c->socket, loop, fd, &socket_events, c);
+  if (rc) close(fd);
+  else if (tls) rc = io_tls_accept(c->socket, tls);
   if (rc) {
+    io_socket_close(c->socket);
     abandon(c);
     return rc;
   }
   note_peer(c);
   *out = c;
-  on_connect(c, 0);
+  if (tls) io_timer_stop(&c->deadline); /* the handshake has a time of its own */
+  else on_connect(c, 0);
   return 0;
+}
+
+/* ---- Who is there ---- */
+
+bool conn_is_tls(const conn *c) {
+  return c->identity != NULL;
+}
+
+/* The socket's own address, so whatever a name was resolved to. */
+static bool is_local(const char *peer) {
+  static const char *const local[] = {"unix", "ipv4:127.", "ipv6:[::1]", "ipv6:[::ffff:127."};
+  for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+    if (!strncmp(peer, local[i], strlen(local[i]))) return true;
+  return false;
+}
+
+bool conn_is_private(const conn *c) {
+  return conn_is_tls(c) || is_local(conn_peer(c));
 }
 
 void conn_join(conn *c, caw_call *call) {

@@ -11,6 +11,7 @@
 #include "conn/keepalive.h"
 #include "io/loop.h"
 #include "io/socket.h"
+#include "io/tls.h"
 #include "rpc/call.h"
 
 #include <caw/call.h>
@@ -37,7 +38,9 @@ typedef struct conn_config {
   h2_config h2;
   keepalive_config keepalive;
   age_config age;         /* server */
-  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there */
+  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there; a
+                             server counts them from the end of the TLS handshake */
+  io_tls_client *tls;     /* client: NULL for plaintext */
 } conn_config;
 
 struct conn {
@@ -50,6 +53,7 @@ struct conn {
   list node;              /* the owner's */
   io_task flush;          /* writes what the session has */
   io_timer deadline;      /* ready_timeout; later the steps of draining */
+  uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned max_live;      /* server: beyond, streams are refused */
@@ -66,7 +70,8 @@ struct conn {
   const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
   bool dismissed;      /* client: the server wants no more calls here; nothing is wrong */
   bool too_many_pings; /* client: the server ends it for its PINGs */
-  bool connected;      /* TCP is there */
+  bool connected;      /* TCP is there, and TLS */
+  bool heard;          /* the peer has said something */
   bool useful;         /* a call's leading headers came */
   bool throttled;      /* not read until the peer has read what it made us owe */
   bool blocked;        /* the kernel takes no more; on_writable comes */
@@ -79,6 +84,8 @@ struct conn {
   char *told;          /* what the peer's GOAWAY said was wrong, if it said so */
   char *peer;          /* the peer's address, if there was memory; never changes */
   char *why;           /* once it is closed, if there was memory: why */
+  /* With TLS: who the peer is. Never changes once connected. */
+  caw_peer_identity *identity;
 };
 
 /* The peer's address as text. */
@@ -91,13 +98,21 @@ static inline const char *conn_why(const conn *c) {
   return c->why ? c->why : "";
 }
 
+/* Is nobody on the way who could read along or answer in the peer's place: does the
+ * connection have TLS, or does it not leave this machine (loopback, Unix)? What is secret,
+ * like a call's credentials, is sent on such connections only. For one that is connected. */
+bool conn_is_tls(const conn *c);
+bool conn_is_private(const conn *c);
+
 /* Opens a connection to `address`. 0 or the error of io_socket_connect. */
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
                  const conn_events *events, void *owner);
 
-/* Takes over an accepted descriptor; on error it stays the caller's. */
-int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
-               const conn_events *events, void *owner);
+/* Takes over an accepted descriptor, with TLS unless `tls` is NULL; on error too, which
+ * closes it. */
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
+               caw_server_credentials *tls, uint32_t max_live, const conn_events *events,
+               void *owner);
 
 /* Writes what the session has, at the end of this turn. */
 void conn_flush_later(conn *c);

@@ -10,6 +10,7 @@
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
 
+#include "base/arena.h"
 #include "base/heap.h"
 #include "base/list.h"
 
@@ -56,6 +57,10 @@ void io_defer(caw_loop *loop, io_task *task);
 static inline void io_task_cancel(io_task *t) {
   list_remove(&t->node);
 }
+/* The same for work of about a millisecond (a step of a TLS handshake): few of these
+ * are done in a turn, in their order, so that a thousand new connections do not make
+ * those that are there wait. */
+void io_defer_costly(caw_loop *loop, io_task *task);
 
 /* Work from any thread, in an intrusive queue: no allocation, no failure, in
  * order per posting thread. The poster keeps the memory alive until it ran. */
@@ -97,6 +102,10 @@ void io_loop_run_posts(caw_loop *loop);
 
 /* The loop's shared receive buffer, for use within one callback. */
 uint8_t *io_scratch(caw_loop *loop, size_t *len);
+
+/* For one received message, while its callback runs: the loop's calls share it, for
+ * callbacks do not nest. Reset it afterwards. Loop's thread. */
+caw_arena *io_message_arena(caw_loop *loop);
 
 /* The loop's cells; its thread's, while it lives. */
 struct cells *io_cells(caw_loop *loop);

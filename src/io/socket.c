@@ -1,6 +1,7 @@
 /*
  * A connected stream socket. Reads and writes are plain recv and sendmsg;
- * libuv only says when. What is not here: listening (listener.c), TLS.
+ * libuv only says when. What is not here: listening (listener.c), TLS, which is a
+ * filter between the socket and its owner (filter.h).
  *
  * What is waited for follows from the state, in one place (wanted()). While
  * nobody reads, only a broken connection is of interest, which epoll reports
@@ -10,7 +11,7 @@
  * not an error, for urgent data, which never comes; once even that came, for
  * nothing.
  */
-#include "io/socket.h"
+#include "io/filter.h"
 
 #include "io/sys.h"
 #include "io/watch.h"
@@ -49,6 +50,7 @@ struct io_socket {
   io_task settle; /* what must not happen inside the call that makes a socket */
   const io_socket_events *events;
   void *user;
+  io_filter *filter; /* between the socket and its owner, or NULL */
   int fd;
   uint64_t sent; /* bytes */
   int err;       /* errno of the last failure */
@@ -310,6 +312,9 @@ static void closed(io_watch *w) {
 void io_socket_close(io_socket *s) {
   if (!s) return;
   assert(s->state != SOCKET_CLOSED);
+  io_filter *filter = s->filter;
+  if (filter) filter->cls->close(filter);
+  s->filter = NULL;
   s->state = SOCKET_CLOSED;
   io_task_cancel(&s->settle);
   io_watch_close(&s->watch, closed);
@@ -318,14 +323,18 @@ void io_socket_close(io_socket *s) {
 
 /* --- for the owner ------------------------------------------------------- */
 
-void io_socket_read(io_socket *s, bool on) {
-  io_assert_on_loop(s->watch.loop);
+void io_raw_read(io_socket *s, bool on) {
   s->reading = on;
   update(s);
 }
 
-long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
+void io_socket_read(io_socket *s, bool on) {
   io_assert_on_loop(s->watch.loop);
+  if (s->filter) s->filter->cls->read(s->filter, on);
+  else io_raw_read(s, on);
+}
+
+long io_raw_write(io_socket *s, const struct iovec *parts, int n) {
   if (s->state != SOCKET_OPEN && s->state != SOCKET_ENDED) return CAW_ESTATE;
   size_t total = 0;
   for (int i = 0; i < n; i++) total += parts[i].iov_len;
@@ -348,6 +357,15 @@ long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
   return took;
 }
 
+long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
+  io_assert_on_loop(s->watch.loop);
+  return s->filter ? s->filter->cls->write(s->filter, parts, n) : io_raw_write(s, parts, n);
+}
+
+bool io_socket_waits(const io_socket *s) {
+  return s->filter ? s->filter->cls->waits(s->filter) : s->full;
+}
+
 uint64_t io_socket_sent(const io_socket *s) {
   return s->sent;
 }
@@ -366,9 +384,32 @@ void io_socket_user_timeout(io_socket *s, uint64_t timeout) {
              sizeof(value)); /* a Unix socket has none */
 }
 
+void io_raw_shutdown(io_socket *s) {
+  shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
+}
+
 void io_socket_shutdown(io_socket *s) {
   io_assert_on_loop(s->watch.loop);
-  shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
+  if (s->filter) s->filter->cls->shutdown(s->filter);
+  else io_raw_shutdown(s);
+}
+
+void io_socket_filter(io_socket *s, io_filter *filter, const io_socket_events *events) {
+  assert(!s->filter);
+  s->filter = filter;
+  filter->socket = s;
+  filter->events = s->events;
+  filter->user = s->user;
+  s->events = events;
+  s->user = filter;
+}
+
+io_filter *io_socket_filtered(const io_socket *s) {
+  return s->filter;
+}
+
+caw_loop *io_socket_loop(const io_socket *s) {
+  return s->watch.loop;
 }
 
 caw_str io_socket_peer(const io_socket *s) {
@@ -381,4 +422,8 @@ caw_str io_socket_local(const io_socket *s) {
 
 int io_socket_errno(const io_socket *s) {
   return s->err;
+}
+
+const char *io_socket_why(const io_socket *s) {
+  return s->filter ? s->filter->cls->why(s->filter) : NULL;
 }

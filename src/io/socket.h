@@ -17,7 +17,8 @@ typedef struct io_listener io_listener;
  * the socket. */
 typedef struct io_socket_events {
   /* io_socket_connect came to an end: 0, CAW_ECONN, CAW_ETIMEDOUT, CAW_EACCES,
-   * CAW_ELIMIT, CAW_ESYS. After an error only io_socket_close is legal. */
+   * CAW_ELIMIT, CAW_ESYS; with TLS its handshake did, on a server too: also
+   * CAW_ETLS, CAW_ENOMEM. After an error only io_socket_close is legal. */
   void (*on_connect)(void *user, int rc);
   /* Bytes came; borrowed for the callback. At most a bounded number of reads
    * per turn (fairness). */
@@ -53,8 +54,8 @@ void io_socket_read(io_socket *s, bool on);
 long io_socket_write(io_socket *s, const struct iovec *parts, int n);
 
 /*
- * How many bytes io_socket_write has taken so far, and how many of them are with the
- * peer's system: the difference waits in ours (a Unix socket: until the peer has read
+ * How many bytes the kernel has taken so far, those of TLS itself with them, and how many of them
+ * are with the peer's system: the difference waits in ours (a Unix socket: until the peer has read
  * them, and rather too many are said to wait). Without knowledge both are the same.
  */
 uint64_t io_socket_sent(const io_socket *s);
@@ -67,6 +68,10 @@ void io_socket_user_timeout(io_socket *s, uint64_t timeout);
 /* Says that we write no more (FIN); what was written still goes out. */
 void io_socket_shutdown(io_socket *s);
 
+/* Does something wait for the kernel to take it? Then on_writable comes once
+ * nothing does. */
+bool io_socket_waits(const io_socket *s);
+
 /* Closes and frees, at once; no callback follows. NULL is fine. */
 void io_socket_close(io_socket *s);
 
@@ -78,6 +83,10 @@ caw_str io_socket_local(const io_socket *s);
 
 /* errno of the last failure, for messages; 0 when there was none. */
 int io_socket_errno(const io_socket *s);
+
+/* What a filter (filter.h) has to say of a failure or a delay, a text for people
+ * that is the socket's; NULL: nothing. */
+const char *io_socket_why(const io_socket *s);
 
 /*
  * Listens on `address` (SO_REUSEADDR; TCP_NODELAY on what it accepts; for

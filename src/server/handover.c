@@ -141,13 +141,13 @@ static int add_socket(buf *letter, int *fd, const io_listener *l, const char *wa
 
 static int write_letter(const handover *h, buf *letter, int *fds, size_t *n) {
   const caw_server *s = h->server;
-  letter_head head = {.sockets = (uint32_t)s->n_listeners + 1};
+  letter_head head = {.sockets = (uint32_t)s->n_entrances + 1};
   memcpy(head.magic, magic, sizeof(magic));
   int rc = buf_append(letter, &head, sizeof(head));
   if (!rc) rc = add_socket(letter, &fds[0], h->control, "");
-  for (size_t i = 0; i < s->n_listeners && !rc; i++)
+  for (size_t i = 0; i < s->n_entrances && !rc; i++)
     rc = i + 1 < MOST_SOCKETS
-             ? add_socket(letter, &fds[i + 1], s->listeners[i], server_wanted(s, i))
+             ? add_socket(letter, &fds[i + 1], s->entrances[i]->listener, s->entrances[i]->wanted)
              : CAW_ELIMIT;
   if (rc) return rc;
   if (letter->len > MOST_LETTER) return CAW_ELIMIT;
@@ -306,18 +306,18 @@ static int take(handover *h, const char *path) {
 
 /* ---- Listening ---- */
 
-static int listen_on(caw_server *s, taken *t) {
-  int rc = server_listen_on(s, t->fd, t->file, t->shared, t->wanted);
+static int listen_on(caw_server *s, taken *t, caw_server_credentials *tls) {
+  int rc = server_listen_on(s, t->fd, t->file, t->shared, t->wanted, tls);
   if (!rc) t->fd = -1;
   return rc;
 }
 
-int handover_listen(caw_server *s, const char *wanted) {
+int handover_listen(caw_server *s, const char *wanted, caw_server_credentials *tls) {
   const handover *h = s->handover;
   int rc = 0;
   for (size_t i = 1; h && i < h->n_taken && !rc; i++) {
     taken *t = &h->taken[i];
-    if (t->fd >= 0 && *wanted && !strcmp(t->wanted, wanted)) rc = listen_on(s, t);
+    if (t->fd >= 0 && *wanted && !strcmp(t->wanted, wanted)) rc = listen_on(s, t, tls);
   }
   return rc;
 }
@@ -331,12 +331,13 @@ static bool is_at(int fd, const io_address *address) {
   return !strcmp(mine, theirs);
 }
 
-int handover_listen_at(caw_server *s, const io_address *address, const char *wanted) {
+int handover_listen_at(caw_server *s, const io_address *address, const char *wanted,
+                       caw_server_credentials *tls) {
   const handover *h = s->handover;
   for (size_t i = 1; h && i < h->n_taken; i++) {
     taken *t = &h->taken[i];
     if (t->fd < 0 || !is_at(t->fd, address)) continue;
-    int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted);
+    int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted, tls);
     if (!rc) t->fd = -1;
     return rc;
   }
@@ -372,7 +373,7 @@ int caw_server_handover(caw_server *s, const char *path, uint64_t grace_ms, bool
   char text[IO_ADDRESS_TEXT];
   if (took) *took = false;
   s->error[0] = '\0';
-  if (s->handover || s->n_listeners || s->draining)
+  if (s->handover || s->n_entrances || s->draining)
     return server_fail(s, CAW_ESTATE,
                        "a hand-over is prepared once, before anything is listened on");
   int n = snprintf(text, sizeof(text), "unix:%s", path);

@@ -222,7 +222,7 @@ static rig *start(bool server) {
   if (server) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     r->fd = fds[1];
-    assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &r->config, 100, &events, r), 0);
+    assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &r->config, NULL, 100, &events, r), 0);
     const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert_int_equal(write(r->fd, preface, 24), 24);
   } else {

@@ -107,8 +107,8 @@ static void bare_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debu
   ((pair *)ctx)->code = code;
 }
 
-static const h2_events bare_events = {bare_stream, bare_field, bare_headers, bare_data,
-                                      bare_end,    bare_sent,  bare_close,   bare_settings,
+static const h2_events bare_events = {bare_stream, bare_field,  bare_headers, bare_data,
+                                      bare_end,    bare_sent,   bare_close,   bare_settings,
                                       bare_goaway, on_ping_ack, NULL};
 
 /* ---- Both ---- */
@@ -224,9 +224,13 @@ void pair_open(pair *p, uint64_t timeout, const caw_metadata *metadata) {
   static const caw_metadata none;
   rpc_call_init(&p->call, false, p->arena, p->limit);
   p->opened = true;
-  rpc_request request = {CAW_STR("http"),   CAW_STR("example.com"),
-                         CAW_STR("/a.B/C"), CAW_STR("grpc-test/1"),
-                         timeout,           metadata ? metadata : &none};
+  rpc_request request = {CAW_STR("http"),
+                         CAW_STR("example.com"),
+                         CAW_STR("/a.B/C"),
+                         CAW_STR("grpc-test/1"),
+                         timeout,
+                         metadata ? metadata : &none,
+                         NULL};
   assert_int_equal(rpc_call_open(&p->call, &p->tested, &request), 0);
   pair_run(p);
 }

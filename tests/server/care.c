@@ -115,7 +115,7 @@ static void descriptors_that_do_not_listen(void **state) {
   int fds[] = {-1, pipes[0], tcp(false), socket(AF_INET, SOCK_DGRAM, 0), 100000};
   for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
     char want[100];
-    assert_int_equal(caw_server_listen_fd(e.server, fds[i]), CAW_EINVAL);
+    assert_int_equal(caw_server_listen_fd(e.server, fds[i], NULL), CAW_EINVAL);
     snprintf(want, sizeof(want),
              "cannot listen on descriptor %d: it is no stream socket that listens", fds[i]);
     assert_string_equal(caw_server_error(e.server), want);
@@ -135,7 +135,7 @@ static void a_descriptor_is_listened_on(void **state) {
   const char *why;
   duo_init(&d);
   caw_channel_free(d.channel);
-  assert_int_equal(caw_server_listen_fd(d.server, fd), 0);
+  assert_int_equal(caw_server_listen_fd(d.server, fd, NULL), 0);
   const char *address = caw_server_address(d.server, 1);
   assert_memory_equal(address, "127.0.0.1:", 10);
   assert_int_equal(caw_channel_new(&d.channel, address, &d.channel_options, &why), 0);
@@ -157,7 +157,7 @@ static void a_file_is_not_ours(void **state) {
   assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
   assert_int_equal(listen(fd, 5), 0);
   open_ends(&e);
-  assert_int_equal(caw_server_listen_fd(e.server, fd), 0);
+  assert_int_equal(caw_server_listen_fd(e.server, fd, NULL), 0);
   close_ends(&e);
   assert_int_equal(access(un.sun_path, F_OK), 0);
   unlink(un.sun_path);
