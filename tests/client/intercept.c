@@ -430,7 +430,7 @@ static int count_asked(caw_call *call, const caw_credentials_context *context, v
 static void transparent_retry(void **state) {
   (void)state;
   duo d = {0};
-  fake f;
+  fake f = {0};
   heard h = {0};
   spy a = {.d = &d, .letter = 'A'};
   int asked = 0;
