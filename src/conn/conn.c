@@ -282,7 +282,8 @@ static void on_connect(void *user, int rc) {
   c->connected = true;
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
-  if (c->max_live) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
+  /* Unless a drain, which began in the handshake, has the timer. */
+  if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
   conn_flush_later(c);
 }
@@ -430,6 +431,7 @@ static void note_told(conn *c, uint32_t code, caw_str debug) {
 static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   conn *c = ctx;
   c->too_many_pings = code == H2_ENHANCE_YOUR_CALM && caw_str_is(debug, TOO_MANY_PINGS);
+  c->dismissed = code == H2_NO_ERROR;
   if (code != H2_NO_ERROR) note_told(c, code, debug);
   c->draining = true;
   conn_flush_later(c);

@@ -11,6 +11,9 @@
 /* RFC 9113 9.2.2 and appendix A leave these to TLS 1.2: ephemeral and AEAD. */
 #define TLS_1_2_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
+/* 112 bits: RSA of 2,048 bits, no SHA-1 (SSL_CTX_set_security_level(3)). */
+#define SECURITY_LEVEL 2
+
 /* How long a session can be resumed, seconds. A client that has been shut out must make
  * a full handshake at the latest then. */
 #define SESSION_TIME 3600
@@ -53,6 +56,8 @@ static int set_up(SSL_CTX *ctx, const tls_plan *plan) {
       SSL_CTX_set_max_proto_version(ctx, 0) != 1 ||
       SSL_CTX_set_cipher_list(ctx, TLS_1_2_CIPHERS) != 1)
     return CAW_ETLS;
+  if (SSL_CTX_get_security_level(ctx) < SECURITY_LEVEL)
+    SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
   SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   /* Idle connections keep no buffers: 2 x 16 KiB less (measured). */
@@ -86,6 +91,7 @@ static int set_up_client(SSL_CTX *ctx, const tls_plan *plan) {
                                           ? SSL_SESS_CACHE_OFF
                                           : SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, tls_on_session);
+  if (!tls_given(&plan->from.cert)) SSL_CTX_set_client_cert_cb(ctx, tls_on_certificate_request);
   if (plan->no_resumption) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
   return 0;
 }
@@ -114,6 +120,9 @@ static int use_files(SSL_CTX *ctx, const tls_plan *plan, tls_why *why) {
 }
 
 int tls_context_new(SSL_CTX **out, const tls_plan *plan, tls_why *why) {
+  /* The first use of OpenSSL, unless the program was earlier: without this it takes itself
+   * down in exit(), under the feet of a channel's thread. */
+  OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
   SSL_CTX *ctx = SSL_CTX_new(plan->server ? TLS_server_method() : TLS_client_method());
   int rc = ctx ? set_up(ctx, plan) : CAW_ENOMEM;
   if (!rc) rc = plan->server ? set_up_server(ctx, plan) : set_up_client(ctx, plan);

@@ -66,6 +66,8 @@ typedef struct tls_filter {
   bool broken;      /* OpenSSL has failed: it must not be asked again */
   bool seen_first;  /* the first byte of the peer's was looked at */
   bool plain;       /* it was none of TLS */
+  bool asked;       /* client: for a certificate, and has none */
+  bool served;      /* something was read */
   bool closed;      /* freed when the last function is left */
   uint32_t records; /* sent with the present key */
   uint8_t inside;   /* functions of the filter on the stack */
@@ -163,6 +165,8 @@ static void tell_end(tls_filter *f, int rc) {
  * could destroy the alert that says why.
  */
 static void fail_shake(tls_filter *f, int rc) {
+  /* Whatever it was: the next attempt begins anew. */
+  if (f->client) tls_client_keep(f->client, NULL, 0);
   report(f);
   if (f->closed) return;
   bool lost = flush(f) != 0;
@@ -288,6 +292,13 @@ static int on_verify(int good, X509_STORE_CTX *store) {
   return good;
 }
 
+int tls_on_certificate_request(SSL *ssl, X509 **x, EVP_PKEY **key) {
+  tls_filter *f = SSL_get_app_data(ssl);
+  (void)x, (void)key;
+  f->asked = true;
+  return 0; /* goes on without one */
+}
+
 /* Takes the session over when it returns 1. */
 int tls_on_session(SSL *ssl, SSL_SESSION *session) {
   tls_filter *f = SSL_get_app_data(ssl);
@@ -327,6 +338,7 @@ static bool deliver(tls_filter *f) {
     }
     have += got;
   }
+  f->served = f->served || have;
   if (have) f->base.events->on_read(f->base.user, plain, have);
   if (f->closed || f->state != TLS_OPEN) return false;
   if (owes_too_much(f, before)) {
@@ -446,6 +458,10 @@ static void say_cut(tls_filter *f) {
   if (f->state == TLS_SHAKING)
     tls_say(&f->why, "the %s closed the connection in the TLS handshake",
             f->server ? "client" : "server");
+  else if (f->asked && !f->served)
+    /* gRPC's C core closes without a word to who has no certificate. */
+    tls_say(&f->why, "the server asked for a client certificate and closed the connection; give "
+                     "the credentials one");
   else
     tls_say(&f->why, "the peer closed the connection without TLS's close_notify: what it sent may "
                      "be cut short");

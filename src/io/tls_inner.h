@@ -100,6 +100,8 @@ void tls_client_keep(io_tls_client *client, SSL_SESSION *session, unsigned gener
 
 /* SSL_CTX_sess_set_new_cb: a session that the next connection can resume. */
 int tls_on_session(SSL *ssl, SSL_SESSION *session);
+/* SSL_CTX_set_client_cert_cb: the server asks for a certificate, and there is none. */
+int tls_on_certificate_request(SSL *ssl, X509 **x, EVP_PKEY **key);
 
 /* ---- tls_bio.c: between an SSL and a filter ---- */
 

@@ -160,12 +160,12 @@ def testdata(name):
         return file.read()
 
 
-def add_port(server):
+def add_port(server, address="127.0.0.1:0"):
     """Has a server of Python's listen; returns the port."""
     if not TLS:
-        return server.add_insecure_port("127.0.0.1:0")
+        return server.add_insecure_port(address)
     pair = testdata("server1.key"), testdata("server1.pem")
-    return server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
 
 def channel_to(address, *options):

@@ -7,7 +7,8 @@
 //
 // NODE_PATH is where the packages are, CAW_GRPC_PROTOS the folder of
 // grpc/testing/*.proto. With CAW_TEST_TLS=1 both are over TLS, with the certificates in
-// the folder CAW_GRPC_TESTDATA.
+// the folder CAW_GRPC_TESTDATA; with CAW_TEST_MUTUAL, a folder that scripts/dev-certs made,
+// the server requires a client certificate, and the client shows one.
 'use strict';
 
 const assert = require('assert');
@@ -54,16 +55,20 @@ const zeros = (size) => ({ body: Buffer.alloc(size) });
 // ---- TLS ----
 
 const TLS = process.env.CAW_TEST_TLS === '1';
-const testdata = (name) => fs.readFileSync(path.join(process.env.CAW_GRPC_TESTDATA, name));
+const MUTUAL = process.env.CAW_TEST_MUTUAL;
+const read = (name) => fs.readFileSync(path.join(MUTUAL || process.env.CAW_GRPC_TESTDATA, name));
 
 function serverCredentials() {
-  if (!TLS) return grpc.ServerCredentials.createInsecure();
-  const pair = { private_key: testdata('server1.key'), cert_chain: testdata('server1.pem') };
-  return grpc.ServerCredentials.createSsl(null, [pair], false);
+  if (!TLS && !MUTUAL) return grpc.ServerCredentials.createInsecure();
+  const name = MUTUAL ? 'server' : 'server1';
+  const pair = { private_key: read(name + '.key'), cert_chain: read(name + '.pem') };
+  return grpc.ServerCredentials.createSsl(MUTUAL ? read('ca.pem') : null, [pair], Boolean(MUTUAL));
 }
 
-const channelCredentials = () =>
-  TLS ? grpc.credentials.createSsl(testdata('ca.pem')) : grpc.credentials.createInsecure();
+function channelCredentials() {
+  if (MUTUAL) return grpc.credentials.createSsl(read('ca.pem'), read('client.key'), read('client.pem'));
+  return TLS ? grpc.credentials.createSsl(read('ca.pem')) : grpc.credentials.createInsecure();
+}
 const channelOptions = TLS ? { 'grpc.ssl_target_name_override': 'foo.test.google.fr' } : {};
 
 // ---- Server ----
