@@ -10,6 +10,10 @@
 
 #define MILLI UINT64_C(1000000)
 
+/* Connections in a row that servers end in good order before they were of use, until
+ * calls fail for it. */
+#define DISMISSALS 5
+
 /* Beyond a year is for ever; sums with it do not overflow. */
 #define LONGEST_MS (UINT64_C(365) * 24 * 3600 * 1000)
 
@@ -83,17 +87,20 @@ static void on_backoff(io_timer *timer) {
  * over is followed by another only then, so that a server which hangs up at once
  * is not stormed; the second time in a row that counts as a failure to connect.
  * One that did answer has shown that the server is well, however short its life:
- * servers bound the age of connections.
+ * servers bound the age of connections. So has one that says goodbye (GOAWAY, NO_ERROR)
+ * at once: it was replaced just now, and its successor is there already. That may happen
+ * some times in a row before it counts as a failure, too.
  */
 static void lose(caw_channel *ch, const conn *c) {
   ch->conn = NULL;
   if (ch->shut) return;
-  if (c->useful || io_now(ch->loop) >= ch->retry_at) {
-    ch->quick_losses = 0;
+  bool quick = !c->useful && io_now(ch->loop) < ch->retry_at;
+  ch->quick_losses = quick ? ch->quick_losses + 1 : 0;
+  if (!quick || (c->dismissed && ch->quick_losses == 1)) {
     ch->delay = clamp_ms(ch->options.backoff_initial_ms);
     channel_set_state(ch, CAW_CHANNEL_IDLE);
     connect_kick(ch);
-  } else if (++ch->quick_losses == 1) {
+  } else if (ch->quick_losses < (c->dismissed ? DISMISSALS : 2)) {
     channel_set_state(ch, CAW_CHANNEL_CONNECTING);
     io_timer_start(&ch->backoff, ch->retry_at);
   } else {

@@ -53,7 +53,7 @@ static void destroy(caw_call *call, cells *of) {
   rpc_call_finish(&call->rpc);
   arena_finish(&call->protocol);
   arena_finish(&call->arena);
-  if (call->chain) chain_free(call->chain);
+  if (call->chain) chain_free(call->chain, of);
   if (call->values) call_free_values(call);
   caw_free(call->end_text);
   cells_free(of, call);

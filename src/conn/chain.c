@@ -29,9 +29,11 @@ void chain_list_unref(chain_list *all) {
 /* ---- Life ---- */
 
 int chain_new(caw_call *call, chain_list *all) {
-  call_chain *c = caw_calloc(1, sizeof(*c));
+  call_chain *c = cells_calloc(io_cells(call->loop), 1, sizeof(*c));
   if (!c) return CAW_ENOMEM;
   c->call = call;
+  c->out = c->own;
+  c->out_room = CHAIN_KEPT;
   c->list = all;
   if (all) atomic_fetch_add_explicit(&all->refs, 1, memory_order_relaxed);
   pthread_mutex_init(&c->lock, NULL);
@@ -40,15 +42,14 @@ int chain_new(caw_call *call, chain_list *all) {
   return 0;
 }
 
-void chain_free(call_chain *c) {
-  if (!c) return;
+void chain_free(call_chain *c, cells *of) {
   pthread_mutex_destroy(&c->lock);
   arena_finish(&c->arena);
   chain_list_unref(c->list);
   caw_free(c->text);
   caw_free(c->end_text);
-  caw_free(c->out);
-  caw_free(c);
+  if (c->out != c->own) caw_free(c->out);
+  cells_free(of, c);
 }
 
 /* ---- Questions ---- */
@@ -173,7 +174,7 @@ void chain_headers(call_chain *c) {
     set_phase(c, CHAIN_HEADERS);
     e->hooks.on_headers(c->call, e->user);
   }
-  set_phase(c, CHAIN_CLOSED);
+  if (c->phase == CHAIN_HEADERS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_message(call_chain *c, bool sent, bool compressed, size_t size, size_t travels) {
@@ -196,7 +197,7 @@ void chain_status(call_chain *c, caw_status *status) {
     if (before && !status->code) status->code = before;
     status->code = call_status_code(status->code);
   }
-  set_phase(c, CHAIN_CLOSED);
+  if (c->phase == CHAIN_STATUS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_done(call_chain *c, const caw_status *status) {
@@ -213,11 +214,12 @@ void chain_done(call_chain *c, const caw_status *status) {
 
 int chain_keep(call_chain *c, caw_payload *payload) {
   if (c->out_len == c->out_room) {
-    size_t room = c->out_room ? 2 * c->out_room : 4;
-    caw_payload **out = caw_realloc(c->out, room * sizeof(*out));
+    bool own = c->out == c->own;
+    caw_payload **out = caw_realloc(own ? NULL : c->out, 2 * c->out_room * sizeof(*out));
     if (!out) return CAW_ENOMEM;
+    if (own) memcpy(out, c->own, sizeof(c->own));
     c->out = out;
-    c->out_room = room;
+    c->out_room *= 2;
   }
   c->out[c->out_len++] = caw_payload_ref(payload);
   return 0;

@@ -7,6 +7,7 @@
 #ifndef CONN_CHAIN_H
 #define CONN_CHAIN_H
 
+#include "base/cells.h"
 #include "conn/call.h"
 
 #include <caw/interceptor.h>
@@ -48,6 +49,9 @@ typedef enum chain_answer {
   CHAIN_TOO_LATE     /* the call is over; the answer is still owed */
 } chain_answer;
 
+/* Messages that a call's chain keeps without memory of their own. */
+#define CHAIN_KEPT 2
+
 typedef struct call_chain {
   caw_call *call;
   chain_list *list; /* NULL: none, there are credentials only */
@@ -70,8 +74,9 @@ typedef struct call_chain {
   caw_str fail_text; /* of caw_call_fail */
 
   /* What the program has sent, until the call's turn. */
-  caw_payload **out;
+  caw_payload **out; /* own, until it is more */
   size_t out_len, out_room;
+  caw_payload *own[CHAIN_KEPT];
   bool send_headers; /* server: before all */
   bool end;          /* and the end behind it */
   int end_code;
@@ -80,8 +85,8 @@ typedef struct call_chain {
 
 /* Gives a new call its chain; `all` may be NULL. 0 or CAW_ENOMEM. */
 int chain_new(caw_call *call, chain_list *all);
-/* With the call; any thread. */
-void chain_free(call_chain *c);
+/* With the call; `of`: the loop's, on its thread, or NULL. */
+void chain_free(call_chain *c, cells *of);
 
 /*
  * Asks the interceptors that were not asked yet. Returns 0 when all have let the call

@@ -431,6 +431,7 @@ static void note_told(conn *c, uint32_t code, caw_str debug) {
 static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   conn *c = ctx;
   c->too_many_pings = code == H2_ENHANCE_YOUR_CALM && caw_str_is(debug, TOO_MANY_PINGS);
+  c->dismissed = code == H2_NO_ERROR;
   if (code != H2_NO_ERROR) note_told(c, code, debug);
   c->draining = true;
   conn_flush_later(c);

@@ -68,6 +68,7 @@ struct conn {
   age age;
   size_t discarded;    /* bytes that came after its end */
   const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
+  bool dismissed;      /* client: the server wants no more calls here; nothing is wrong */
   bool too_many_pings; /* client: the server ends it for its PINGs */
   bool connected;      /* TCP is there, and TLS */
   bool heard;          /* the peer has said something */

@@ -14,7 +14,9 @@ typedef struct server_call {
   caw_call base;
   worker *worker; /* NULL once the server does not know the call any more */
   list node;
-  const method_entry *entry;      /* NULL until routed, or when refused */
+  const method_entry *entry;       /* NULL until routed, or when refused */
+  const method_entry *entry_found; /* with interceptors: that of the path at ... */
+  const char *found_at;
   rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
   caw_call_events events;
   void *events_user;
@@ -268,7 +270,9 @@ static int set_deadline(server_call *sc) {
 /* Interceptors have let the call pass. */
 static void enter(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
-  const method_entry *entry = find_entry(sc);
+  /* What interceptors see was looked up already, unless they have changed the path. */
+  const method_entry *entry =
+      sc->base.chain && sc->found_at == rpc->path.data ? sc->entry_found : find_entry(sc);
   if (!entry) {
     refuse(sc, 200, CAW_UNIMPLEMENTED,
            caw_arena_printf(rpc->arena, "unknown method %.*s", CAW_STR_ARG(rpc->path)));
@@ -324,7 +328,8 @@ static void route(server_call *sc) {
   } else if (set_deadline(sc) || (interceptors && chain_new(&sc->base, interceptors))) {
     refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
   } else if (sc->base.chain) {
-    find_entry(sc);
+    sc->entry_found = find_entry(sc);
+    sc->found_at = rpc->path.data;
     sc->deciding = true;
     rpc_call_pause(rpc, true);
     decide(sc, chain_ask(sc->base.chain));

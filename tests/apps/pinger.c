@@ -60,8 +60,8 @@ int main(int argc, char **argv) {
   if (caw_call_start_with(NULL, channel, &say_hello_stream, &request, NULL, &events, loop))
     return 2;
   caw_loop_run(loop, CAW_LOOP_DEFAULT);
-  caw_timer_free(timer);
   caw_channel_free(channel);
+  caw_timer_free(timer);
   caw_loop_free(loop);
   return 0;
 }

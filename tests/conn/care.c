@@ -377,8 +377,11 @@ static void a_slow_path_is_no_broken_one(void **state) {
   while (!r->closed && caw_loop_now(r->loop) - began < 450 * MS) {
     caw_timer_start(tick, 10);
     caw_loop_run(r->loop, CAW_LOOP_ONCE);
-    r->log[0] = '\0';
-    hear(r, 80000);
+    for (size_t got = 0; got < 80000;) { /* it does not look at what it reads */
+      ssize_t n = read(r->fd, r->in, 80000 - got);
+      if (n <= 0) break;
+      got += (size_t)n;
+    }
   }
   caw_timer_free(tick);
   if (r->closed) fail_msg("closed after %d PINGs: %s", r->pings, r->why);
