@@ -380,6 +380,7 @@ static caw_channel *open_channel(const settings *s) {
   const char *why;
   caw_channel_options options = s->care;
   options.size = sizeof(options);
+  options.credentials = tls_client(PROGRAM, &s->tls);
   options.insecure_credentials_over_plaintext = s->plain_token;
   options.credentials = tls_client(PROGRAM, &s->tls);
   int rc = 0;
