@@ -28,7 +28,9 @@ tls_server(const char *program, const char *cert, const char *key, const char *c
       .client_auth = client_ca ? CAW_TLS_CLIENT_REQUIRED : CAW_TLS_CLIENT_OFF,
       .on_handshake_error = on_error,
   };
-  check(program, caw_tls_server_new(&c, &options, why, sizeof(why)), why);
+  int rc = caw_tls_server_new(&c, &options, why, sizeof(why));
+  if (!rc && why[0]) caw_server_credentials_unref(c);
+  check(program, rc, why);
   return c;
 }
 
@@ -44,6 +46,8 @@ caw_channel_credentials *tls_client(const char *program, const tls_client_flags 
       .key = {.file = flags->key},
       .server_name = flags->server_name,
   };
-  check(program, caw_tls_client_new(&c, &options, why, sizeof(why)), why);
+  int rc = caw_tls_client_new(&c, &options, why, sizeof(why));
+  if (!rc && why[0]) caw_channel_credentials_unref(c);
+  check(program, rc, why);
   return c;
 }

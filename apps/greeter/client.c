@@ -380,12 +380,14 @@ static caw_channel *open_channel(const settings *s) {
   const char *why;
   caw_channel_options options = s->care;
   options.size = sizeof(options);
+  options.credentials = tls_client(PROGRAM, &s->tls);
   options.insecure_credentials_over_plaintext = s->plain_token;
   int rc = 0;
   if (s->token[0])
     rc = caw_call_credentials_bearer(&options.call_credentials, caw_str_from(s->token));
   if (!rc) rc = caw_channel_new(&channel, s->target, &options, &why);
   caw_call_credentials_unref(options.call_credentials); /* the channel has its own */
+  caw_channel_credentials_unref(options.credentials);
   if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s->target, why);
   if (!rc && s->trace) rc = caw_channel_intercept(channel, &trace_interceptor, stderr);
   if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));

@@ -117,6 +117,7 @@ class CommandLine(Served):
         _, err = harness.run(program, *args, code=2)
         return err
 
+    @unittest.skipUnless(harness.HAS_TLS, "built without TLS")
     def test_tls_files(self):
         for args in (["interop-server", "--port=0", "--use_tls", "--tls_cert_file=/none/x",
                       "--tls_key_file=/none/y"],

@@ -403,6 +403,42 @@ static void every_allocation_may_fail(void **state) {
   assert_in_range(n, 10, 1000);
 }
 
+/* Makes and reloads credentials while the n-th allocation fails; did it? */
+static bool credentials_with_failure(long n) {
+  const certs *all = certs_good();
+  caw_server_credentials *server = NULL;
+  caw_channel_credentials *channel = NULL;
+  char why[256];
+  const caw_tls_server_options so = {.size = sizeof(so),
+                                     .cert = all->server.cert,
+                                     .key = all->server.key,
+                                     .client_ca = all->ca.cert,
+                                     .client_auth = CAW_TLS_CLIENT_REQUIRED};
+  const caw_tls_client_options co = {.size = sizeof(co),
+                                     .ca = all->ca.cert,
+                                     .server_name = "localhost"};
+  fail_at(n);
+  int rc = caw_tls_server_new(&server, &so, why, sizeof(why));
+  if (!rc) rc = caw_tls_server_reload(server, &so, why, sizeof(why));
+  if (!rc) rc = caw_tls_client_new(&channel, &co, why, sizeof(why));
+  if (!rc) rc = caw_tls_client_reload(channel, &co, why, sizeof(why));
+  bool failed = failing.failed;
+  fail_at(0);
+  assert_int_equal(rc, failed ? CAW_ENOMEM : 0);
+  assert_string_equal(why, failed ? "out of memory" : "");
+  caw_server_credentials_unref(server);
+  caw_channel_credentials_unref(channel);
+  return failed;
+}
+
+static void credentials_may_lack_memory(void **state) {
+  (void)state;
+  long n = 1, before = failing.live;
+  for (; credentials_with_failure(n); n++) assert_int_equal(failing.live, before);
+  assert_int_equal(failing.live, before);
+  assert_in_range(n, 3, 100);
+}
+
 static int set_up(void **state) {
   int rc = failing_begin(state);
   fresh();
@@ -411,10 +447,9 @@ static int set_up(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(any_chunks_make_the_same_bytes),
-      cmocka_unit_test(a_cut_after_every_byte),
-      cmocka_unit_test(what_waits_is_bounded),
-      cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(any_chunks_make_the_same_bytes), cmocka_unit_test(a_cut_after_every_byte),
+      cmocka_unit_test(what_waits_is_bounded),          cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(credentials_may_lack_memory),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
 }

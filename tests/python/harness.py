@@ -28,6 +28,7 @@ ROOT = os.environ["CAW_ROOT"]
 SANITIZED = os.environ.get("CAW_SANITIZED") == "1"
 TIMEOUT = 120 if SANITIZED else 40  # of every wait; reached only by a failure
 MIB = 1024 * 1024
+HAS_TLS = os.environ.get("CAW_TLS") != "OFF"
 TLS = os.environ.get("CAW_TEST_TLS") == "1"
 TLS_NAME = "foo.test.google.fr"  # the certificate is for *.test.google.fr
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)")
