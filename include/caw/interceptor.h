@@ -45,7 +45,8 @@ typedef struct caw_message_info {
 
 /*
  * What an interceptor does; any member may be NULL. `user` is that of
- * caw_server_intercept or caw_channel_intercept.
+ * caw_server_intercept or caw_channel_intercept, and lives until the last on_done. An
+ * interceptor neither sends on the call nor finishes it: it says what shall become of it.
  */
 typedef struct caw_interceptor {
   size_t size; /* sizeof(caw_interceptor) */
@@ -101,7 +102,8 @@ typedef struct caw_interceptor {
 CAW_API int caw_server_intercept(caw_server *server, const caw_interceptor *interceptor,
                                  void *user);
 
-/* The same for the calls of a channel, before its first one. Since 0.1. */
+/* The same for the calls of a channel, before its first one, when nobody else uses the
+ * channel. Since 0.1. */
 CAW_API int caw_channel_intercept(caw_channel *channel, const caw_interceptor *interceptor,
                                   void *user);
 

@@ -85,9 +85,16 @@ static int get_bearer(caw_call *call, const caw_credentials_context *context, vo
   return caw_call_metadata_add(call, CAW_REQUEST_METADATA, key, caw_str_of(b->value, b->len));
 }
 
+/* A token does not stay in memory that is free. */
+static void free_bearer(void *user) {
+  bearer *b = user;
+  explicit_bzero(b->value, b->len);
+  caw_free(b);
+}
+
 int caw_call_credentials_bearer(caw_call_credentials **out, caw_str token) {
   static const char scheme[] = "Bearer ";
-  static const caw_credentials_plugin plugin = {sizeof(plugin), get_bearer, caw_free};
+  static const caw_credentials_plugin plugin = {sizeof(plugin), get_bearer, free_bearer};
   const size_t skip = sizeof(scheme) - 1;
   if (!token.len) return CAW_EINVAL;
   for (size_t i = 0; i < token.len; i++)

@@ -425,8 +425,11 @@ static bool alive(caw_loop *loop) {
   return loop->holds > 0 || tasks_wait(loop) || posts_wait(loop);
 }
 
+/* Some versions of libuv run timers before they wait: an alarm that is due by then, when
+ * the thread did not get the processor in time, must keep uv_run from waiting for ever. */
 static void alarm_rang(uv_timer_t *alarm) {
   ((caw_loop *)alarm->data)->alarm_rang = true;
+  uv_stop(alarm->loop);
 }
 
 /* Has something happened that ends a wait? Not when the alarm rang early: it

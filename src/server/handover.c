@@ -165,11 +165,15 @@ static void on_control(void *user, int fd) {
   /* One at a time; and of what is not this user's nothing is even read. */
   int rc = h->heir || h->gone || h->closed || !io_pass_trusted(fd, &h->heir_pid) ? CAW_ESTATE : 0;
   if (!rc) rc = write_letter(h, &letter, fds, &n);
-  if (!rc) rc = io_pass_send(fd, letter.data, letter.len, fds, n);
+  /* The letter is last: who has it goes on, whatever happens to us. */
   if (!rc) rc = io_socket_adopt(&h->heir, h->server->workers[0].loop, fd, &heir_events, h);
+  if (rc) {
+    close(fd);
+  } else {
+    io_socket_read(h->heir, true);
+    if (io_pass_send(fd, letter.data, letter.len, fds, n)) drop_heir(h);
+  }
   buf_finish(&letter);
-  if (rc) close(fd);
-  else io_socket_read(h->heir, true);
 }
 
 /* ---- Taking ---- */
@@ -222,22 +226,22 @@ void handover_begin(caw_server *s) {
   io_socket_read(h->old, true);
 }
 
-/* One socket of the letter. False when the letter makes no sense. */
-static bool read_socket(taken *t, int fd, const char **p, const char *end) {
+/* One socket of the letter. 0, CAW_EMALFORMED, CAW_ENOMEM. */
+static int read_socket(taken *t, int fd, const char **p, const char *end) {
   letter_socket s;
-  if ((size_t)(end - *p) < sizeof(s)) return false;
+  if ((size_t)(end - *p) < sizeof(s)) return CAW_EMALFORMED;
   memcpy(&s, *p, sizeof(s));
   *p += sizeof(s);
-  if (s.wanted > (size_t)(end - *p)) return false;
+  if (s.wanted > (size_t)(end - *p)) return CAW_EMALFORMED;
   t->wanted = caw_malloc((size_t)s.wanted + 1);
-  if (!t->wanted) return false;
+  if (!t->wanted) return CAW_ENOMEM;
   memcpy(t->wanted, *p, s.wanted);
   t->wanted[s.wanted] = '\0';
   *p += s.wanted;
   t->file = (io_socket_file){s.dev, s.ino};
   t->shared = s.shared;
   t->fd = fd;
-  return true;
+  return 0;
 }
 
 /* The letter, whose descriptors are in `fds`. They are the handover's if this returns 0. */
@@ -245,16 +249,17 @@ static int read_letter(handover *h, const char *text, size_t len, const int *fds
   h->taken = caw_calloc(n, sizeof(*h->taken));
   if (!h->taken) return CAW_ENOMEM;
   const char *p = text, *end = text + len;
-  bool sense = true;
-  for (size_t i = 0; i < n && sense; i++) sense = read_socket(&h->taken[i], fds[i], &p, end);
-  if (sense && p == end) {
+  int rc = 0;
+  for (size_t i = 0; i < n && !rc; i++) rc = read_socket(&h->taken[i], fds[i], &p, end);
+  if (!rc && p != end) rc = CAW_EMALFORMED;
+  if (!rc) {
     h->n_taken = n;
     return 0;
   }
   for (size_t i = 0; i < n; i++) caw_free(h->taken[i].wanted);
   caw_free(h->taken);
   h->taken = NULL;
-  return CAW_EMALFORMED;
+  return rc;
 }
 
 static int receive(handover *h) {

@@ -12,8 +12,9 @@ import greeter_pb2_grpc as stubs
 class Load:
     """Python's client, which calls without a pause: unary and streams."""
 
-    def __init__(self, address, threads=6):
-        self.channel = harness.channel_to(address)
+    def __init__(self, address, threads=6, credentials=None):
+        self.channel = harness.channel_to(address) if not credentials else grpc.secure_channel(
+            address, credentials, [("grpc.use_local_subchannel_pool", 1)])
         self.stub = stubs.GreeterStub(self.channel)
         self.ending = False
         self.done = 0

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "fake.h"
 #include "host.h"
 
 #include <caw/interceptor.h>
@@ -413,6 +414,49 @@ static void an_error(void **state) {
   duo_finish(&p.d);
 }
 
+static void refuse_first(fake *f, fake_conn *c, int number) {
+  (void)f;
+  if (number == 0) h2_reset(c->h2, c->stream, H2_REFUSED_STREAM);
+  else fake_answer(c, "second");
+}
+
+static int count_asked(caw_call *call, const caw_credentials_context *context, void *user) {
+  (void)context;
+  ++*(int *)user;
+  return caw_call_metadata_add(call, CAW_REQUEST_METADATA, caw_str_from("x-k"), caw_str_from("v"));
+}
+
+/* A call that is sent once more by itself is one call to its interceptors and credentials. */
+static void transparent_retry(void **state) {
+  (void)state;
+  duo d = {0};
+  fake f = {0};
+  heard h = {0};
+  spy a = {.d = &d, .letter = 'A'};
+  int asked = 0;
+  const char *why = "";
+  const caw_credentials_plugin plugin = {.size = sizeof(plugin), .get = count_asked};
+  journal[0] = '\0';
+  assert_int_equal(caw_loop_new(&d.loop), 0);
+  fake_init(&f, d.loop);
+  f.on_request = refuse_first;
+  caw_channel_options o = {.size = sizeof(o), .loop = d.loop};
+  assert_int_equal(caw_call_credentials_new(&o.call_credentials, &plugin, &asked), 0);
+  assert_int_equal(caw_channel_new(&d.channel, f.address, &o, &why), 0);
+  caw_call_credentials_unref(o.call_credentials);
+  assert_int_equal(caw_channel_intercept(d.channel, &hooks, &a), 0);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_until(&d, &h.n_done);
+  assert_int_equal(h.code, 0);
+  assert_string_equal(h.replies, "second");
+  assert_int_equal(f.n_requests, 2);
+  assert_int_equal(asked, 1);
+  assert_string_equal(journal, "A?;A out 1;A headers;A in 6;A OK;A done;");
+  caw_channel_free(d.channel);
+  fake_finish(&f);
+  caw_loop_free(d.loop);
+}
+
 /* A server's call may be looked at by the interceptors of calls made for it. */
 static caw_call *seen_parent;
 static void look_at_parent(spy *s, caw_call *call) {
@@ -550,6 +594,7 @@ int main(void) {
       cmocka_unit_test(cancelled_inside),
       cmocka_unit_test(changes),
       cmocka_unit_test(an_error),
+      cmocka_unit_test(transparent_retry),
       cmocka_unit_test(the_parent),
       cmocka_unit_test(blocking_calls),
   };

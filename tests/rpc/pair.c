@@ -61,6 +61,9 @@ static void bare_field(void *ctx, void *user, const h2_field *f) {
   char *to = p->leading_done ? p->trailers : p->headers;
   size_t len = strlen(to);
   snprintf(to + len, PAIR_TEXT - len, "%.*s: %.*s\n", CAW_STR_ARG(f->name), CAW_STR_ARG(f->value));
+  if (!(f->flags & H2_FIELD_SECRET)) return;
+  len = strlen(p->secret);
+  snprintf(p->secret + len, PAIR_TEXT - len, "%.*s;", CAW_STR_ARG(f->name));
 }
 
 static void bare_headers(void *ctx, void *user, unsigned flags) {
@@ -224,13 +227,10 @@ void pair_open(pair *p, uint64_t timeout, const caw_metadata *metadata) {
   static const caw_metadata none;
   rpc_call_init(&p->call, false, p->arena, p->limit);
   p->opened = true;
-  rpc_request request = {CAW_STR("http"),
-                         CAW_STR("example.com"),
-                         CAW_STR("/a.B/C"),
-                         CAW_STR("grpc-test/1"),
-                         timeout,
-                         metadata ? metadata : &none,
-                         NULL};
+  rpc_request request = {CAW_STR("http"),   CAW_STR("example.com"),
+                         CAW_STR("/a.B/C"), CAW_STR("grpc-test/1"),
+                         timeout,           metadata ? metadata : &none,
+                         p->secrets};
   assert_int_equal(rpc_call_open(&p->call, &p->tested, &request), 0);
   pair_run(p);
 }

@@ -228,6 +228,24 @@ static void the_request_on_the_wire(void **state) {
   }
 }
 
+/* RFC 7541 section 7.1.3: what credentials say stays out of all tables, whatever its name. */
+static void secrets(void **state) {
+  (void)state;
+  static const caw_metadata_entry entries[] = {{CAW_STR("x-open"), CAW_STR("1")},
+                                               {CAW_STR("authorization"), CAW_STR("Bearer x")}};
+  static const caw_metadata_entry hidden[] = {{CAW_STR("x-api-key"), CAW_STR("2")},
+                                              {CAW_STR("x-sig-bin"), CAW_STR("\3")}};
+  static const caw_metadata metadata = {entries, 2}, secret = {hidden, 2};
+  pair p;
+  pair_init(&p, false, 0);
+  p.secrets = &secret;
+  pair_open(&p, UINT64_MAX, &metadata);
+  assert_non_null(strstr(p.headers, "x-open: 1\nauthorization: Bearer x\nx-api-key: 2\n"
+                                    "x-sig-bin: Aw\n"));
+  assert_string_equal(p.secret, "authorization;x-api-key;x-sig-bin;");
+  pair_finish(&p);
+}
+
 static void metadata_of_the_response(void **state) {
   (void)state;
   static const h2_field headers[] = {OK, TYPE, F("h", "1"), F("h", "2"), END};
@@ -336,11 +354,9 @@ static void interim_responses(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(statuses),
-      cmocka_unit_test(the_request_on_the_wire),
-      cmocka_unit_test(metadata_of_the_response),
-      cmocka_unit_test(goaway_and_again),
-      cmocka_unit_test(sending_in_each_state),
+      cmocka_unit_test(statuses),          cmocka_unit_test(the_request_on_the_wire),
+      cmocka_unit_test(secrets),           cmocka_unit_test(metadata_of_the_response),
+      cmocka_unit_test(goaway_and_again),  cmocka_unit_test(sending_in_each_state),
       cmocka_unit_test(interim_responses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -323,6 +323,46 @@ static void the_window_is_held(void **state) {
   duo_finish(&p.d);
 }
 
+static caw_call *waiting[64];
+static int n_waiting;
+static void wait_too(spy *s, caw_call *call) {
+  (void)s;
+  waiting[n_waiting++] = call;
+}
+
+/* What refused calls have brought is given back to the connection's window. */
+static void refusals_give_windows_back(void **state) {
+  (void)state;
+  PAIR(p);
+  static heard h[64];
+  static char big[60000];
+  int rounds = 20;
+  memset(big, 'z', sizeof(big) - 1);
+  p.a.on_request = wait_too;
+  p.a.answer = CAW_PENDING;
+  for (int round = 0; round < rounds; round++) {
+    n_waiting = 0;
+    for (int i = 0; i < 8; i++) {
+      duo_call(&p.d, &h[i], &duo_client_stream, NULL, NULL);
+      assert_int_equal(duo_send(&h[i], big), 0);
+    }
+    while (n_waiting < 8) caw_loop_run(p.d.loop, CAW_LOOP_ONCE);
+    duo_turns(&p.d, 20);
+    for (int i = 0; i < 8; i++)
+      assert_int_equal(caw_call_decide(waiting[i], CAW_UNAUTHENTICATED, NULL), 0);
+    for (int i = 0; i < 8; i++) {
+      duo_until(&p.d, &h[i].n_done);
+      assert_int_equal(h[i].code, CAW_UNAUTHENTICATED);
+    }
+  }
+  p.a.on_request = NULL;
+  p.a.answer = 0;
+  duo_call(&p.d, &h[0], &duo_unary, big, NULL);
+  duo_done(&p.d, &h[0]);
+  assert_int_equal(h[0].code, 0);
+  duo_finish(&p.d);
+}
+
 static void freed_while_pending(void **state) {
   (void)state;
   PAIR(p);
@@ -653,6 +693,7 @@ int main(void) {
       cmocka_unit_test(cancelled_while_pending),
       cmocka_unit_test(expired_while_pending),
       cmocka_unit_test(the_window_is_held),
+      cmocka_unit_test(refusals_give_windows_back),
       cmocka_unit_test(freed_while_pending),
       cmocka_unit_test(decided_by_a_thread),
       cmocka_unit_test(decided_before_pending),
