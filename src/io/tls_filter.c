@@ -23,6 +23,7 @@ enum {
   OVERHEAD = 64,      /* more than a record adds: header, nonce, tag */
   OUT_BATCH = 65536,  /* records are gathered up to here before they are written */
   OWED_MAX = 16384,   /* answers of TLS's own that the peer does not read */
+  UPDATES_MAX = 32,   /* changes of the peer's key without a byte of data between them */
   DISCARD_MAX = 65536 /* what a peer whose handshake failed may still say */
 };
 
@@ -70,6 +71,7 @@ typedef struct tls_filter {
   bool served;      /* something was read */
   bool closed;      /* freed when the last function is left */
   uint32_t records; /* sent with the present key */
+  uint32_t updates; /* of UPDATES_MAX */
   uint8_t inside;   /* functions of the filter on the stack */
   tls_why why;
 } tls_filter;
@@ -316,6 +318,28 @@ static bool owes_too_much(tls_filter *f, size_t before) {
   return f->owed > OWED_MAX;
 }
 
+/* SSL_set_msg_callback: a change of keys costs us some microseconds and the peer nothing. */
+static void on_message(int write, int version, int type, const void *data, size_t len, SSL *ssl,
+                       void *user) {
+  tls_filter *f = user;
+  (void)version, (void)ssl;
+  if (!write && type == SSL3_RT_HANDSHAKE && len && *(const uint8_t *)data == SSL3_MT_KEY_UPDATE)
+    f->updates++;
+}
+
+/* Ends the connection when the peer does what costs more than it gives. */
+static bool is_burden(tls_filter *f, size_t before) {
+  const char *what = f->updates > UPDATES_MAX ? "the peer changes its TLS keys again and again"
+                     : owes_too_much(f, before)
+                         ? "the peer asks for TLS answers that it does not read"
+                         : NULL;
+  if (!what) return false;
+  tls_say(&f->why, "%s", what);
+  f->broken = true;
+  tell_end(f, CAW_EPROTO);
+  return true;
+}
+
 /* What came to an end instead of bytes. */
 static void take_read_error(tls_filter *f, int error) {
   if (error == SSL_ERROR_WANT_READ) return;
@@ -339,14 +363,10 @@ static bool deliver(tls_filter *f) {
     have += got;
   }
   f->served = f->served || have;
+  if (have) f->updates = 0;
   if (have) f->base.events->on_read(f->base.user, plain, have);
   if (f->closed || f->state != TLS_OPEN) return false;
-  if (owes_too_much(f, before)) {
-    tls_say(&f->why, "the peer asks for TLS answers that it does not read");
-    f->broken = true;
-    tell_end(f, CAW_EPROTO);
-    return false;
-  }
+  if (is_burden(f, before)) return false;
   if (error == SSL_ERROR_NONE) return true;
   take_read_error(f, error);
   return false;
@@ -666,6 +686,8 @@ static int make(tls_filter **out, io_socket *s, tls_credentials *c) {
   if (!f->ssl || tls_bio_attach(f->ssl, c->bio, &f->pipe) || SSL_set_app_data(f->ssl, f) != 1)
     goto fail;
   SSL_set_verify(f->ssl, SSL_get_verify_mode(f->ssl), on_verify);
+  SSL_set_msg_callback(f->ssl, on_message);
+  SSL_set_msg_callback_arg(f->ssl, f);
   if (io_timer_init(&f->resume, io_socket_loop(s), on_resume)) goto fail;
   *out = f;
   return 0;
