@@ -382,7 +382,6 @@ static caw_channel *open_channel(const settings *s) {
   options.size = sizeof(options);
   options.credentials = tls_client(PROGRAM, &s->tls);
   options.insecure_credentials_over_plaintext = s->plain_token;
-  options.credentials = tls_client(PROGRAM, &s->tls);
   int rc = 0;
   if (s->token[0])
     rc = caw_call_credentials_bearer(&options.call_credentials, caw_str_from(s->token));
