@@ -261,6 +261,11 @@ int h2_consume(h2_session *s, h2_stream *stream, size_t len);
  * window_growth permits. Returns 0 or CAW_ENOMEM. */
 int h2_expect(h2_session *s, h2_stream *stream, size_t len);
 
+/* Says that no more bytes are wanted from the stream, only its end: a window that is
+ * used up gets one byte, as peers on nghttp2 (Node) look for the end only when they
+ * could send. Once per stream. Returns 0 or CAW_ENOMEM. */
+int h2_await_end(h2_session *s, h2_stream *stream);
+
 /*
  * Queues GOAWAY. `last_id` UINT32_MAX announces the end without refusing
  * streams on their way (the first step of a graceful end; `code` and `debug`

@@ -119,6 +119,14 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   return rc;
 }
 
+int h2_await_end(h2_session *s, h2_stream *st) {
+  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
+  if (s->error || st->ended || st->remote_ended || promised(s, st) > 0) return 0;
+  int rc = send_update(s, st->id, 1);
+  if (!rc) st->recv_window++;
+  return rc;
+}
+
 /* Bytes between two PINGs. Those that change nothing become seldom; a stream that
  * begins later on a connection that is known does not wait for long. */
 #define LEAST_WAIT ((uint32_t)64 << 10)

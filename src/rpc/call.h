@@ -53,6 +53,7 @@ struct rpc_call {
   bool trailers_only;    /* client: it was the trailers */
   bool remote_ended;     /* END_STREAM came */
   bool paused;           /* give no window back */
+  bool awaits_end;       /* h2_await_end was called */
   bool out_of_memory;    /* a note was lost */
   bool bad_metadata;     /* base64 of a "-bin" value was malformed */
   bool dropped_fields;   /* header fields beyond the soft limit */

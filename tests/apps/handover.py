@@ -76,6 +76,19 @@ class Handover(steady.Case):
         self.assertTrue(stat.S_ISSOCK(mode))
         self.assertEqual(stat.S_IMODE(mode), 0o600)
 
+    @unittest.skipIf(os.geteuid(), "only root can be somebody else")
+    def test_somebody_else(self):
+        """Even where the file's mode lets them in, others get nothing."""
+        self.start()
+        os.chmod(os.path.dirname(self.path), 0o755)
+        os.chmod(self.path, 0o666)
+        script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+                  "print(socket.recv_fds(s, 65536, 16)[:2])")
+        other = subprocess.run(["/usr/bin/python3", "-c", script, self.path], user=65534,
+                               capture_output=True, text=True, check=True, timeout=TIMEOUT)
+        self.assertEqual(other.stdout, "(b'', [])\n")
+        self.start()  # who may is served afterwards
+
     def test_a_path_that_is_left_over(self):
         left = socket.socket(socket.AF_UNIX)
         left.bind(self.path)

@@ -42,7 +42,7 @@ typedef struct rig {
   caw_tls_server_options server_options;
   caw_tls_client_options client_options;
   atomic_int strangers, failed, running, reloads;
-  char why[256];
+  char why[300];
 } rig;
 
 static void *run_server(void *arg) {
@@ -50,7 +50,7 @@ static void *run_server(void *arg) {
 }
 
 static void note(rig *r, const char *what, const char *why) {
-  if (!atomic_fetch_add(&r->failed, 1)) snprintf(r->why, sizeof(r->why), "%s: %s", what, why);
+  if (!atomic_fetch_add(&r->failed, 1)) snprintf(r->why, sizeof(r->why), "%s: %.200s", what, why);
 }
 
 static void make_calls(rig *r) {
