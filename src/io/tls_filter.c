@@ -608,7 +608,7 @@ static int seal(tls_filter *f, cursor *c, size_t left, size_t *taken) {
     size_t len;
     const uint8_t *data = next_record(c, room, &len);
     /* One record, unless the peer wants shorter ones (RFC 6066 4). */
-    for (size_t at = 0, done; at < len; at += done) {
+    for (size_t at = 0, done = 0; at < len; at += done) {
       ERR_clear_error();
       if (SSL_write_ex(f->ssl, data + at, len - at, &done) != 1) return write_failed(f);
       count_record(f);
