@@ -433,6 +433,7 @@ static void client_dispatch(caw_call *call) {
   if (may_retry(cc)) {
     if (drain) call_set(call, CALL_WANT_DRAIN);
     retry(cc);
+    if (call->chain) call_wake(call); /* what was sent in this turn passes the interceptors still */
     return;
   }
   if (note_gone(cc)) drain = true;

@@ -605,11 +605,14 @@ static int seal(tls_filter *f, cursor *c, size_t left, size_t *taken) {
   /* One allocation for all of them; without it they make room one by one. */
   tls_pipe_reserve(&f->pipe, batch + (batch / RECORD + 1) * OVERHEAD);
   for (size_t sealed = 0; sealed < batch;) {
-    size_t len, done = 0;
+    size_t len;
     const uint8_t *data = next_record(c, room, &len);
-    ERR_clear_error();
-    if (SSL_write_ex(f->ssl, data, len, &done) != 1 || done != len) return write_failed(f);
-    count_record(f);
+    /* One record, unless the peer wants shorter ones (RFC 6066 4). */
+    for (size_t at = 0, done = 0; at < len; at += done) {
+      ERR_clear_error();
+      if (SSL_write_ex(f->ssl, data + at, len - at, &done) != 1) return write_failed(f);
+      count_record(f);
+    }
     sealed += len;
     *taken += len;
   }

@@ -73,6 +73,7 @@ struct handover {
 
   /* The one before. The first of what was taken is the control socket. */
   int old_fd; /* -1: none, or old has it */
+  bool told;  /* that we serve */
   io_socket *old;
   taken *taken;
   size_t n_taken;
@@ -223,6 +224,7 @@ void handover_begin(caw_server *s) {
     return;
   }
   say(h->old, SERVING);
+  h->told = true;
   io_socket_read(h->old, true);
 }
 
@@ -306,10 +308,12 @@ static int take(handover *h, const char *path) {
 
 /* ---- Listening ---- */
 
-static int listen_on(caw_server *s, taken *t, caw_server_credentials *tls) {
-  int rc = server_listen_on(s, t->fd, t->file, t->shared, t->wanted, tls);
-  if (!rc) t->fd = -1;
-  return rc;
+static int listen_on(caw_server *s, taken *t, const char *wanted, caw_server_credentials *tls) {
+  int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted, tls);
+  if (rc) return rc;
+  t->fd = -1;
+  s->entrances[s->n_entrances - 1]->taken = true;
+  return 0;
 }
 
 int handover_listen(caw_server *s, const char *wanted, caw_server_credentials *tls) {
@@ -317,7 +321,7 @@ int handover_listen(caw_server *s, const char *wanted, caw_server_credentials *t
   int rc = 0;
   for (size_t i = 1; h && i < h->n_taken && !rc; i++) {
     taken *t = &h->taken[i];
-    if (t->fd >= 0 && *wanted && !strcmp(t->wanted, wanted)) rc = listen_on(s, t, tls);
+    if (t->fd >= 0 && *wanted && !strcmp(t->wanted, wanted)) rc = listen_on(s, t, wanted, tls);
   }
   return rc;
 }
@@ -337,9 +341,7 @@ int handover_listen_at(caw_server *s, const io_address *address, const char *wan
   for (size_t i = 1; h && i < h->n_taken; i++) {
     taken *t = &h->taken[i];
     if (t->fd < 0 || !is_at(t->fd, address)) continue;
-    int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted, tls);
-    if (!rc) t->fd = -1;
-    return rc;
+    return listen_on(s, t, wanted, tls);
   }
   return CAW_ENOTFOUND;
 }
@@ -350,6 +352,10 @@ bool handover_keeps(const caw_server *s) {
   /* Also while somebody is about to take over: should it fail, a file is left, which
    * the next one removes. */
   return s->handover && (s->handover->gone || s->handover->heir);
+}
+
+bool handover_borrows(const caw_server *s) {
+  return s->handover && s->handover->n_taken && !s->handover->told;
 }
 
 pid_t handover_heir(const caw_server *s) {

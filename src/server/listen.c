@@ -99,11 +99,19 @@ static void open_entrance(entrance *e, io_listener *l) {
   io_loop_hold(s->workers[0].loop);
 }
 
+/* What goes on in another process keeps its file and its queue. */
+static void shut(entrance *e) {
+  caw_server *s = e->server;
+  if (handover_keeps(s) || (e->taken && handover_borrows(s))) io_listener_leave(e->listener);
+  io_listener_close(e->listener);
+  e->listener = NULL;
+}
+
 /* Undoes the entrances from `keep` on: a name of which one address failed. */
 static void undo(caw_server *s, size_t keep) {
   while (s->n_entrances > keep) {
     entrance *e = s->entrances[--s->n_entrances];
-    io_listener_close(e->listener);
+    shut(e);
     entrance_free(e);
     io_loop_release(s->workers[0].loop);
   }
@@ -114,9 +122,7 @@ void server_unlisten(caw_server *s) {
     entrance *e = s->entrances[i];
     if (!e->listener) continue;
     io_loop_release(s->workers[0].loop);
-    if (handover_keeps(s)) io_listener_leave(e->listener);
-    io_listener_close(e->listener);
-    e->listener = NULL;
+    shut(e);
   }
 }
 

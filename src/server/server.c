@@ -99,12 +99,22 @@ static void end_workers(caw_server *s) {
   take_last_turns(s);
 }
 
+/* Is a post of the server's on its way to its first loop? */
+static bool awaited(caw_server *s) {
+  pthread_mutex_lock(&s->lock);
+  bool news = s->drain_asked || s->drained_news;
+  pthread_mutex_unlock(&s->lock);
+  return news || s->begin_posted;
+}
+
+/* Such a post has found the server freed; on the program's loop the last has the rest. */
+static void free_behind(caw_server *s) {
+  if (!s->own_loops && !awaited(s)) free_struct(s);
+}
+
 /* The memory, when no call is left. */
 static void free_parts(caw_server *s) {
   s->freed = true;
-  pthread_mutex_lock(&s->lock);
-  bool asked = s->drain_asked;
-  pthread_mutex_unlock(&s->lock);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
   server_run_free_hooks(s);
@@ -120,7 +130,7 @@ static void free_parts(caw_server *s) {
   server_free_entrances(s);
   handover_free(s);
   /* A post that is still on its way to the program's loop frees the rest. */
-  if (s->own_loops || (!asked && !s->begin_posted)) free_struct(s);
+  if (s->own_loops || !awaited(s)) free_struct(s);
 }
 
 void caw_server_free(caw_server *s) {
@@ -212,10 +222,7 @@ static void begin(io_post *post) {
   caw_server *s = LIST_ENTRY(post, caw_server, begin_post);
   s->begin_posted = false;
   if (s->freed) {
-    pthread_mutex_lock(&s->lock);
-    bool asked = s->drain_asked;
-    pthread_mutex_unlock(&s->lock);
-    if (!s->own_loops && !asked) free_struct(s);
+    free_behind(s);
     return;
   }
   if (s->ending || s->draining) return;
@@ -244,11 +251,19 @@ static void all_drained(caw_server *s) {
 
 static void on_worker_drained(io_post *post) {
   worker *w = LIST_ENTRY(post, worker, drained_post);
-  if (--w->server->left == 0 && !w->server->ending) all_drained(w->server);
+  caw_server *s = w->server;
+  pthread_mutex_lock(&s->lock);
+  s->drained_news--;
+  pthread_mutex_unlock(&s->lock);
+  if (s->freed) free_behind(s);
+  else if (--s->left == 0 && !s->ending) all_drained(s);
 }
 
 void server_worker_drained(worker *w, int rc) {
   if (rc) w->result = rc;
+  pthread_mutex_lock(&w->server->lock);
+  w->server->drained_news++;
+  pthread_mutex_unlock(&w->server->lock);
   io_loop_post(w->server->workers[0].loop, &w->drained_post, on_worker_drained);
 }
 
@@ -273,7 +288,7 @@ static void drain(io_post *post) {
   s->drain_asked = false;
   pthread_mutex_unlock(&s->lock);
   if (s->freed) {
-    if (!s->own_loops && !s->begin_posted) free_struct(s);
+    free_behind(s);
     return;
   }
   if (s->ending) return;

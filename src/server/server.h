@@ -30,6 +30,7 @@ typedef struct entrance {
   caw_server *server;
   io_listener *listener;       /* NULL once nobody listens there */
   caw_server_credentials *tls; /* NULL for plaintext */
+  bool taken;                  /* over from the process before us */
   char address[IO_ADDRESS_TEXT];
   char wanted[]; /* the words in which it was asked for */
 } entrance;
@@ -83,9 +84,10 @@ struct caw_server {
   char error[512];
 
   /* Draining: asked from any thread, done on the accepting loop. */
-  pthread_mutex_t lock; /* drain_at, on_drained, drain_user, drain_asked */
-  uint64_t drain_at;    /* when the grace is over */
-  bool drain_asked;     /* drain_post is on its way */
+  pthread_mutex_t lock;  /* drain_at, on_drained, drain_user, drain_asked, drained_news */
+  uint64_t drain_at;     /* when the grace is over */
+  bool drain_asked;      /* drain_post is on its way */
+  unsigned drained_news; /* workers whose drained_post is on its way */
   void (*on_drained)(void *user);
   void *drain_user;
   io_post drain_post;
@@ -160,6 +162,8 @@ int handover_listen_at(caw_server *server, const io_address *address, const char
                        caw_server_credentials *tls);
 /* Do our listening sockets go on in another process? */
 bool handover_keeps(const caw_server *server);
+/* Is what was taken over the other process's still, as it was not told that we serve? */
+bool handover_borrows(const caw_server *server);
 /* Who took over, 0: nobody. */
 pid_t handover_heir(const caw_server *server);
 /* The loop runs: connections are accepted. */

@@ -1,6 +1,8 @@
 /* One loop of a server: its connections, and how they end. */
 #include "server/server.h"
 
+#include <unistd.h>
+
 #define SECOND UINT64_C(1000000000)
 
 /* How long the handlers of calls that were ended may take to finish. */
@@ -28,6 +30,11 @@ static const conn_events events = {on_open, NULL, NULL, NULL, on_closed};
 void worker_accept(worker *w, int fd, caw_server_credentials *tls) {
   conn *c;
   const conn_config *config = &w->server->config;
+  if (w->told_drained) { /* it was on its way here when the worker came to its end */
+    close(fd);
+    atomic_fetch_sub(&w->load, 1);
+    return;
+  }
   if (conn_adopt(&c, w->loop, fd, config, tls, config->h2.max_streams, &events, w)) {
     atomic_fetch_sub(&w->load, 1);
     worker_check(w);

@@ -457,6 +457,47 @@ static void transparent_retry(void **state) {
   caw_loop_free(d.loop);
 }
 
+/* In the turn in which the server refuses the stream the program has sent all it had. */
+static void send_all(void *user) {
+  heard *h = user;
+  assert_int_equal(duo_send(h, "late"), 0);
+  assert_int_equal(caw_call_close_send(h->call), 0);
+}
+
+static void answer(fake *f, fake_conn *c, int number) {
+  (void)f, (void)number;
+  fake_answer(c, "second");
+}
+
+static void sent_while_refused(void **state) {
+  (void)state;
+  duo d = {0};
+  fake f = {0};
+  heard h = {0};
+  spy a = {.d = &d, .letter = 'A'};
+  const char *why = "";
+  journal[0] = '\0';
+  assert_int_equal(caw_loop_new(&d.loop), 0);
+  fake_init(&f, d.loop);
+  f.on_request = answer;
+  caw_channel_options o = {.size = sizeof(o), .loop = d.loop};
+  assert_int_equal(caw_channel_new(&d.channel, f.address, &o, &why), 0);
+  assert_int_equal(caw_channel_intercept(d.channel, &hooks, &a), 0);
+  duo_call(&d, &h, &duo_bidi, NULL, NULL);
+  while (!f.conns[0].headers) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  duo_turns(&d, 3);
+  h2_reset(f.conns[0].h2, f.conns[0].stream, H2_REFUSED_STREAM);
+  fake_flush(&f.conns[0]);
+  assert_int_equal(caw_loop_post(d.loop, send_all, &h), 0);
+  duo_until(&d, &h.n_done);
+  assert_int_equal(h.code, 0);
+  assert_int_equal(f.conns[0].headers, 2);
+  assert_string_equal(journal, "A?;A out 4;A headers;A in 6;A OK;A done;");
+  caw_channel_free(d.channel);
+  fake_finish(&f);
+  caw_loop_free(d.loop);
+}
+
 /* A server's call may be looked at by the interceptors of calls made for it. */
 static caw_call *seen_parent;
 static void look_at_parent(spy *s, caw_call *call) {
@@ -595,6 +636,7 @@ int main(void) {
       cmocka_unit_test(changes),
       cmocka_unit_test(an_error),
       cmocka_unit_test(transparent_retry),
+      cmocka_unit_test(sent_while_refused),
       cmocka_unit_test(the_parent),
       cmocka_unit_test(blocking_calls),
   };

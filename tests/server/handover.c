@@ -226,9 +226,40 @@ static void the_old_one_has_no_memory(void **state) {
   caw_channel_free(channel);
 }
 
+/* A new one that gives up after it has listened has changed nothing: the file of a Unix
+ * socket is there still, and who waits there is served by the old one. */
+static void the_new_one_gives_up(void **state) {
+  (void)state;
+  serving old, new;
+  caw_channel *channel;
+  char file[80];
+  bool took = false;
+  snprintf(path, sizeof(path), "/tmp/caw-hand-%d", (int)getpid());
+  snprintf(file, sizeof(file), "unix:%s.sock", path);
+  make(&old);
+  assert_int_equal(caw_server_handover(old.server, path, 5000, NULL), 0);
+  assert_int_equal(caw_server_listen(old.server, file), 0);
+  assert_int_equal(pthread_create(&old.thread, NULL, run, &old), 0);
+  make(&new);
+  assert_int_equal(take_over(&new, &took), 0);
+  assert_true(took);
+  assert_int_equal(caw_server_listen(new.server, file), 0);
+  caw_server_free(new.server);
+  assert_int_equal(access(file + 5, F_OK), 0);
+  assert_int_equal(access(path, F_OK), 0);
+  assert_int_equal(caw_channel_new(&channel, file, NULL, NULL), 0);
+  assert_serves(channel);
+  assert_int_equal(atomic_load(&old.drains), 0);
+  caw_server_drain(old.server, 0, NULL, NULL);
+  end(&old);
+  caw_channel_free(channel);
+  assert_int_equal(access(file + 5, F_OK), -1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(from_one_to_the_next, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_new_one_gives_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_new_one_has_no_memory, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_old_one_has_no_memory, set_up, tear_down),
   };

@@ -8,8 +8,13 @@
 
 #include "duo.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define DUO(d)                                                                                     \
   duo d = {0};                                                                                     \
@@ -261,6 +266,46 @@ static void a_server_is_freed_in_on_drained(void **state) {
   caw_loop_free(d.loop);
 }
 
+/* The word of a worker that it is drained is on its way behind what frees the server. */
+static void free_in_the_next_turn(void *user) {
+  const duo *d = user;
+  assert_int_equal(caw_loop_post(d->loop, free_server, user), 0);
+}
+
+static void a_server_is_freed_ahead_of_the_news_of_its_drain(void **state) {
+  (void)state;
+  DUO(d);
+  assert_int_equal(caw_loop_post(d.loop, free_in_the_next_turn, &d), 0);
+  caw_server_drain(d.server, 1000, never_drained, NULL);
+  duo_until(&d, &d.n_done);
+  duo_turns(&d, 3);
+  caw_channel_free(d.channel);
+  caw_loop_free(d.loop);
+}
+
+/* Connections that were given to another loop, which does not run (any more). */
+static void a_server_is_freed_with_connections_on_their_way(void **state) {
+  enum { CLIENTS = 6 };
+  (void)state;
+  caw_server *server;
+  caw_server_options o = {.size = sizeof(o), .loops = 3};
+  int fds[CLIENTS];
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  assert_int_equal(caw_server_new(&server, &o), 0);
+  assert_int_equal(caw_server_listen(server, "127.0.0.1:0"), 0);
+  to.sin_port = htons((uint16_t)atoi(strrchr(caw_server_address(server, 0), ':') + 1));
+  for (int i = 0; i < CLIENTS; i++) {
+    fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+  }
+  caw_server_free(server);
+  for (int i = 0; i < CLIENTS; i++) {
+    struct pollfd p = {.fd = fds[i], .events = POLLRDHUP};
+    if (poll(&p, 1, 10000) != 1) fail_msg("connection %d is open still", i);
+    close(fds[i]);
+  }
+}
+
 static void watch_again(caw_channel *channel, caw_connectivity now, void *user) {
   int *n = user;
   int rc = caw_channel_watch(channel, now, 0, watch_again, user);
@@ -401,6 +446,8 @@ int main(void) {
       cmocka_unit_test(a_channel_is_freed_in_a_callback),
       cmocka_unit_test(hooks_come_before_handlers_hear_of_a_drain),
       cmocka_unit_test(a_server_is_freed_in_on_drained),
+      cmocka_unit_test(a_server_is_freed_ahead_of_the_news_of_its_drain),
+      cmocka_unit_test(a_server_is_freed_with_connections_on_their_way),
       cmocka_unit_test(a_watch_that_goes_on_ends_with_the_channel),
       cmocka_unit_test(the_peer_is_known_after_it_has_gone),
       cmocka_unit_test(a_return_overtakes_nothing),

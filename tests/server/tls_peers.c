@@ -36,6 +36,7 @@ struct peer {
   size_t say_len;
   const cert *own;                  /* its certificate */
   void (*after)(peer *p, SSL *ssl); /* once the handshake is over */
+  bool short_records;               /* of up to 512 bytes (RFC 6066 4) */
   bool keep;                        /* says no end before the other side does */
   /* What came of it. */
   int fd;
@@ -76,6 +77,7 @@ static SSL_CTX *make_context(peer *p, bool server) {
   if (p->alpn && server) SSL_CTX_set_alpn_select_cb(ctx, select_peer_alpn, p);
   else if (p->alpn)
     SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)p->alpn, (unsigned)strlen(p->alpn));
+  if (p->short_records) SSL_CTX_set_tlsext_max_fragment_length(ctx, TLSEXT_max_fragment_length_512);
   if (p->own) {
     SSL_CTX_use_certificate(ctx, p->own->x509);
     SSL_CTX_use_PrivateKey(ctx, p->own->pkey);
@@ -477,6 +479,34 @@ static void nobody_renegotiates(void **state) {
   secure_close(&s);
 }
 
+/* Has much answered at once: acknowledgements of empty SETTINGS. */
+enum { PREFACE = 24, FRAME = 9, FRAMES = 200 };
+
+static void ask_much(peer *p, SSL *ssl) {
+  static const uint8_t settings[FRAME] = {0, 0, 0, 4};
+  uint8_t say[PREFACE + FRAMES * FRAME] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  size_t n;
+  for (size_t i = 0; i < FRAMES; i++) memcpy(say + PREFACE + i * FRAME, settings, FRAME);
+  if (SSL_write_ex(ssl, say, sizeof(say), &n) != 1) return;
+  while (p->got_len < FRAMES * FRAME && SSL_read_ex(ssl, say, sizeof(say), &n) == 1)
+    p->got_len += n;
+}
+
+static void a_client_wants_short_records(void **state) {
+  static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    secure s;
+    peer p = {.alpn = H2, .max_version = versions[i], .short_records = true, .after = ask_much};
+    secure_open(&s, NULL, NULL);
+    begin_client(&p, &s);
+    end_peer(&p);
+    assert_true(p.shaken);
+    assert_in_range(p.got_len, FRAMES * FRAME, SIZE_MAX);
+    secure_close(&s);
+  }
+}
+
 /* A hundred or so get through until the server has read them, and three hundred thousand
  * until the time for HTTP/2's beginning is over, were nobody to mind. */
 enum { UPDATES = 100000 };
@@ -507,9 +537,10 @@ static void a_flood_of_key_updates_ends(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clients_of_another_make), cmocka_unit_test(bytes_that_are_no_handshake),
-      cmocka_unit_test(servers_of_another_make), cmocka_unit_test(a_server_that_stalls),
-      cmocka_unit_test(nobody_renegotiates),     cmocka_unit_test(a_flood_of_key_updates_ends),
+      cmocka_unit_test(clients_of_another_make),      cmocka_unit_test(bytes_that_are_no_handshake),
+      cmocka_unit_test(servers_of_another_make),      cmocka_unit_test(a_server_that_stalls),
+      cmocka_unit_test(a_client_wants_short_records), cmocka_unit_test(nobody_renegotiates),
+      cmocka_unit_test(a_flood_of_key_updates_ends),
   };
   signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets raise it */
   return cmocka_run_group_tests(tests, NULL, NULL);
