@@ -457,6 +457,7 @@ static int client_send(caw_call *call, caw_payload *payload) {
 static void client_end(caw_call *call, int code, char *text) {
   (void)code;
   caw_free(text);
+  if (call_has(call, CALL_OVER)) return; /* it ended while this was on its way here */
   if (!call->chain) {
     end_now(call);
     return;

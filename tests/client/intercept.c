@@ -498,6 +498,63 @@ static void sent_while_refused(void **state) {
   caw_loop_free(d.loop);
 }
 
+/*
+ * A call is half-closed on another thread in the very turn in which it ends: the post is on
+ * its way when the call is complete. The message of one call and the end of the other
+ * come in one read, in this order.
+ */
+static caw_call *ending;
+
+static void *half_close(void *unused) {
+  (void)unused;
+  assert_int_equal(caw_call_close_send(ending), 0);
+  return NULL;
+}
+
+static void half_close_the_other(caw_call *call, const caw_message_info *m, void *user) {
+  pthread_t thread;
+  int *n = user;
+  if (m->sent || call == ending || (*n)++) return;
+  assert_int_equal(pthread_create(&thread, NULL, half_close, NULL), 0);
+  pthread_join(thread, NULL);
+}
+
+static int keep_the_first(duo *d, caw_call *call) {
+  if (d->pending) return 0;
+  d->pending = call;
+  return CAW_PENDING;
+}
+
+static int answer_and_end_the_first(duo *d, caw_call *call, const caw_str *request,
+                                    caw_str *reply) {
+  (void)reply;
+  assert_int_equal(caw_call_send(call, request), 0);
+  return caw_call_finish(d->pending, CAW_OK, NULL);
+}
+
+static void ended_as_it_is_half_closed(void **state) {
+  static const caw_interceptor other = {.size = sizeof(other), .on_message = half_close_the_other};
+  (void)state;
+  duo d = {.on_open = keep_the_first, .on_message = answer_and_end_the_first};
+  heard first = {0}, second = {0};
+  int n = 0;
+  duo_init(&d);
+  assert_int_equal(caw_channel_intercept(d.channel, &other, &n), 0);
+  duo_call(&d, &first, &duo_bidi, NULL, NULL);
+  ending = caw_call_ref(first.call);
+  for (int i = 0; i < 100000 && !d.pending; i++) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  duo_call(&d, &second, &duo_bidi, NULL, NULL);
+  assert_int_equal(duo_send(&second, "now"), 0);
+  duo_done(&d, &first);
+  caw_call_unref(ending);
+  duo_turns(&d, 5);
+  assert_int_equal(n, 1);
+  assert_int_equal(first.code, 0);
+  assert_int_equal(caw_call_close_send(second.call), 0);
+  duo_done(&d, &second);
+  duo_finish(&d);
+}
+
 /* A server's call may be looked at by the interceptors of calls made for it. */
 static caw_call *seen_parent;
 static void look_at_parent(spy *s, caw_call *call) {
@@ -637,6 +694,7 @@ int main(void) {
       cmocka_unit_test(an_error),
       cmocka_unit_test(transparent_retry),
       cmocka_unit_test(sent_while_refused),
+      cmocka_unit_test(ended_as_it_is_half_closed),
       cmocka_unit_test(the_parent),
       cmocka_unit_test(blocking_calls),
   };
