@@ -18,6 +18,7 @@
 
 #include <caw/alloc.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -51,9 +52,11 @@ typedef struct letter_socket {
   uint32_t shared, wanted;
 } letter_socket;
 
-/* A socket of the process before us that nobody has asked for yet. */
+/* A socket of the process before us. Its file and the connections that wait are that
+ * process's until it has said that they are ours. */
 typedef struct taken {
-  int fd; /* -1: somebody has */
+  int fd;                /* -1: somebody has asked for it, or it is closed */
+  io_listener *listener; /* the entrance's that has; else NULL */
   io_socket_file file;
   bool shared;
   char *wanted;
@@ -73,7 +76,6 @@ struct handover {
 
   /* The one before. The first of what was taken is the control socket. */
   int old_fd; /* -1: none, or old has it */
-  bool told;  /* that we serve */
   io_socket *old;
   taken *taken;
   size_t n_taken;
@@ -179,27 +181,31 @@ static void on_control(void *user, int fd) {
 
 /* ---- Taking ---- */
 
-/* The control socket is ours. */
-static void own_control(handover *h) {
+/* All that was listened on is ours, and the control socket. */
+static void own_all(handover *h) {
   taken *t = &h->taken[0];
   io_socket_close(h->old);
   h->old = NULL;
   h->word_len = 0;
+  for (size_t i = 1; i < h->n_taken; i++)
+    if (h->taken[i].listener)
+      io_listener_own(h->taken[i].listener, h->taken[i].file, h->taken[i].shared);
   /* Without memory the next one finds nobody who answers, and says so. */
-  if (!io_listener_adopt(&h->control, h->server->workers[0].loop, t->fd, t->file, t->shared,
-                         on_control, h))
-    t->fd = -1;
+  if (io_listener_adopt(&h->control, h->server->workers[0].loop, t->fd, on_control, h)) return;
+  t->fd = -1;
+  io_listener_own(h->control, t->file, t->shared);
+  io_listener_begin(h->control);
 }
 
 static void on_old_read(void *user, const uint8_t *data, size_t len) {
   handover *h = user;
-  if (hear(h, YOURS, data, len)) own_control(h);
+  if (hear(h, YOURS, data, len)) own_all(h);
 }
 
 /* Whatever happened to it, it serves no more. */
 static void on_old_end(void *user, int rc) {
   (void)rc;
-  own_control(user);
+  own_all(user);
 }
 
 static const io_socket_events old_events = {unused, on_old_read, on_old_end, unused_writable};
@@ -216,6 +222,8 @@ void handover_begin(caw_server *s) {
   handover *h = s->handover;
   if (!h || h->old_fd < 0) return;
   close_taken(h, 1);
+  for (size_t i = 1; i < h->n_taken; i++)
+    if (h->taken[i].listener) io_listener_begin(h->taken[i].listener);
   int fd = h->old_fd;
   h->old_fd = -1;
   /* Without memory the old one hears the end instead of the word, and both go on. */
@@ -224,7 +232,6 @@ void handover_begin(caw_server *s) {
     return;
   }
   say(h->old, SERVING);
-  h->told = true;
   io_socket_read(h->old, true);
 }
 
@@ -309,11 +316,20 @@ static int take(handover *h, const char *path) {
 /* ---- Listening ---- */
 
 static int listen_on(caw_server *s, taken *t, const char *wanted, caw_server_credentials *tls) {
-  int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted, tls);
-  if (rc) return rc;
-  t->fd = -1;
-  s->entrances[s->n_entrances - 1]->taken = true;
-  return 0;
+  int rc = server_listen_on(s, &t->listener, t->fd, wanted, tls);
+  if (!rc) t->fd = -1;
+  return rc;
+}
+
+void handover_undo(caw_server *s, const io_listener *l) {
+  const handover *h = s->handover;
+  for (size_t i = 1; h && i < h->n_taken; i++) {
+    taken *t = &h->taken[i];
+    if (t->listener != l) continue;
+    t->listener = NULL;
+    /* Without a descriptor it cannot be asked for again, and the next try says so. */
+    t->fd = fcntl(io_listener_fd(l), F_DUPFD_CLOEXEC, 0);
+  }
 }
 
 int handover_listen(caw_server *s, const char *wanted, caw_server_credentials *tls) {
@@ -352,10 +368,6 @@ bool handover_keeps(const caw_server *s) {
   /* Also while somebody is about to take over: should it fail, a file is left, which
    * the next one removes. */
   return s->handover && (s->handover->gone || s->handover->heir);
-}
-
-bool handover_borrows(const caw_server *s) {
-  return s->handover && s->handover->n_taken && !s->handover->told;
 }
 
 pid_t handover_heir(const caw_server *s) {
