@@ -155,7 +155,8 @@ CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *nam
  * "localhost:50051" (every address of the name), "unix:PATH",
  * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
  * systemd opened for this process, "systemd:NAME" for those of one name
- * (FileDescriptorName=; sd_listen_fds(3)). Connections are accepted
+ * (FileDescriptorName=; sd_listen_fds(3)); those stay open as long as the process, for the
+ * next server, and are not the program's to close: CAW_ESTATE if it has. Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on

@@ -177,14 +177,20 @@ static int listen_systemd(caw_server *s, const char *address, const char *name,
                           caw_server_credentials *tls) {
   int fds[MAX_INHERITED];
   int n = io_inherited(name, fds, MAX_INHERITED), rc = 0;
-  if (n == 0 || n > MAX_INHERITED)
-    return server_fail(s, n ? CAW_ELIMIT : CAW_ENOTFOUND,
-                       "cannot listen on %s: systemd passed %s socket%s%s%s to this process",
-                       address, n ? "too many" : "no", n ? "s" : "", *name ? " named " : "", name);
+  if (n == 0)
+    return server_fail(s, CAW_ENOTFOUND,
+                       "cannot listen on %s: systemd passed no socket%s%s to this process", address,
+                       *name ? " named " : "", name);
   if (n < 0)
-    return server_fail(s, n, "cannot listen on %s: LISTEN_FDS or what it tells of is not in order",
-                       address);
-  for (int i = 0; i < n && !rc; i++) rc = listen_on_theirs(s, fds[i], address, tls);
+    return server_fail(s, n, "cannot listen on %s: %s", address,
+                       n == CAW_EMALFORMED ? "LISTEN_FDS or what it tells of is not in order"
+                       : n == CAW_ESTATE   ? "this process has closed what systemd passed"
+                       : n == CAW_ELIMIT   ? "systemd passed too many sockets, or too many are open"
+                                           : caw_strerror(n));
+  int i = 0;
+  for (; i < n && !rc; i++) rc = listen_on_theirs(s, fds[i], address, tls);
+  if (rc)
+    for (i--; i < n; i++) close(fds[i]); /* those before are closed with their entrances */
   return rc;
 }
 
