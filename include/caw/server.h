@@ -197,6 +197,9 @@ CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credenti
  * starts as always. From then on it waits at `path` for the next, to which it will give
  * `grace_ms` for its own calls.
  *
+ * From this call on there are 60 s until the loop must run: after that the old one may give
+ * to the next that comes instead, and this one drains as soon as its loop runs.
+ *
  * Waits up to 10 s for a server that is there. *took, if not NULL, says whether there was
  * one. Returns 0 or an error whose text is in caw_server_error: CAW_EADDR (`path` is too
  * long), CAW_EACCES (another user's, or no permission), CAW_EAGAIN (that server is ending

@@ -9,7 +9,8 @@
  *   old: "yours\n", closes                new: waits at the control socket
  *
  * Until it has heard "serving" the old one serves as ever, so a new one that fails has
- * changed nothing. On the accepting loop's thread.
+ * changed nothing. One that hangs is told "late\n", when somebody comes in its place. On the
+ * accepting loop's thread.
  */
 #include "base/buf.h"
 #include "io/pass.h"
@@ -19,6 +20,8 @@
 #include <caw/alloc.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -36,9 +39,11 @@
 /* The words come alone and at once. */
 #define SERVING   "serving\n"
 #define YOURS     "yours\n"
+#define LATE      "late\n"
 #define WORD_ROOM 16
 
-/* What a letter begins with; between two processes of one machine. */
+/* What a letter begins with; between two processes of one machine. No sockets: it is given
+ * to another, and `len` is that one's process. */
 typedef struct letter_head {
   char magic[8];
   uint32_t sockets, len; /* descriptors, and bytes that follow */
@@ -72,23 +77,28 @@ struct handover {
   /* The next one. */
   io_socket *heir;
   pid_t heir_pid;
-  bool gone; /* it has it all */
+  uint64_t heir_until; /* nobody comes in its place before */
+  bool gone;           /* it has it all */
 
   /* The one before. The first of what was taken is the control socket. */
   int old_fd; /* -1: none, or old has it */
   io_socket *old;
   taken *taken;
   size_t n_taken;
+  pid_t rival; /* who gets it instead, as far as was said */
 
   char word[WORD_ROOM]; /* what has come of the one that is expected */
   size_t word_len;
 };
 
-/* Has the word come? What is too long or other is never it. */
-static bool hear(handover *h, const char *word, const uint8_t *data, size_t len) {
+static void hear(handover *h, const uint8_t *data, size_t len) {
   size_t room = sizeof(h->word) - h->word_len, n = len < room ? len : room;
   memcpy(h->word + h->word_len, data, n);
   h->word_len += n;
+}
+
+/* Has the word come? What is too long or other is never it. */
+static bool heard(const handover *h, const char *word) {
   return h->word_len == strlen(word) && !memcmp(h->word, word, h->word_len);
 }
 
@@ -123,7 +133,8 @@ static void give(handover *h) {
 
 static void on_heir_read(void *user, const uint8_t *data, size_t len) {
   handover *h = user;
-  if (hear(h, SERVING, data, len)) give(h);
+  hear(h, data, len);
+  if (heard(h, SERVING)) give(h);
 }
 
 /* It has failed, or has been stopped. We go on. */
@@ -160,13 +171,37 @@ static int write_letter(const handover *h, buf *letter, int *fds, size_t *n) {
   return 0;
 }
 
+atomic_ullong handover_heir_time = 60 * SECOND;
+
+/* One that has gone, though somebody has its end of the connection, or that hangs. */
+static bool is_late(const handover *h) {
+  bool gone = h->heir_pid > 0 && kill(h->heir_pid, 0) && errno == ESRCH;
+  return gone || io_sys_clock() >= h->heir_until;
+}
+
+/* One at a time; and of what is not this user's nothing is even read. */
+static int admit(handover *h, int fd) {
+  pid_t pid;
+  if (h->gone || h->closed || !io_pass_trusted(fd, &pid)) return CAW_ESTATE;
+  if (h->heir && !is_late(h)) {
+    letter_head head = {.len = (uint32_t)h->heir_pid};
+    memcpy(head.magic, magic, sizeof(magic));
+    io_pass_send(fd, &head, sizeof(head), NULL, 0); /* or it hears the end, which says less */
+    return CAW_ESTATE;
+  }
+  if (h->heir) say(h->heir, LATE);
+  drop_heir(h);
+  h->heir_pid = pid;
+  h->heir_until = io_sys_clock() + atomic_load(&handover_heir_time);
+  return 0;
+}
+
 static void on_control(void *user, int fd) {
   handover *h = user;
   int fds[MOST_SOCKETS];
   size_t n = 0;
   buf letter = {0};
-  /* One at a time; and of what is not this user's nothing is even read. */
-  int rc = h->heir || h->gone || h->closed || !io_pass_trusted(fd, &h->heir_pid) ? CAW_ESTATE : 0;
+  int rc = admit(h, fd);
   if (!rc) rc = write_letter(h, &letter, fds, &n);
   /* The letter is last: who has it goes on, whatever happens to us. */
   if (!rc) rc = io_socket_adopt(&h->heir, h->server->workers[0].loop, fd, &heir_events, h);
@@ -197,9 +232,19 @@ static void own_all(handover *h) {
   io_listener_begin(h->control);
 }
 
+/* It serves on, and has let somebody else come in our place: what we listen on is its still. */
+static void give_up(handover *h) {
+  io_socket_close(h->old);
+  h->old = NULL;
+  server_fail(h->server, CAW_EAGAIN, "took over too late: the server there gives to another");
+  caw_server_drain(h->server, h->grace_ms, NULL, NULL);
+}
+
 static void on_old_read(void *user, const uint8_t *data, size_t len) {
   handover *h = user;
-  if (hear(h, YOURS, data, len)) own_all(h);
+  hear(h, data, len);
+  if (heard(h, YOURS)) own_all(h);
+  else if (heard(h, LATE)) give_up(h);
 }
 
 /* Whatever happened to it, it serves no more. */
@@ -278,8 +323,12 @@ static int receive(handover *h) {
   char *text = NULL;
   uint64_t deadline = io_sys_clock() + LETTER_TIME;
   int rc = io_pass_recv(h->old_fd, &head, sizeof(head), fds, MOST_SOCKETS, &n, deadline);
-  if (!rc && (memcmp(head.magic, magic, sizeof(magic)) || head.len > MOST_LETTER || !head.len))
-    rc = CAW_EMALFORMED;
+  if (!rc && memcmp(head.magic, magic, sizeof(magic))) rc = CAW_EMALFORMED;
+  if (!rc && !head.sockets) {
+    h->rival = (pid_t)head.len;
+    rc = CAW_EAGAIN;
+  }
+  if (!rc && (head.len > MOST_LETTER || !head.len)) rc = CAW_EMALFORMED;
   if (!rc && !(text = caw_malloc(head.len))) rc = CAW_ENOMEM;
   if (!rc) rc = io_pass_recv(h->old_fd, text, head.len, fds, MOST_SOCKETS, &n, deadline);
   if (!rc && (n != head.sockets || !n)) rc = CAW_EMALFORMED;
@@ -304,6 +353,9 @@ static int take(handover *h, const char *path) {
     return server_fail(s, CAW_EAGAIN,
                        "cannot take over at %s: the server there is ending, or gives to another",
                        path);
+  if (rc == CAW_EAGAIN)
+    return server_fail(s, rc, "cannot take over at %s: the server there gives to process %ld", path,
+                       (long)h->rival);
   if (rc)
     return server_fail(s, rc, "cannot take over at %s: %s", path,
                        rc == CAW_ETIMEDOUT    ? "the server there does not answer"

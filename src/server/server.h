@@ -167,6 +167,9 @@ void handover_undo(caw_server *server, const io_listener *listener);
 bool handover_keeps(const caw_server *server);
 /* Who took over, 0: nobody. */
 pid_t handover_heir(const caw_server *server);
+/* Nanoseconds that a successor has, from the letter until it serves; then the next may come
+ * in its place. 60 s, but for tests. */
+extern atomic_ullong handover_heir_time;
 /* The loop runs: connections are accepted. */
 void handover_begin(caw_server *server);
 /* No other process is to come any more. On the accepting loop. */

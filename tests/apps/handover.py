@@ -127,7 +127,7 @@ class Handover(steady.Case):
                 os.close(fd)
             self.assertTrue(letter.startswith(b"caw-ho 1"))
             _, errors = harness.run("greeter-server", "--takeover", self.path, code=1)
-            self.assertIn("is ending, or gives to another", errors)
+            self.assertIn(f"the server there gives to process {os.getpid()}", errors)
             first.sendall(b"something else\n")
             first.settimeout(0.1)
             with self.assertRaises(TimeoutError):

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "server/server.h"
 
 #include <caw/alloc.h>
 #include <caw/blocking.h>
@@ -320,6 +321,48 @@ static void who_waits_is_served_by_the_old_one(void **state) {
   }
 }
 
+/* It has the letter, and does nothing. Who comes in time is told whose turn it is; later one
+ * takes the place, and the one that hung ends when it goes on. */
+static void one_that_hangs_is_replaced(void **state) {
+  (void)state;
+  serving old, slow, next;
+  bool took = false;
+  char error[160];
+  caw_channel *channel = begin(&old);
+  make(&slow);
+  make(&next);
+  assert_int_equal(take_over(&slow, &took), 0);
+  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
+  assert_int_equal(caw_server_handover(next.server, path, 5000, &took), CAW_EAGAIN);
+  snprintf(error, sizeof(error), "cannot take over at %s: the server there gives to process %d",
+           path, (int)getpid());
+  assert_string_equal(caw_server_error(next.server), error);
+  caw_server_free(slow.server);
+
+  unsigned long long usual = atomic_exchange(&handover_heir_time, 0);
+  make(&slow);
+  assert_int_equal(take_over(&slow, &took), 0);
+  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
+  atomic_store(&handover_heir_time, usual);
+  assert_int_equal(caw_server_handover(next.server, path, 5000, &took), 0);
+  assert_true(took);
+  assert_int_equal(caw_server_listen(next.server, old.address), 0);
+  assert_int_equal(caw_server_run(slow.server), 0);
+  assert_string_equal(caw_server_error(slow.server),
+                      "took over too late: the server there gives to another");
+  caw_server_free(slow.server);
+  assert_serves(channel);
+  assert_int_equal(atomic_load(&old.drains), 0);
+  assert_int_equal(access(path, F_OK), 0);
+
+  assert_int_equal(pthread_create(&next.thread, NULL, run, &next), 0);
+  end(&old);
+  assert_serves(channel);
+  caw_server_drain(next.server, 0, NULL, NULL);
+  end(&next);
+  caw_channel_free(channel);
+}
+
 /* A name of which one address failed: what the old one has can be asked for again. */
 static void listened_on_again(void **state) {
   (void)state;
@@ -347,6 +390,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(from_one_to_the_next, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_new_one_gives_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown(who_waits_is_served_by_the_old_one, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(one_that_hangs_is_replaced, set_up, tear_down),
       cmocka_unit_test_setup_teardown(listened_on_again, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_new_one_has_no_memory, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_old_one_has_no_memory, set_up, tear_down),
