@@ -186,7 +186,8 @@ static int admit(handover *h, int fd) {
   if (h->heir && !is_late(h)) {
     letter_head head = {.len = (uint32_t)h->heir_pid};
     memcpy(head.magic, magic, sizeof(magic));
-    io_pass_send(fd, &head, sizeof(head), NULL, 0); /* or it hears the end, which says less */
+    /* Or it hears the end, which says less; as of a process that has no number here. */
+    if (head.len) io_pass_send(fd, &head, sizeof(head), NULL, 0);
     return CAW_ESTATE;
   }
   if (h->heir) say(h->heir, LATE);
@@ -324,7 +325,7 @@ static int receive(handover *h) {
   uint64_t deadline = io_sys_clock() + LETTER_TIME;
   int rc = io_pass_recv(h->old_fd, &head, sizeof(head), fds, MOST_SOCKETS, &n, deadline);
   if (!rc && memcmp(head.magic, magic, sizeof(magic))) rc = CAW_EMALFORMED;
-  if (!rc && !head.sockets) {
+  if (!rc && !head.sockets && head.len) {
     h->rival = (pid_t)head.len;
     rc = CAW_EAGAIN;
   }
