@@ -15,6 +15,21 @@ static bool is_token(const char *text) {
   return *text != '\0';
 }
 
+/* The first line, without its end. Returns its length; SECRET_ROOM: it has no room. What
+ * would be a part of the token is never taken for the whole. */
+static size_t read_line(FILE *f, char out[SECRET_ROOM]) {
+  size_t len = 0;
+  int c;
+  while ((c = getc(f)) != EOF && c != '\n') {
+    if (len == SECRET_ROOM) return len; /* more than a '\r' did not fit */
+    if (len == SECRET_ROOM - 1 && c != '\r') return SECRET_ROOM;
+    out[len++] = (char)c;
+  }
+  if (len && out[len - 1] == '\r') len--;
+  if (len < SECRET_ROOM) out[len] = '\0';
+  return len;
+}
+
 void secret_read(const char *program, const char *option, const char *path, char out[SECRET_ROOM]) {
   struct stat st;
   FILE *f = fopen(path, "r");
@@ -22,10 +37,12 @@ void secret_read(const char *program, const char *option, const char *path, char
   if (fstat(fileno(f), &st)) args_fail(program, "%s: %s: %s", option, path, strerror(errno));
   if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)))
     args_fail(program, "%s: others may read %s; say: chmod 600 %s", option, path, path);
-  if (!fgets(out, SECRET_ROOM, f)) out[0] = '\0';
+  size_t len = read_line(f, out);
   fclose(f);
-  out[strcspn(out, "\r\n")] = '\0';
-  if (!is_token(out))
+  if (len == SECRET_ROOM)
+    args_fail(program, "%s: the first line of %s is longer than a token may be, %d characters",
+              option, path, SECRET_ROOM - 1);
+  if (strlen(out) != len || !is_token(out))
     args_fail(program, "%s: the first line of %s is no token: printable characters without spaces",
               option, path);
 }

@@ -34,8 +34,12 @@ CAW_API int caw_health_new(caw_health **out);
 /* Frees it, after the servers that it was added to. NULL is fine. Since 0.1. */
 CAW_API void caw_health_free(caw_health *health);
 
-/* Serves the health on a server; on several, if they are one process's. Before the server
- * starts. Returns 0, CAW_EEXIST, CAW_ESTATE, CAW_ENOMEM. Since 0.1. */
+/*
+ * Serves the health on a server, or on several, which then say the same: as soon as one of
+ * them begins to drain every name is NOT_SERVING on all. Servers of one process that do not end
+ * together have a health each; or call caw_health_resume after a drain that is one server's
+ * alone. Before the server starts. Returns 0, CAW_EEXIST, CAW_ESTATE, CAW_ENOMEM. Since 0.1.
+ */
 CAW_API int caw_health_add(caw_server *server, caw_health *health);
 
 /*

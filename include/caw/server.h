@@ -155,7 +155,8 @@ CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *nam
  * "localhost:50051" (every address of the name), "unix:PATH",
  * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
  * systemd opened for this process, "systemd:NAME" for those of one name
- * (FileDescriptorName=; sd_listen_fds(3)). Connections are accepted
+ * (FileDescriptorName=; sd_listen_fds(3)); those stay open as long as the process, for the
+ * next server, and are not the program's to close: CAW_ESTATE if it has. Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
@@ -195,6 +196,9 @@ CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credenti
  * ever, whatever happens here. Nobody there, or a path that is left over: the server
  * starts as always. From then on it waits at `path` for the next, to which it will give
  * `grace_ms` for its own calls.
+ *
+ * From this call on there are 60 s until the loop must run: after that the old one may give
+ * to the next that comes instead, and this one drains as soon as its loop runs.
  *
  * Waits up to 10 s for a server that is there. *took, if not NULL, says whether there was
  * one. Returns 0 or an error whose text is in caw_server_error: CAW_EADDR (`path` is too

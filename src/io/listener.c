@@ -268,7 +268,7 @@ static int prepare(int fd, io_address *address) {
   return 0;
 }
 
-int io_listener_adopt(io_listener **out, caw_loop *loop, int fd, io_socket_file file, bool shared,
+int io_listener_adopt(io_listener **out, caw_loop *loop, int fd,
                       void (*on_accept)(void *user, int fd), void *user) {
   io_listener *l = make(loop, on_accept, user);
   if (!l) return CAW_ENOMEM;
@@ -280,11 +280,18 @@ int io_listener_adopt(io_listener **out, caw_loop *loop, int fd, io_socket_file 
     return rc;
   }
   l->fd = fd;
-  l->shared = shared;
-  l->file = file;
-  io_watch_set(&l->watch, UV_READABLE);
+  l->shared = true;
   *out = l;
   return 0;
+}
+
+void io_listener_begin(io_listener *l) {
+  io_watch_set(&l->watch, UV_READABLE);
+}
+
+void io_listener_own(io_listener *l, io_socket_file file, bool shared) {
+  l->shared = shared;
+  l->file = file;
 }
 
 int io_listener_fd(const io_listener *l) {

@@ -111,14 +111,21 @@ typedef struct io_socket_file {
 } io_socket_file;
 
 /*
- * Listens on a socket that listens already, which somebody else has made: `fd` is taken
- * over, made non-blocking and close-on-exec; on an error it stays the caller's. Its file
- * is left alone at close unless it is `file`. `shared`: others have the socket too, and
- * connections that wait at close are theirs. Returns 0, CAW_EINVAL (not a listening stream socket
- * of TCP or Unix), CAW_ENOMEM, CAW_ELIMIT, CAW_ESYS.
+ * Is to listen on a socket that listens already, which somebody else has made: `fd` is taken
+ * over, made non-blocking and close-on-exec; on an error it stays the caller's. Others have
+ * the socket too: at close its file and the connections that wait are left to them, until
+ * io_listener_own. Nothing is accepted before io_listener_begin. Returns 0, CAW_EINVAL (not a
+ * listening stream socket of TCP or Unix), CAW_ENOMEM, CAW_ELIMIT, CAW_ESYS.
  */
-int io_listener_adopt(io_listener **out, caw_loop *loop, int fd, io_socket_file file, bool shared,
+int io_listener_adopt(io_listener **out, caw_loop *loop, int fd,
                       void (*on_accept)(void *user, int fd), void *user);
+
+/* An adopted one begins to accept. */
+void io_listener_begin(io_listener *l);
+
+/* Whoever had the socket before has left it to us: at close `file` is removed, and unless it
+ * is still `shared` with others the connections that wait are accepted. */
+void io_listener_own(io_listener *l, io_socket_file file, bool shared);
 
 /* For handing it on: the descriptor, which stays the listener's, and its file. */
 int io_listener_fd(const io_listener *l);

@@ -9,7 +9,8 @@
  *   old: "yours\n", closes                new: waits at the control socket
  *
  * Until it has heard "serving" the old one serves as ever, so a new one that fails has
- * changed nothing. On the accepting loop's thread.
+ * changed nothing. One that hangs is told "late\n", when somebody comes in its place. On the
+ * accepting loop's thread.
  */
 #include "base/buf.h"
 #include "io/pass.h"
@@ -18,6 +19,9 @@
 
 #include <caw/alloc.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -35,9 +39,11 @@
 /* The words come alone and at once. */
 #define SERVING   "serving\n"
 #define YOURS     "yours\n"
+#define LATE      "late\n"
 #define WORD_ROOM 16
 
-/* What a letter begins with; between two processes of one machine. */
+/* What a letter begins with; between two processes of one machine. No sockets: it is given
+ * to another, and `len` is that one's process. */
 typedef struct letter_head {
   char magic[8];
   uint32_t sockets, len; /* descriptors, and bytes that follow */
@@ -51,9 +57,11 @@ typedef struct letter_socket {
   uint32_t shared, wanted;
 } letter_socket;
 
-/* A socket of the process before us that nobody has asked for yet. */
+/* A socket of the process before us. Its file and the connections that wait are that
+ * process's until it has said that they are ours. */
 typedef struct taken {
-  int fd; /* -1: somebody has */
+  int fd;                /* -1: somebody has asked for it, or it is closed */
+  io_listener *listener; /* the entrance's that has; else NULL */
   io_socket_file file;
   bool shared;
   char *wanted;
@@ -69,24 +77,28 @@ struct handover {
   /* The next one. */
   io_socket *heir;
   pid_t heir_pid;
-  bool gone; /* it has it all */
+  uint64_t heir_until; /* nobody comes in its place before */
+  bool gone;           /* it has it all */
 
   /* The one before. The first of what was taken is the control socket. */
   int old_fd; /* -1: none, or old has it */
-  bool told;  /* that we serve */
   io_socket *old;
   taken *taken;
   size_t n_taken;
+  pid_t rival; /* who gets it instead, as far as was said */
 
   char word[WORD_ROOM]; /* what has come of the one that is expected */
   size_t word_len;
 };
 
-/* Has the word come? What is too long or other is never it. */
-static bool hear(handover *h, const char *word, const uint8_t *data, size_t len) {
+static void hear(handover *h, const uint8_t *data, size_t len) {
   size_t room = sizeof(h->word) - h->word_len, n = len < room ? len : room;
   memcpy(h->word + h->word_len, data, n);
   h->word_len += n;
+}
+
+/* Has the word come? What is too long or other is never it. */
+static bool heard(const handover *h, const char *word) {
   return h->word_len == strlen(word) && !memcmp(h->word, word, h->word_len);
 }
 
@@ -121,7 +133,8 @@ static void give(handover *h) {
 
 static void on_heir_read(void *user, const uint8_t *data, size_t len) {
   handover *h = user;
-  if (hear(h, SERVING, data, len)) give(h);
+  hear(h, data, len);
+  if (heard(h, SERVING)) give(h);
 }
 
 /* It has failed, or has been stopped. We go on. */
@@ -158,13 +171,38 @@ static int write_letter(const handover *h, buf *letter, int *fds, size_t *n) {
   return 0;
 }
 
+atomic_ullong handover_heir_time = 60 * SECOND;
+
+/* One that has gone, though somebody has its end of the connection, or that hangs. */
+static bool is_late(const handover *h) {
+  bool gone = h->heir_pid > 0 && kill(h->heir_pid, 0) && errno == ESRCH;
+  return gone || io_sys_clock() >= h->heir_until;
+}
+
+/* One at a time; and of what is not this user's nothing is even read. */
+static int admit(handover *h, int fd) {
+  pid_t pid;
+  if (h->gone || h->closed || !io_pass_trusted(fd, &pid)) return CAW_ESTATE;
+  if (h->heir && !is_late(h)) {
+    letter_head head = {.len = (uint32_t)h->heir_pid};
+    memcpy(head.magic, magic, sizeof(magic));
+    /* Or it hears the end, which says less; as of a process that has no number here. */
+    if (head.len) io_pass_send(fd, &head, sizeof(head), NULL, 0);
+    return CAW_ESTATE;
+  }
+  if (h->heir) say(h->heir, LATE);
+  drop_heir(h);
+  h->heir_pid = pid;
+  h->heir_until = io_sys_clock() + atomic_load(&handover_heir_time);
+  return 0;
+}
+
 static void on_control(void *user, int fd) {
   handover *h = user;
   int fds[MOST_SOCKETS];
   size_t n = 0;
   buf letter = {0};
-  /* One at a time; and of what is not this user's nothing is even read. */
-  int rc = h->heir || h->gone || h->closed || !io_pass_trusted(fd, &h->heir_pid) ? CAW_ESTATE : 0;
+  int rc = admit(h, fd);
   if (!rc) rc = write_letter(h, &letter, fds, &n);
   /* The letter is last: who has it goes on, whatever happens to us. */
   if (!rc) rc = io_socket_adopt(&h->heir, h->server->workers[0].loop, fd, &heir_events, h);
@@ -179,27 +217,41 @@ static void on_control(void *user, int fd) {
 
 /* ---- Taking ---- */
 
-/* The control socket is ours. */
-static void own_control(handover *h) {
+/* All that was listened on is ours, and the control socket. */
+static void own_all(handover *h) {
   taken *t = &h->taken[0];
   io_socket_close(h->old);
   h->old = NULL;
   h->word_len = 0;
+  for (size_t i = 1; i < h->n_taken; i++)
+    if (h->taken[i].listener)
+      io_listener_own(h->taken[i].listener, h->taken[i].file, h->taken[i].shared);
   /* Without memory the next one finds nobody who answers, and says so. */
-  if (!io_listener_adopt(&h->control, h->server->workers[0].loop, t->fd, t->file, t->shared,
-                         on_control, h))
-    t->fd = -1;
+  if (io_listener_adopt(&h->control, h->server->workers[0].loop, t->fd, on_control, h)) return;
+  t->fd = -1;
+  io_listener_own(h->control, t->file, t->shared);
+  io_listener_begin(h->control);
+}
+
+/* It serves on, and has let somebody else come in our place: what we listen on is its still. */
+static void give_up(handover *h) {
+  io_socket_close(h->old);
+  h->old = NULL;
+  server_fail(h->server, CAW_EAGAIN, "took over too late: the server there gives to another");
+  caw_server_drain(h->server, h->grace_ms, NULL, NULL);
 }
 
 static void on_old_read(void *user, const uint8_t *data, size_t len) {
   handover *h = user;
-  if (hear(h, YOURS, data, len)) own_control(h);
+  hear(h, data, len);
+  if (heard(h, YOURS)) own_all(h);
+  else if (heard(h, LATE)) give_up(h);
 }
 
 /* Whatever happened to it, it serves no more. */
 static void on_old_end(void *user, int rc) {
   (void)rc;
-  own_control(user);
+  own_all(user);
 }
 
 static const io_socket_events old_events = {unused, on_old_read, on_old_end, unused_writable};
@@ -216,6 +268,8 @@ void handover_begin(caw_server *s) {
   handover *h = s->handover;
   if (!h || h->old_fd < 0) return;
   close_taken(h, 1);
+  for (size_t i = 1; i < h->n_taken; i++)
+    if (h->taken[i].listener) io_listener_begin(h->taken[i].listener);
   int fd = h->old_fd;
   h->old_fd = -1;
   /* Without memory the old one hears the end instead of the word, and both go on. */
@@ -224,7 +278,6 @@ void handover_begin(caw_server *s) {
     return;
   }
   say(h->old, SERVING);
-  h->told = true;
   io_socket_read(h->old, true);
 }
 
@@ -271,8 +324,12 @@ static int receive(handover *h) {
   char *text = NULL;
   uint64_t deadline = io_sys_clock() + LETTER_TIME;
   int rc = io_pass_recv(h->old_fd, &head, sizeof(head), fds, MOST_SOCKETS, &n, deadline);
-  if (!rc && (memcmp(head.magic, magic, sizeof(magic)) || head.len > MOST_LETTER || !head.len))
-    rc = CAW_EMALFORMED;
+  if (!rc && memcmp(head.magic, magic, sizeof(magic))) rc = CAW_EMALFORMED;
+  if (!rc && !head.sockets && head.len) {
+    h->rival = (pid_t)head.len;
+    rc = CAW_EAGAIN;
+  }
+  if (!rc && (head.len > MOST_LETTER || !head.len)) rc = CAW_EMALFORMED;
   if (!rc && !(text = caw_malloc(head.len))) rc = CAW_ENOMEM;
   if (!rc) rc = io_pass_recv(h->old_fd, text, head.len, fds, MOST_SOCKETS, &n, deadline);
   if (!rc && (n != head.sockets || !n)) rc = CAW_EMALFORMED;
@@ -297,6 +354,9 @@ static int take(handover *h, const char *path) {
     return server_fail(s, CAW_EAGAIN,
                        "cannot take over at %s: the server there is ending, or gives to another",
                        path);
+  if (rc == CAW_EAGAIN)
+    return server_fail(s, rc, "cannot take over at %s: the server there gives to process %ld", path,
+                       (long)h->rival);
   if (rc)
     return server_fail(s, rc, "cannot take over at %s: %s", path,
                        rc == CAW_ETIMEDOUT    ? "the server there does not answer"
@@ -309,11 +369,20 @@ static int take(handover *h, const char *path) {
 /* ---- Listening ---- */
 
 static int listen_on(caw_server *s, taken *t, const char *wanted, caw_server_credentials *tls) {
-  int rc = server_listen_on(s, t->fd, t->file, t->shared, wanted, tls);
-  if (rc) return rc;
-  t->fd = -1;
-  s->entrances[s->n_entrances - 1]->taken = true;
-  return 0;
+  int rc = server_listen_on(s, &t->listener, t->fd, wanted, tls);
+  if (!rc) t->fd = -1;
+  return rc;
+}
+
+void handover_undo(caw_server *s, const io_listener *l) {
+  const handover *h = s->handover;
+  for (size_t i = 1; h && i < h->n_taken; i++) {
+    taken *t = &h->taken[i];
+    if (t->listener != l) continue;
+    t->listener = NULL;
+    /* Without a descriptor it cannot be asked for again, and the next try says so. */
+    t->fd = fcntl(io_listener_fd(l), F_DUPFD_CLOEXEC, 0);
+  }
 }
 
 int handover_listen(caw_server *s, const char *wanted, caw_server_credentials *tls) {
@@ -352,10 +421,6 @@ bool handover_keeps(const caw_server *s) {
   /* Also while somebody is about to take over: should it fail, a file is left, which
    * the next one removes. */
   return s->handover && (s->handover->gone || s->handover->heir);
-}
-
-bool handover_borrows(const caw_server *s) {
-  return s->handover && s->handover->n_taken && !s->handover->told;
 }
 
 pid_t handover_heir(const caw_server *s) {

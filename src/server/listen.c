@@ -99,19 +99,12 @@ static void open_entrance(entrance *e, io_listener *l) {
   io_loop_hold(s->workers[0].loop);
 }
 
-/* What goes on in another process keeps its file and its queue. */
-static void shut(entrance *e) {
-  caw_server *s = e->server;
-  if (handover_keeps(s) || (e->taken && handover_borrows(s))) io_listener_leave(e->listener);
-  io_listener_close(e->listener);
-  e->listener = NULL;
-}
-
 /* Undoes the entrances from `keep` on: a name of which one address failed. */
 static void undo(caw_server *s, size_t keep) {
   while (s->n_entrances > keep) {
     entrance *e = s->entrances[--s->n_entrances];
-    shut(e);
+    handover_undo(s, e->listener);
+    io_listener_close(e->listener);
     entrance_free(e);
     io_loop_release(s->workers[0].loop);
   }
@@ -122,7 +115,9 @@ void server_unlisten(caw_server *s) {
     entrance *e = s->entrances[i];
     if (!e->listener) continue;
     io_loop_release(s->workers[0].loop);
-    shut(e);
+    if (handover_keeps(s)) io_listener_leave(e->listener);
+    io_listener_close(e->listener);
+    e->listener = NULL;
   }
 }
 
@@ -133,19 +128,28 @@ void server_free_entrances(caw_server *s) {
 
 /* ---- Listening ---- */
 
-int server_listen_on(caw_server *s, int fd, io_socket_file file, bool shared, const char *wanted,
+int server_listen_on(caw_server *s, io_listener **out, int fd, const char *wanted,
                      caw_server_credentials *tls) {
   io_listener *l;
   entrance *e = entrance_new(s, wanted, tls);
-  int rc =
-      e ? io_listener_adopt(&l, s->workers[0].loop, fd, file, shared, on_accept, e) : CAW_ENOMEM;
+  int rc = e ? io_listener_adopt(&l, s->workers[0].loop, fd, on_accept, e) : CAW_ENOMEM;
   if (!rc) {
     open_entrance(e, l);
+    *out = l;
     return 0;
   }
   if (e) entrance_free(e);
   return server_fail(s, rc, "cannot listen on descriptor %d: %s", fd,
                      rc == CAW_EINVAL ? "it is no stream socket that listens" : caw_strerror(rc));
+}
+
+/* A descriptor that somebody outside keeps: systemd, or the program. */
+static int listen_on_theirs(caw_server *s, int fd, const char *wanted,
+                            caw_server_credentials *tls) {
+  io_listener *l;
+  int rc = server_listen_on(s, &l, fd, wanted, tls);
+  if (!rc) io_listener_begin(l);
+  return rc;
 }
 
 static int listen_one(caw_server *s, const io_address *address, const char *wanted,
@@ -173,15 +177,20 @@ static int listen_systemd(caw_server *s, const char *address, const char *name,
                           caw_server_credentials *tls) {
   int fds[MAX_INHERITED];
   int n = io_inherited(name, fds, MAX_INHERITED), rc = 0;
-  if (n == 0 || n > MAX_INHERITED)
-    return server_fail(s, n ? CAW_ELIMIT : CAW_ENOTFOUND,
-                       "cannot listen on %s: systemd passed %s socket%s%s%s to this process",
-                       address, n ? "too many" : "no", n ? "s" : "", *name ? " named " : "", name);
+  if (n == 0)
+    return server_fail(s, CAW_ENOTFOUND,
+                       "cannot listen on %s: systemd passed no socket%s%s to this process", address,
+                       *name ? " named " : "", name);
   if (n < 0)
-    return server_fail(s, n, "cannot listen on %s: LISTEN_FDS or what it tells of is not in order",
-                       address);
-  for (int i = 0; i < n && !rc; i++)
-    rc = server_listen_on(s, fds[i], (io_socket_file){0, 0}, true, address, tls);
+    return server_fail(s, n, "cannot listen on %s: %s", address,
+                       n == CAW_EMALFORMED ? "LISTEN_FDS or what it tells of is not in order"
+                       : n == CAW_ESTATE   ? "this process has closed what systemd passed"
+                       : n == CAW_ELIMIT   ? "systemd passed too many sockets, or too many are open"
+                                           : caw_strerror(n));
+  int i = 0;
+  for (; i < n && !rc; i++) rc = listen_on_theirs(s, fds[i], address, tls);
+  if (rc)
+    for (i--; i < n; i++) close(fds[i]); /* those before are closed with their entrances */
   return rc;
 }
 
@@ -233,7 +242,7 @@ int caw_server_listen_tls(caw_server *s, const char *address, caw_server_credent
 int caw_server_listen_fd(caw_server *s, int fd, caw_server_credentials *tls) {
   s->error[0] = '\0';
   if (s->draining) return server_fail(s, CAW_ESTATE, "the server is shutting down");
-  return server_listen_on(s, fd, (io_socket_file){0, 0}, true, "", tls);
+  return listen_on_theirs(s, fd, "", tls);
 }
 
 const char *caw_server_error(const caw_server *s) {

@@ -225,7 +225,10 @@ static void begin(io_post *post) {
     free_behind(s);
     return;
   }
-  if (s->ending || s->draining) return;
+  pthread_mutex_lock(&s->lock);
+  bool ends = s->drain_asked || s->draining || s->ending;
+  pthread_mutex_unlock(&s->lock);
+  if (ends) return; /* whoever serves now goes on */
   handover_begin(s);
   systemd_begin(s);
 }

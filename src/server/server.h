@@ -30,7 +30,6 @@ typedef struct entrance {
   caw_server *server;
   io_listener *listener;       /* NULL once nobody listens there */
   caw_server_credentials *tls; /* NULL for plaintext */
-  bool taken;                  /* over from the process before us */
   char address[IO_ADDRESS_TEXT];
   char wanted[]; /* the words in which it was asked for */
 } entrance;
@@ -143,10 +142,11 @@ void server_free_drain_hooks(caw_server *server);
 
 /* listen.c: notes what went wrong for caw_server_error; returns `rc`. */
 int server_fail(caw_server *server, int rc, const char *format, ...) CAW_PRINTF(3, 4);
-/* listen.c: takes over a listening descriptor; on an error it stays the caller's. What
- * was asked for, `wanted`, is copied; `tls` may be NULL. */
-int server_listen_on(caw_server *server, int fd, io_socket_file file, bool shared,
-                     const char *wanted, caw_server_credentials *tls);
+/* listen.c: takes over a listening descriptor, as io_listener_adopt does, without accepting
+ * from it; on an error it stays the caller's. What was asked for, `wanted`, is copied; `tls`
+ * may be NULL. */
+int server_listen_on(caw_server *server, io_listener **out, int fd, const char *wanted,
+                     caw_server_credentials *tls);
 /* listen.c: nobody is let in any more; and the memory. */
 void server_unlisten(caw_server *server);
 void server_free_entrances(caw_server *server);
@@ -160,12 +160,16 @@ void server_begin_later(caw_server *server);
 int handover_listen(caw_server *server, const char *wanted, caw_server_credentials *tls);
 int handover_listen_at(caw_server *server, const io_address *address, const char *wanted,
                        caw_server_credentials *tls);
+/* What was listened on is not any more: if it is of the process before us it may be asked
+ * for again. Before io_listener_close. */
+void handover_undo(caw_server *server, const io_listener *listener);
 /* Do our listening sockets go on in another process? */
 bool handover_keeps(const caw_server *server);
-/* Is what was taken over the other process's still, as it was not told that we serve? */
-bool handover_borrows(const caw_server *server);
 /* Who took over, 0: nobody. */
 pid_t handover_heir(const caw_server *server);
+/* Nanoseconds that a successor has, from the letter until it serves; then the next may come
+ * in its place. 60 s, but for tests. */
+extern atomic_ullong handover_heir_time;
 /* The loop runs: connections are accepted. */
 void handover_begin(caw_server *server);
 /* No other process is to come any more. On the accepting loop. */

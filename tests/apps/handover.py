@@ -127,7 +127,7 @@ class Handover(steady.Case):
                 os.close(fd)
             self.assertTrue(letter.startswith(b"caw-ho 1"))
             _, errors = harness.run("greeter-server", "--takeover", self.path, code=1)
-            self.assertIn("is ending, or gives to another", errors)
+            self.assertIn(f"the server there gives to process {os.getpid()}", errors)
             first.sendall(b"something else\n")
             first.settimeout(0.1)
             with self.assertRaises(TimeoutError):
@@ -138,7 +138,8 @@ class Handover(steady.Case):
         for i, (letter, text) in enumerate(((b"x" * 4096, "is no server of Caw"),
                              (head + b"\1\0\0\0" + b"\0\0\1\0", "is ending"),
                              (head + b"\1\0\0\0" + b"\xff\xff\xff\xff", "is no server of Caw"),
-                             (head + b"\0\0\0\0\1\0\0\0x", "is no server of Caw"),
+                             (head + b"\0\0\0\0\0\0\0\0x", "is no server of Caw"),
+                             (head + b"\0\0\0\0\1\0\0\0", "gives to process 1"),
                              (head + b"\1\0\0\0\1\0\0\0x", "is no server of Caw"),
                              (head, "is ending"), (b"", "is ending"))):
             with self.subTest(letter[:40]), socket.socket(socket.AF_UNIX) as fake:

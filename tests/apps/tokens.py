@@ -84,6 +84,17 @@ class Tokens(harness.Case):
         self.assertNotIn(TOKEN, "\n".join(server.lines))
         self.assertTrue(any(": received message 1 of " in line for line in server.lines))
 
+    def test_ends_of_the_line(self):
+        """What ends the line is not the token's, also of the longest there is."""
+        for token in "abc", "x" * 4095:
+            for end in "", "\n", "\r\n", "\nmore\n":
+                server = self.serve("greeter-server", "--listen", "127.0.0.1:0",
+                                    "--require-token-file", self.token_file(token + end))
+                out, _ = harness.run("greeter-client", "--target", server.address, "--call", "unary",
+                                     "--token", token)
+                self.assertIn("Hello", out)
+                server.stop()
+
     def test_not_in_plaintext(self):
         host = other_address()
         if not host:
@@ -99,6 +110,9 @@ class Tokens(harness.Case):
 
     def test_files(self):
         for text, mode, why in (("", 0o600, "is no token"), ("a b\n", 0o600, "is no token"),
+                                ("a\rb\n", 0o600, "is no token"), ("a\0b\n", 0o600, "is no token"),
+                                ("x" * 4096 + "\n", 0o600, "longer than a token may be, 4095 characters"),
+                                ("x" * 10000, 0o600, "longer than a token may be, 4095 characters"),
                                 (TOKEN, 0o644, "others may read")):
             path = self.token_file(text, mode)
             for program, option in (("greeter-server", "--require-token-file"), ("greeter-client", "--token-file")):

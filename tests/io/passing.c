@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -34,7 +35,10 @@ static int give_descriptors(void **state) {
   (void)state;
   for (int i = 0; i < 3; i++) {
     saved[i] = is_open(3 + i) ? fcntl(3 + i, F_DUPFD, 100) : -1;
-    dup2(1, 3 + i);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd == 3 + i) continue;
+    dup2(fd, 3 + i);
+    close(fd);
   }
   return 0;
 }
@@ -55,6 +59,16 @@ static int take_descriptors(void **state) {
 static void set(const char *name, const char *value) {
   if (value) setenv(name, value, 1);
   else unsetenv(name);
+}
+
+/* Which of 3, 4 and 5 is the same file. */
+static char number_of(int fd) {
+  struct stat st, its;
+  assert_int_equal(fstat(fd, &st), 0);
+  for (int i = 3; i < 6; i++)
+    if (!fstat(i, &its) && st.st_dev == its.st_dev && st.st_ino == its.st_ino)
+      return (char)('0' + i);
+  return '?';
 }
 
 static void inherited(void **state) {
@@ -98,16 +112,38 @@ static void inherited(void **state) {
     set("LISTEN_FDS", cases[i].fds);
     set("LISTEN_FDNAMES", cases[i].names);
     int n = io_inherited(cases[i].name, fds, 3);
-    for (int k = 0; k < n; k++) which[k] = (char)('0' + fds[k]);
+    for (int k = 0; k < n; k++) which[k] = number_of(fds[k]);
     if (n != cases[i].want || strcmp(which, cases[i].which))
       fail_msg("case %zu: %d, \"%s\"", i, n, which);
-    for (int k = 0; k < n; k++) assert_true(fcntl(fds[k], F_GETFD) & FD_CLOEXEC);
+    for (int k = 0; k < n; k++) {
+      assert_true(fds[k] > 5);
+      assert_true(fcntl(fds[k], F_GETFD) & FD_CLOEXEC);
+      assert_true(fcntl(which[k] - '0', F_GETFD) & FD_CLOEXEC);
+      close(fds[k]);
+    }
   }
-  /* With less room than there are the number tells. */
-  int one = 0;
+  int one = -1;
   set("LISTEN_FDS", "3");
-  assert_int_equal(io_inherited("", &one, 1), 3);
-  assert_int_equal(one, 3);
+  set("LISTEN_FDNAMES", "a:b:a");
+  assert_int_equal(io_inherited("", &one, 1), CAW_ELIMIT);
+  /* The program closes one, and gets its number again for something else. */
+  close(4);
+  assert_int_equal(io_inherited("b", &one, 1), CAW_ESTATE);
+  int other = open("/dev/null", O_RDONLY);
+  if (other != 4) {
+    assert_int_equal(dup2(other, 4), 4);
+    close(other);
+  }
+  int before = dup(4), fds[3];
+  close(before);
+  assert_int_equal(io_inherited("b", &one, 1), CAW_ESTATE);
+  assert_int_equal(io_inherited("", fds, 3), CAW_ESTATE);
+  assert_int_equal(dup(4), before); /* and nothing is left open */
+  close(before);
+  assert_int_equal(fcntl(4, F_GETFD), 0); /* nor touched */
+  assert_int_equal(io_inherited("a", fds, 3), 2);
+  close(fds[0]);
+  close(fds[1]);
 }
 
 /* ---- notify.h ---- */

@@ -1,7 +1,8 @@
 /*
  * Runs the tests of servers and channels over TLS as they are: with CAW_TEST_TLS set,
- * caw_server_listen and caw_channel_new of the tests (not those inside the library) get
- * credentials, and so do fake servers. The linker's --wrap sends them here (tests/CMakeLists.txt).
+ * caw_server_listen, caw_server_listen_fd and caw_channel_new of the tests (not those inside the
+ * library) get credentials, and so do fake servers. The linker's --wrap sends them here
+ * (tests/CMakeLists.txt).
  */
 #include "certs.h"
 #include "fake.h"
@@ -25,6 +26,12 @@ int __real_caw_server_listen(caw_server *s, const char *address);
 int __wrap_caw_server_listen(caw_server *s, const char *address);
 int __wrap_caw_server_listen(caw_server *s, const char *address) {
   return server ? caw_server_listen_tls(s, address, server) : __real_caw_server_listen(s, address);
+}
+
+int __real_caw_server_listen_fd(caw_server *s, int fd, caw_server_credentials *tls);
+int __wrap_caw_server_listen_fd(caw_server *s, int fd, caw_server_credentials *tls);
+int __wrap_caw_server_listen_fd(caw_server *s, int fd, caw_server_credentials *tls) {
+  return __real_caw_server_listen_fd(s, fd, tls ? tls : server);
 }
 
 int __real_caw_channel_new(caw_channel **out, const char *target,

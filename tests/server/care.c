@@ -11,6 +11,7 @@
 
 #include <caw/systemd.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +200,56 @@ static void no_sockets_of_systemd(void **state) {
   close_ends(&e);
 }
 
+/* Opens a listening socket as descriptor `as`. */
+static void listen_as(int as) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(listen(fd, 5), 0);
+  if (fd == as) return;
+  assert_int_equal(dup2(fd, as), as);
+  close(fd);
+}
+
+/* Servers one after the other listen on what systemd passed, also when the first could not
+ * listen on all; what the program has opened instead is not systemd's. */
+static void what_systemd_passed_is_kept(void **state) {
+  (void)state;
+  ends e;
+  char pid[32], address[64];
+  int was[2] = {fcntl(3, F_DUPFD_CLOEXEC, 10), fcntl(4, F_DUPFD_CLOEXEC, 10)};
+  listen_as(3);
+  int plain = open("/dev/null", O_RDONLY);
+  assert_int_equal(dup2(plain, 4), 4);
+  if (plain != 4) close(plain);
+  snprintf(pid, sizeof(pid), "%d", (int)getpid());
+  setenv("LISTEN_PID", pid, 1);
+  setenv("LISTEN_FDS", "2", 1);
+  setenv("LISTEN_FDNAMES", "good:bad", 1);
+  for (int i = 0; i < 3; i++) {
+    open_ends(&e);
+    assert_int_equal(caw_server_listen(e.server, "systemd:"), CAW_EINVAL);
+    assert_null(caw_server_address(e.server, 0));
+    assert_int_equal(caw_server_listen(e.server, "systemd:good"), 0);
+    if (!i) snprintf(address, sizeof(address), "%s", caw_server_address(e.server, 0));
+    assert_string_equal(caw_server_address(e.server, 0), address);
+    close_ends(&e);
+  }
+  listen_as(3);
+  open_ends(&e);
+  assert_int_equal(caw_server_listen(e.server, "systemd:good"), CAW_ESTATE);
+  assert_string_equal(caw_server_error(e.server),
+                      "cannot listen on systemd:good: this process has closed what systemd passed");
+  close_ends(&e);
+  assert_int_equal(fcntl(3, F_GETFD), 0); /* untouched */
+  for (int i = 0; i < 2; i++) {
+    if (was[i] >= 0) dup2(was[i], 3 + i);
+    else close(3 + i);
+    if (was[i] >= 0) close(was[i]);
+  }
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+}
+
 /* ---- What is told ---- */
 
 static int notify_socket(void) {
@@ -299,6 +350,7 @@ int main(void) {
       cmocka_unit_test(a_descriptor_is_listened_on),
       cmocka_unit_test(a_file_is_not_ours),
       cmocka_unit_test(no_sockets_of_systemd),
+      cmocka_unit_test(what_systemd_passed_is_kept),
       cmocka_unit_test(a_server_tells_its_states),
       cmocka_unit_test(a_server_that_does_not_run),
       cmocka_unit_test(a_hand_over_is_prepared_first),

@@ -7,14 +7,19 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "server/server.h"
 
 #include <caw/alloc.h>
 #include <caw/blocking.h>
+#include <caw/loop.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- Allocations that fail, on one thread at a time ---- */
@@ -256,10 +261,137 @@ static void the_new_one_gives_up(void **state) {
   assert_int_equal(access(file + 5, F_OK), -1);
 }
 
+/* Connects to "127.0.0.1:PORT" and is the first to say something, as a client does. */
+static int dial(const char *address) {
+  static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+  struct sockaddr_in in = {.sin_family = AF_INET,
+                           .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
+                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+  assert_int_equal(send(fd, hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+  return fd;
+}
+
+/* Runs in the old server's loop until `hold` is let go: meanwhile it accepts nothing. */
+static atomic_int held;
+static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
+
+static void stand_still(void *arg) {
+  (void)arg;
+  atomic_store(&held, 1);
+  pthread_mutex_lock(&hold);
+  pthread_mutex_unlock(&hold);
+}
+
+/* What is left in the queue while the new one has the socket too is the old one's: whether
+ * the new one is freed, or is told to end before it has begun. */
+static void who_waits_is_served_by_the_old_one(void **state) {
+  (void)state;
+  for (int drained = 0; drained < 2; drained++) {
+    serving old, new;
+    int fds[32];
+    bool took = false;
+    caw_channel *channel = begin(&old);
+    make(&new);
+    assert_int_equal(take_over(&new, &took), 0);
+    assert_true(took);
+    assert_int_equal(caw_server_listen(new.server, old.address), 0);
+    atomic_store(&held, 0);
+    pthread_mutex_lock(&hold);
+    assert_int_equal(caw_loop_post(caw_server_loop(old.server), stand_still, NULL), 0);
+    while (!atomic_load(&held)) sched_yield();
+    for (size_t i = 0; i < 32; i++) fds[i] = dial(old.address);
+    if (drained) {
+      caw_server_drain(new.server, 0, NULL, NULL);
+      assert_int_equal(caw_server_run(new.server), 0);
+    }
+    caw_server_free(new.server);
+    pthread_mutex_unlock(&hold);
+    for (size_t i = 0; i < 32; i++) {
+      char first;
+      if (recv(fds[i], &first, 1, 0) != 1) fail_msg("connection %zu was dropped", i);
+      close(fds[i]);
+    }
+    assert_serves(channel);
+    assert_int_equal(atomic_load(&old.drains), 0);
+    caw_server_drain(old.server, 0, NULL, NULL);
+    end(&old);
+    caw_channel_free(channel);
+  }
+}
+
+/* It has the letter, and does nothing. Who comes in time is told whose turn it is; later one
+ * takes the place, and the one that hung ends when it goes on. */
+static void one_that_hangs_is_replaced(void **state) {
+  (void)state;
+  serving old, slow, next;
+  bool took = false;
+  char error[160];
+  caw_channel *channel = begin(&old);
+  make(&slow);
+  make(&next);
+  assert_int_equal(take_over(&slow, &took), 0);
+  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
+  assert_int_equal(caw_server_handover(next.server, path, 5000, &took), CAW_EAGAIN);
+  snprintf(error, sizeof(error), "cannot take over at %s: the server there gives to process %d",
+           path, (int)getpid());
+  assert_string_equal(caw_server_error(next.server), error);
+  caw_server_free(slow.server);
+
+  unsigned long long usual = atomic_exchange(&handover_heir_time, 0);
+  make(&slow);
+  assert_int_equal(take_over(&slow, &took), 0);
+  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
+  atomic_store(&handover_heir_time, usual);
+  assert_int_equal(caw_server_handover(next.server, path, 5000, &took), 0);
+  assert_true(took);
+  assert_int_equal(caw_server_listen(next.server, old.address), 0);
+  assert_int_equal(caw_server_run(slow.server), 0);
+  assert_string_equal(caw_server_error(slow.server),
+                      "took over too late: the server there gives to another");
+  caw_server_free(slow.server);
+  assert_serves(channel);
+  assert_int_equal(atomic_load(&old.drains), 0);
+  assert_int_equal(access(path, F_OK), 0);
+
+  assert_int_equal(pthread_create(&next.thread, NULL, run, &next), 0);
+  end(&old);
+  assert_serves(channel);
+  caw_server_drain(next.server, 0, NULL, NULL);
+  end(&next);
+  caw_channel_free(channel);
+}
+
+/* A name of which one address failed: what the old one has can be asked for again. */
+static void listened_on_again(void **state) {
+  (void)state;
+  serving old, new;
+  bool took = false;
+  char both[160];
+  caw_channel *channel = begin(&old);
+  make(&new);
+  assert_int_equal(take_over(&new, &took), 0);
+  snprintf(both, sizeof(both), "ipv4:%s,192.0.2.1:1", old.address);
+  assert_int_not_equal(caw_server_listen(new.server, both), 0);
+  assert_null(caw_server_address(new.server, 0));
+  assert_serves(channel);
+  assert_int_equal(caw_server_listen(new.server, old.address), 0);
+  assert_int_equal(pthread_create(&new.thread, NULL, run, &new), 0);
+  end(&old);
+  assert_serves(channel);
+  caw_server_drain(new.server, 0, NULL, NULL);
+  end(&new);
+  caw_channel_free(channel);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(from_one_to_the_next, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_new_one_gives_up, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(who_waits_is_served_by_the_old_one, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(one_that_hangs_is_replaced, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(listened_on_again, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_new_one_has_no_memory, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_old_one_has_no_memory, set_up, tear_down),
   };

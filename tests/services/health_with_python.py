@@ -1,6 +1,7 @@
 """Our health service, asked and watched by Python's gRPC with gRPC's own .proto file."""
 import signal
 import threading
+import unittest
 
 import harness
 from harness import grpc
@@ -101,6 +102,7 @@ class Health(harness.Case):
         channel.unsubscribe(note)
 
 
+@unittest.skipIf(harness.TLS, "has flags of its own for TLS")
 class Greeter(harness.Case):
     def test_services(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
