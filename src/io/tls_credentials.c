@@ -32,12 +32,14 @@ static void forget_plan(tls_plan *plan) {
   caw_free((char *)plan->from.ca.file);
 }
 
-/* A plan whose paths are its own. Texts in memory are not kept. */
+/* A plan whose paths are its own. Texts in memory are not kept, only that there were
+ * some: without them the plan is another one, with less trust or more. */
 static int keep_plan(tls_plan *to, const tls_plan *from) {
   *to = *from;
   caw_pem *pems[] = {&to->from.cert, &to->from.key, &to->from.ca};
   int rc = 0;
   for (int i = 0; i < 3; i++) {
+    if (pems[i]->text.data) to->from_memory = true;
     pems[i]->text = (caw_str){NULL, 0};
     rc |= copy_path(&pems[i]->file);
   }
@@ -45,54 +47,60 @@ static int keep_plan(tls_plan *to, const tls_plan *from) {
   return rc ? CAW_ENOMEM : 0;
 }
 
-/* Can the plan be read again: is nothing of it from memory? */
-static bool from_files(const tls_plan *plan, bool ca_needed) {
-  const tls_sources *f = &plan->from;
-  return (f->cert.file || f->ca.file) && !f->cert.file == !f->key.file &&
-         (!ca_needed || f->ca.file);
-}
-
 static int check_version(caw_tls_version v, tls_why *why) {
   if (v == CAW_TLS_DEFAULT || v == CAW_TLS_1_2 || v == CAW_TLS_1_3) return 0;
   return tls_fail(why, CAW_EINVAL, "min_version is none of caw_tls_version");
 }
 
-static int plan_server(tls_plan *plan, const caw_tls_server_options *o, tls_why *why) {
-  *plan = (tls_plan){.server = true,
-                     .no_resumption = o->no_resumption,
-                     .client_auth = o->client_auth,
-                     .min_version = o->min_version,
-                     .from = {o->cert, o->key, o->client_ca}};
-  if (!tls_given(&o->cert)) return tls_fail(why, CAW_EINVAL, "a server needs a certificate");
-  if (!tls_given(&o->key)) return tls_fail(why, CAW_EINVAL, "the certificate's key is missing");
-  if ((unsigned)o->client_auth > CAW_TLS_CLIENT_REQUIRED)
+static int check_server(const tls_plan *p, tls_why *why) {
+  if (!tls_given(&p->from.cert)) return tls_fail(why, CAW_EINVAL, "a server needs a certificate");
+  if (!tls_given(&p->from.key))
+    return tls_fail(why, CAW_EINVAL, "the certificate's key is missing");
+  if ((unsigned)p->client_auth > CAW_TLS_CLIENT_REQUIRED)
     return tls_fail(why, CAW_EINVAL, "client_auth is none of caw_tls_client_auth");
-  if (o->client_auth && !tls_given(&o->client_ca))
+  if (p->client_auth && !tls_given(&p->from.ca))
     return tls_fail(why, CAW_EINVAL, "client certificates are asked for, but client_ca is missing");
-  if (!o->client_auth && tls_given(&o->client_ca))
+  if (!p->client_auth && tls_given(&p->from.ca))
     return tls_fail(why, CAW_EINVAL,
                     "client_ca is given, but client_auth is off: say optional or required");
-  return check_version(o->min_version, why);
+  return check_version(p->min_version, why);
 }
 
-static int plan_client(tls_plan *plan, const caw_tls_client_options *o, tls_why *why) {
-  *plan = (tls_plan){.noverify = o->insecure_noverify,
-                     .no_resumption = o->no_resumption,
-                     .min_version = o->min_version,
-                     .from = {o->cert, o->key, o->ca}};
-  if (tls_given(&o->cert) != tls_given(&o->key))
+static int check_client(const tls_plan *p, tls_why *why) {
+  bool cert = tls_given(&p->from.cert);
+  if (cert != tls_given(&p->from.key))
     return tls_fail(why, CAW_EINVAL,
                     "a client's certificate and its key belong together: %s is "
                     "missing",
-                    tls_given(&o->cert) ? "the key" : "the certificate");
-  return check_version(o->min_version, why);
+                    cert ? "the key" : "the certificate");
+  return check_version(p->min_version, why);
+}
+
+static int check_plan(const tls_plan *p, tls_why *why) {
+  return p->server ? check_server(p, why) : check_client(p, why);
+}
+
+static tls_plan plan_server(const caw_tls_server_options *o) {
+  return (tls_plan){.server = true,
+                    .no_resumption = o->no_resumption,
+                    .client_auth = o->client_auth,
+                    .min_version = o->min_version,
+                    .from = {o->cert, o->key, o->client_ca}};
+}
+
+static tls_plan plan_client(const caw_tls_client_options *o) {
+  return (tls_plan){.noverify = o->insecure_noverify,
+                    .no_resumption = o->no_resumption,
+                    .min_version = o->min_version,
+                    .from = {o->cert, o->key, o->ca}};
 }
 
 /* ---- What both have in common ---- */
 
 static int base_init(tls_credentials *c, const tls_plan *plan, tls_why *why) {
   atomic_init(&c->refs, 1);
-  int rc = tls_context_new(&c->ctx, plan, why);
+  int rc = check_plan(plan, why);
+  if (!rc) rc = tls_context_new(&c->ctx, plan, why);
   if (rc) return rc;
   c->bio = tls_bio_method();
   rc = c->bio ? keep_plan(&c->plan, plan) : CAW_ENOMEM;
@@ -124,7 +132,8 @@ SSL *tls_credentials_ssl(tls_credentials *c, unsigned *generation) {
 static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) {
   tls_plan kept;
   SSL_CTX *ctx;
-  int rc = tls_context_new(&ctx, plan, why);
+  int rc = check_plan(plan, why);
+  if (!rc) rc = tls_context_new(&ctx, plan, why);
   if (rc) return rc;
   rc = keep_plan(&kept, plan);
   if (rc) {
@@ -146,14 +155,14 @@ static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) 
 /* Reads the files of the present plan again. It is copied first: another thread may
  * replace it meanwhile. */
 static int base_reread(tls_credentials *c, tls_why *why) {
-  tls_plan plan;
+  tls_plan plan = {0};
   pthread_mutex_lock(&c->lock);
-  bool able = from_files(&c->plan, c->plan.client_auth != CAW_TLS_CLIENT_OFF);
-  int rc = able ? keep_plan(&plan, &c->plan) : CAW_ESTATE;
+  int rc = c->plan.from_memory ? CAW_ESTATE : keep_plan(&plan, &c->plan);
   pthread_mutex_unlock(&c->lock);
   if (rc == CAW_ESTATE)
     return tls_fail(why, rc,
-                    "the credentials are not from files, so there is nothing to read again");
+                    "the credentials are not all from files, so they cannot be read again; the "
+                    "old ones go on");
   if (rc) return tls_fail(why, rc, "%s", caw_strerror(rc));
   rc = base_replace(c, &plan, why);
   forget_plan(&plan);
@@ -190,11 +199,11 @@ static int read_server(caw_tls_server_options *to, const caw_tls_server_options 
 int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_options *options,
                        char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan;
+  tls_plan plan = {0};
   caw_tls_server_options o;
   caw_server_credentials *c = NULL;
   int rc = read_server(&o, options, &text);
-  if (!rc) rc = plan_server(&plan, &o, &text);
+  if (!rc) plan = plan_server(&o);
   if (!rc && !(c = caw_calloc(1, sizeof(*c))))
     rc = tls_fail(&text, CAW_ENOMEM, "%s", caw_strerror(CAW_ENOMEM));
   if (!rc) rc = base_init(&c->base, &plan, &text);
@@ -213,11 +222,11 @@ int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_option
 int caw_tls_server_reload(caw_server_credentials *c, const caw_tls_server_options *options,
                           char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan;
+  tls_plan plan = {0};
   caw_tls_server_options o;
   if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
   int rc = read_server(&o, options, &text);
-  if (!rc) rc = plan_server(&plan, &o, &text);
+  if (!rc) plan = plan_server(&o);
   if (!rc) rc = base_replace(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }
@@ -246,11 +255,11 @@ static int read_client(caw_tls_client_options *to, const caw_tls_client_options 
 int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_options *options,
                        char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan;
+  tls_plan plan = {0};
   caw_tls_client_options o;
   caw_channel_credentials *c = NULL;
   int rc = read_client(&o, options, &text);
-  if (!rc) rc = plan_client(&plan, &o, &text);
+  if (!rc) plan = plan_client(&o);
   if (rc) return answer(rc, &text, why, room);
   rc = copy_path(&o.server_name);
   if (!rc && !(c = caw_calloc(1, sizeof(*c)))) rc = CAW_ENOMEM;
@@ -270,12 +279,12 @@ int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_optio
 int caw_tls_client_reload(caw_channel_credentials *c, const caw_tls_client_options *options,
                           char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan;
+  tls_plan plan = {0};
   caw_tls_client_options o;
   if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
   int rc = read_client(&o, options, &text);
   o.insecure_noverify = c->noverify;
-  if (!rc) rc = plan_client(&plan, &o, &text);
+  if (!rc) plan = plan_client(&o);
   if (!rc) rc = base_replace(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }

@@ -47,6 +47,7 @@ typedef struct tls_plan {
   bool server, noverify, no_resumption;
   caw_tls_client_auth client_auth;
   caw_tls_version min_version;
+  bool from_memory; /* a kept plan: some of it came from there, and is gone */
   tls_sources from;
 } tls_plan;
 

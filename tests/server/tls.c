@@ -525,6 +525,93 @@ static void options_that_contradict_each_other(void **state) {
                    CAW_EINVAL);
 }
 
+#define CANNOT_REREAD                                                                              \
+  "the credentials are not all from files, so they cannot be read again; the old ones go on"
+
+/* Where a part of credentials comes from. */
+typedef enum origin { NONE, DISK, MEMORY } origin;
+
+static caw_pem pem_from(origin where, const char *name, const caw_pem *pem) {
+  if (where == MEMORY) return *pem;
+  return (caw_pem){.file = where == DISK ? put(name, pem->text, 0600) : NULL};
+}
+
+/* A part that is gone with the program's memory must not turn into none at all. */
+static void only_files_are_read_again(void **state) {
+  const certs *all = certs_good();
+  (void)state;
+  static const struct {
+    origin pair, key, ca;
+    int rc;
+  } cases[] = {
+      {DISK, DISK, NONE, 0},
+      {DISK, DISK, DISK, 0},
+      {DISK, DISK, MEMORY, CAW_ESTATE},
+      {DISK, MEMORY, NONE, CAW_ESTATE},
+      {DISK, MEMORY, DISK, CAW_ESTATE},
+      {DISK, MEMORY, MEMORY, CAW_ESTATE},
+      {MEMORY, DISK, NONE, CAW_ESTATE},
+      {MEMORY, DISK, DISK, CAW_ESTATE},
+      {MEMORY, MEMORY, NONE, CAW_ESTATE},
+      {MEMORY, MEMORY, DISK, CAW_ESTATE},
+      {MEMORY, MEMORY, MEMORY, CAW_ESTATE},
+      {NONE, NONE, NONE, 0}, /* clients alone: the system's trust store */
+      {NONE, NONE, DISK, 0},
+      {NONE, NONE, MEMORY, CAW_ESTATE},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char why[512];
+    caw_pem pair = pem_from(cases[i].pair, "cert", &all->server.cert);
+    caw_pem key = pem_from(cases[i].key, "key", &all->server.key);
+    caw_pem ca = pem_from(cases[i].ca, "ca", &all->ca.cert);
+    const caw_tls_client_options co = {.size = sizeof(co), .ca = ca, .cert = pair, .key = key};
+    const caw_tls_server_options so = {.size = sizeof(so),
+                                       .cert = pair,
+                                       .key = key,
+                                       .client_ca = ca,
+                                       .client_auth = cases[i].ca ? CAW_TLS_CLIENT_REQUIRED
+                                                                  : CAW_TLS_CLIENT_OFF};
+    const char *want = cases[i].rc ? CANNOT_REREAD : "";
+    caw_channel_credentials *cc;
+    assert_int_equal(caw_tls_client_new(&cc, &co, why, sizeof(why)), 0);
+    for (int again = 0; again < 2; again++) {
+      int rc = caw_tls_client_reload(cc, NULL, why, sizeof(why));
+      if (rc != cases[i].rc || strcmp(why, want) != 0)
+        fail_msg("client %zu: %s: \"%s\"", i, caw_code_name(rc), why);
+    }
+    caw_channel_credentials_unref(cc);
+    if (!cases[i].pair) continue;
+    caw_server_credentials *sc;
+    assert_int_equal(caw_tls_server_new(&sc, &so, why, sizeof(why)), 0);
+    for (int again = 0; again < 2; again++) {
+      int rc = caw_tls_server_reload(sc, NULL, why, sizeof(why));
+      if (rc != cases[i].rc || strcmp(why, want) != 0)
+        fail_msg("server %zu: %s: \"%s\"", i, caw_code_name(rc), why);
+    }
+    caw_server_credentials_unref(sc);
+  }
+}
+
+/* A CA of the program's own, in memory, and a pair in files: the public CAs are not
+ * trusted instead when the pair is read again. */
+static void a_pinned_ca_stays(void **state) {
+  const certs *all = certs_good();
+  char why[512];
+  secure s;
+  (void)state;
+  const caw_tls_client_options co = {.size = sizeof(co),
+                                     .ca = all->ca.cert,
+                                     .cert = {.file = put("cert", all->client.cert.text, 0644)},
+                                     .key = {.file = put("key", all->client.key.text, 0600)}};
+  secure_open(&s, NULL, &co);
+  assert_int_equal(caw_tls_client_reload(s.channel_credentials, NULL, why, sizeof(why)),
+                   CAW_ESTATE);
+  secure_call(&s);
+  if (s.code) fail_msg("%s", s.message);
+  assert_true(s.server_of_call.verified);
+  secure_close(&s);
+}
+
 /* What the handler and the channel see of the next call, on the connection that is there
  * or on a new one. */
 static const char *server_shown(secure *s) {
@@ -585,7 +672,7 @@ static void a_reload_is_for_new_connections(void **state) {
   secure_call(&s);
   assert_int_equal(s.code, CAW_UNAVAILABLE);
   assert_int_equal(caw_tls_server_reload(s.server_credentials, NULL, why, sizeof(why)), CAW_ESTATE);
-  assert_string_equal(why, "the credentials are not from files, so there is nothing to read again");
+  assert_string_equal(why, CANNOT_REREAD);
   secure_close(&s);
   free((char *)so.cert.file);
   free((char *)so.key.file);
@@ -625,6 +712,8 @@ int main(void) {
                                       remove_folder),
       cmocka_unit_test(options_that_contradict_each_other),
       cmocka_unit_test_setup_teardown(a_reload_is_for_new_connections, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(only_files_are_read_again, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(a_pinned_ca_stays, make_folder, remove_folder),
       cmocka_unit_test(a_client_reloads_too),
   };
   return cmocka_run_group_tests(tests, make_certs, free_certs);
