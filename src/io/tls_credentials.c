@@ -83,6 +83,7 @@ static int check_plan(const tls_plan *p, tls_why *why) {
 static tls_plan plan_server(const caw_tls_server_options *o) {
   return (tls_plan){.server = true,
                     .no_resumption = o->no_resumption,
+                    .refuse_exposed_key = o->refuse_exposed_key,
                     .client_auth = o->client_auth,
                     .min_version = o->min_version,
                     .from = {o->cert, o->key, o->client_ca}};
@@ -91,8 +92,15 @@ static tls_plan plan_server(const caw_tls_server_options *o) {
 static tls_plan plan_client(const caw_tls_client_options *o) {
   return (tls_plan){.noverify = o->insecure_noverify,
                     .no_resumption = o->no_resumption,
+                    .refuse_exposed_key = o->refuse_exposed_key,
                     .min_version = o->min_version,
                     .from = {o->cert, o->key, o->ca}};
+}
+
+static int check_server_name(const caw_tls_client_options *o, tls_why *why) {
+  if (!o->server_name || tls_names_server(o->server_name)) return 0;
+  return tls_fail(why, CAW_EINVAL, "server_name: \"%s\" is no host that a certificate can be for",
+                  o->server_name);
 }
 
 /* ---- What both have in common ---- */
@@ -109,12 +117,14 @@ static int base_init(tls_credentials *c, const tls_plan *plan, tls_why *why) {
     SSL_CTX_free(c->ctx);
     return tls_fail(why, rc, "%s", caw_strerror(rc));
   }
+  pthread_mutex_init(&c->reloading, NULL);
   pthread_mutex_init(&c->lock, NULL);
   return 0;
 }
 
 static void base_finish(tls_credentials *c) {
   pthread_mutex_destroy(&c->lock);
+  pthread_mutex_destroy(&c->reloading);
   SSL_CTX_free(c->ctx);
   BIO_meth_free(c->bio);
   forget_plan(&c->plan);
@@ -128,8 +138,8 @@ SSL *tls_credentials_ssl(tls_credentials *c, unsigned *generation) {
   return ssl;
 }
 
-/* Puts a new SSL_CTX in the place of the old, or changes nothing. */
-static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) {
+/* Puts a new SSL_CTX in the place of the old, or changes nothing. Under `reloading`. */
+static int replace(tls_credentials *c, const tls_plan *plan, tls_why *why) {
   tls_plan kept;
   SSL_CTX *ctx;
   int rc = check_plan(plan, why);
@@ -152,20 +162,21 @@ static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) 
   return 0;
 }
 
-/* Reads the files of the present plan again. It is copied first: another thread may
- * replace it meanwhile. */
-static int base_reread(tls_credentials *c, tls_why *why) {
-  tls_plan plan = {0};
-  pthread_mutex_lock(&c->lock);
-  int rc = c->plan.from_memory ? CAW_ESTATE : keep_plan(&plan, &c->plan);
-  pthread_mutex_unlock(&c->lock);
-  if (rc == CAW_ESTATE)
-    return tls_fail(why, rc,
+/* Reads the files of the present plan again. Under `reloading`, so that the plan stays. */
+static int reread(tls_credentials *c, tls_why *why) {
+  if (c->plan.from_memory)
+    return tls_fail(why, CAW_ESTATE,
                     "the credentials are not all from files, so they cannot be read again; the "
                     "old ones go on");
-  if (rc) return tls_fail(why, rc, "%s", caw_strerror(rc));
-  rc = base_replace(c, &plan, why);
-  forget_plan(&plan);
+  return replace(c, &c->plan, why);
+}
+
+/* Replaces what is there by `plan`, or by its own files' new contents (NULL). One after
+ * the other: what was read earlier must not replace what was read later. */
+static int base_reload(tls_credentials *c, const tls_plan *plan, tls_why *why) {
+  pthread_mutex_lock(&c->reloading);
+  int rc = plan ? replace(c, plan, why) : reread(c, why);
+  pthread_mutex_unlock(&c->reloading);
   return rc;
 }
 
@@ -196,23 +207,41 @@ static int read_server(caw_tls_server_options *to, const caw_tls_server_options 
   return 0;
 }
 
+static uint64_t handshake_time(const caw_tls_server_options *o) {
+  uint64_t ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : HANDSHAKE_TIME_MS;
+  return (ms < LONGEST_MS ? ms : LONGEST_MS) * MILLI;
+}
+
+/* What a reload does not change is not there, or is as it was. */
+static int check_server_same(const caw_server_credentials *c, const caw_tls_server_options *o,
+                             tls_why *why) {
+  const char *what = o->handshake_timeout_ms && handshake_time(o) != c->handshake_timeout
+                         ? "handshake_timeout_ms"
+                     : o->on_handshake_error && o->on_handshake_error != c->on_handshake_error
+                         ? "on_handshake_error"
+                     : o->user && o->user != c->user ? "user"
+                                                     : NULL;
+  if (!what) return 0;
+  return tls_fail(why, CAW_EINVAL, "a reload cannot change %s; make new credentials", what);
+}
+
 int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_options *options,
                        char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan = {0};
+  tls_plan plan;
   caw_tls_server_options o;
   caw_server_credentials *c = NULL;
   int rc = read_server(&o, options, &text);
-  if (!rc) plan = plan_server(&o);
-  if (!rc && !(c = caw_calloc(1, sizeof(*c))))
+  if (rc) return answer(rc, &text, why, room);
+  plan = plan_server(&o);
+  if (!(c = caw_calloc(1, sizeof(*c))))
     rc = tls_fail(&text, CAW_ENOMEM, "%s", caw_strerror(CAW_ENOMEM));
   if (!rc) rc = base_init(&c->base, &plan, &text);
   if (rc) {
     caw_free(c);
     return answer(rc, &text, why, room);
   }
-  uint64_t ms = o.handshake_timeout_ms ? o.handshake_timeout_ms : HANDSHAKE_TIME_MS;
-  c->handshake_timeout = (ms < LONGEST_MS ? ms : LONGEST_MS) * MILLI;
+  c->handshake_timeout = handshake_time(&o);
   c->on_handshake_error = o.on_handshake_error;
   c->user = o.user;
   *out = c;
@@ -222,12 +251,14 @@ int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_option
 int caw_tls_server_reload(caw_server_credentials *c, const caw_tls_server_options *options,
                           char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan = {0};
+  tls_plan plan;
   caw_tls_server_options o;
-  if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
+  if (!options) return answer(base_reload(&c->base, NULL, &text), &text, why, room);
   int rc = read_server(&o, options, &text);
-  if (!rc) plan = plan_server(&o);
-  if (!rc) rc = base_replace(&c->base, &plan, &text);
+  if (!rc) rc = check_server_same(c, &o, &text);
+  if (rc) return answer(rc, &text, why, room);
+  plan = plan_server(&o);
+  rc = base_reload(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }
 
@@ -255,12 +286,13 @@ static int read_client(caw_tls_client_options *to, const caw_tls_client_options 
 int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_options *options,
                        char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan = {0};
+  tls_plan plan;
   caw_tls_client_options o;
   caw_channel_credentials *c = NULL;
   int rc = read_client(&o, options, &text);
-  if (!rc) plan = plan_client(&o);
+  if (!rc) rc = check_server_name(&o, &text);
   if (rc) return answer(rc, &text, why, room);
+  plan = plan_client(&o);
   rc = copy_path(&o.server_name);
   if (!rc && !(c = caw_calloc(1, sizeof(*c)))) rc = CAW_ENOMEM;
   if (rc) tls_say(&text, "%s", caw_strerror(rc));
@@ -276,16 +308,29 @@ int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_optio
   return answer(0, &text, why, room);
 }
 
+/* What a reload does not change is not there, or is as it was. */
+static int check_client_same(const caw_channel_credentials *c, const caw_tls_client_options *o,
+                             tls_why *why) {
+  const char *mine = c->server_name ? c->server_name : "";
+  const char *what = o->server_name && strcmp(o->server_name, mine) != 0 ? "server_name"
+                     : o->insecure_noverify && !c->noverify              ? "insecure_noverify"
+                                                                         : NULL;
+  if (!what) return 0;
+  return tls_fail(why, CAW_EINVAL, "a reload cannot change %s; make new credentials", what);
+}
+
 int caw_tls_client_reload(caw_channel_credentials *c, const caw_tls_client_options *options,
                           char *why, size_t room) {
   tls_why text = {""};
-  tls_plan plan = {0};
+  tls_plan plan;
   caw_tls_client_options o;
-  if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
+  if (!options) return answer(base_reload(&c->base, NULL, &text), &text, why, room);
   int rc = read_client(&o, options, &text);
+  if (!rc) rc = check_client_same(c, &o, &text);
+  if (rc) return answer(rc, &text, why, room);
   o.insecure_noverify = c->noverify;
-  if (!rc) plan = plan_client(&o);
-  if (!rc) rc = base_replace(&c->base, &plan, &text);
+  plan = plan_client(&o);
+  rc = base_reload(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }
 
