@@ -1,5 +1,5 @@
 /* Credentials of the programs: from the files of --tls-..., with errors that end the
- * program. A key that others can read is refused: the library only warns. */
+ * program. A key that others can read is refused. */
 #ifndef APPS_TLS_H
 #define APPS_TLS_H
 

@@ -53,7 +53,8 @@ typedef struct caw_channel_options {
   caw_call_credentials *call_credentials; /* of every call (caw/credentials.h); the channel
                                              keeps a reference; NULL: none */
   /* Sends call credentials to whoever answers, where everybody on the way can read
-   * and use them. For tests in a network of one's own. */
+   * and use them: in plaintext, or with insecure_noverify. For tests in a network of one's
+   * own. */
   bool insecure_credentials_over_plaintext;
 
   /*

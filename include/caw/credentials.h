@@ -8,8 +8,9 @@
  * that is sent once more by itself uses what it was given.
  *
  * They are secrets. Their values never enter a compression table (RFC 7541 section
- * 7.1.3), and they are sent only over TLS, to a loopback address, or through a Unix socket:
- * it counts where the connection goes, whatever the target is called. Otherwise the
+ * 7.1.3), and they are sent only over TLS to a server whose certificate was checked (so not
+ * with caw_tls_client_options.insecure_noverify), to a loopback address, or through a Unix
+ * socket: it counts where the connection goes, whatever the target is called. Otherwise the
  * call fails with UNAUTHENTICATED, and the credentials are not even asked;
  * caw_channel_options.insecure_credentials_over_plaintext has them sent in plain sight.
  */

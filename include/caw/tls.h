@@ -15,6 +15,9 @@
  * file with a private key is readable by others than its owner. `why` may be NULL when
  * `room` is 0.
  *
+ * A certificate's revocation is not checked (neither CRL nor OCSP): who must be shut out
+ * before its certificate ends is shut out by another CA, or by the handlers.
+ *
  * A build without TLS (CAW_TLS=OFF) has all functions; those that can fail return
  * CAW_ENOTSUP.
  */
@@ -73,7 +76,11 @@ typedef struct caw_tls_server_options {
    * several at once when the server has several loops. Not called for connections that
    * end with their server. */
   void (*on_handshake_error)(const char *peer, const char *why, void *user);
-  void *user; /* for on_handshake_error */
+  void *user; /* for on_handshake_error; needed until the last server with these credentials
+                 is freed, and the last reference to them given back */
+  /* A key in a file that others than its owner can read is an error (CAW_EACCES), also of
+   * a reload; else it is a warning. */
+  bool refuse_exposed_key;
 } caw_tls_server_options;
 
 /* The zero value of each member is the default. Copied. */
@@ -85,20 +92,24 @@ typedef struct caw_tls_client_options {
   caw_tls_version min_version;
   /* The name that the server's certificate must have, which is also told to the server
    * (SNI) and is the channel's authority unless it has another: for tests, and for
-   * servers that are reached by an address. NULL: the host of the channel's authority. */
+   * servers that are reached by an address. NULL: the host of the channel's authority.
+   * Either is a host name or an IP address, without an empty label, '*', '/', '@' or a
+   * space; else CAW_EINVAL, here or from caw_channel_new. */
   const char *server_name;
   bool no_resumption; /* every handshake is a full one */
   /* DANGER: the server's certificate and name are not checked at all, so anybody on the
    * way can read and change everything. Not even for tests: use `ca` and `server_name`. */
   bool insecure_noverify;
+  bool refuse_exposed_key; /* as a server's */
 } caw_tls_client_options;
 
 /*
  * Makes a server's credentials in *out, with one reference. Returns 0, maybe with a
  * warning in `why`; or, with the reason there, CAW_EINVAL (options contradict each
- * other), CAW_EACCES or CAW_ENOTFOUND (a file), CAW_EMALFORMED (no PEM, or an encrypted
- * key), CAW_ETOOBIG (a file), CAW_ETLS (certificate and key do not belong together, or
- * are too weak), CAW_ENOMEM, CAW_ESYS, CAW_ENOTSUP. Any thread. Since 0.1.
+ * other), CAW_EACCES or CAW_ENOTFOUND (a file; the former also: others can read the key),
+ * CAW_EMALFORMED (no PEM, or an encrypted key), CAW_ETOOBIG (a file), CAW_ETLS (certificate and key
+ * do not belong together, or are too weak), CAW_ENOMEM, CAW_ESYS, CAW_ENOTSUP. Any thread. Since
+ * 0.1.
  */
 CAW_API int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_options *options,
                                char *why, size_t room);
@@ -106,10 +117,12 @@ CAW_API int caw_tls_server_new(caw_server_credentials **out, const caw_tls_serve
 /*
  * Replaces certificate, key and client CA for connections to come: those that exist stay
  * as they are, and sessions of before are not resumed. With `options` NULL the files are
- * read again; else cert, key, client_ca, client_auth, min_version and no_resumption are
- * taken from there. When anything is wrong the old ones go on. Returns as
- * caw_tls_server_new; CAW_ESTATE: they came from memory, so there is nothing to read
- * again. Any thread, as often as one likes; it reads files. Since 0.1.
+ * read again; else cert, key, client_ca, client_auth, min_version, no_resumption and
+ * refuse_exposed_key are taken from there, while the rest stays: a handshake_timeout_ms,
+ * on_handshake_error or user that is neither zero nor what it was is CAW_EINVAL. When
+ * anything is wrong the old ones go on. Returns as caw_tls_server_new; CAW_ESTATE: some of
+ * them came from memory, so they cannot be read again. Any thread, as often as one likes:
+ * reloads on several threads come one after the other. It reads files. Since 0.1.
  */
 CAW_API int caw_tls_server_reload(caw_server_credentials *credentials,
                                   const caw_tls_server_options *options, char *why, size_t room);
@@ -120,12 +133,15 @@ CAW_API caw_server_credentials *caw_server_credentials_ref(caw_server_credential
 CAW_API void caw_server_credentials_unref(caw_server_credentials *credentials);
 
 /* Makes a channel's credentials in *out, with one reference; `options` may be NULL.
- * Returns as caw_tls_server_new. Any thread. Since 0.1. */
+ * Returns as caw_tls_server_new; CAW_EINVAL also for a server_name that is no host's. Any thread.
+ * Since 0.1. */
 CAW_API int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_options *options,
                                char *why, size_t room);
 
-/* Replaces CA, certificate and key as caw_tls_server_reload does; server_name and
- * insecure_noverify stay. Any thread. Since 0.1. */
+/* Replaces CA, certificate and key as caw_tls_server_reload does, and with `options` NULL
+ * also reads the system's trust store again, when there is no CA. server_name and
+ * insecure_noverify stay: one that is given and is not what it was is CAW_EINVAL. Any
+ * thread. Since 0.1. */
 CAW_API int caw_tls_client_reload(caw_channel_credentials *credentials,
                                   const caw_tls_client_options *options, char *why, size_t room);
 
@@ -168,8 +184,9 @@ typedef struct caw_peer_identity {
 /*
  * The identity of the other end of a call: on a server the client's, on a client the
  * server's; NULL when the connection has no TLS, or, on a client, when the call has no
- * connection yet. It lives as long as the call does. Loop's thread, or a pending
- * handler. Since 0.1.
+ * connection yet. On a server it lives as long as the call does; on a client until the
+ * call's next callback, since a call that is sent once more by itself may have another
+ * connection then. Loop's thread, or a pending handler. Since 0.1.
  */
 CAW_API const caw_peer_identity *caw_call_peer_identity(const struct caw_call *call);
 

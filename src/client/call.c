@@ -499,10 +499,16 @@ static int send_replay(client_call *cc) {
 static bool with_credentials(client_call *cc, const conn *c) {
   char text[IO_ADDRESS_TEXT + 160];
   if (!conn_is_private(c) && !cc->channel->options.insecure_credentials_over_plaintext) {
-    snprintf(text, sizeof(text),
-             "call credentials are not sent in plaintext to %s: use TLS, or set "
-             "insecure_credentials_over_plaintext where everyone may read them",
-             conn_peer(c));
+    if (conn_is_tls(c))
+      snprintf(text, sizeof(text),
+               "call credentials are not sent to %s, whose certificate was not checked "
+               "(insecure_noverify): give the channel credentials a CA",
+               conn_peer(c));
+    else
+      snprintf(text, sizeof(text),
+               "call credentials are not sent in plaintext to %s: use TLS, or set "
+               "insecure_credentials_over_plaintext where everyone may read them",
+               conn_peer(c));
     client_abort(&cc->base, CAW_UNAUTHENTICATED, text);
     return false;
   }

@@ -136,7 +136,7 @@ static int copy_text(char *to, size_t room, const char *from) {
   return n >= 0 && (size_t)n < room ? 0 : CAW_EINVAL;
 }
 
-static int read_options(caw_channel *ch, const caw_channel_options *from) {
+static int read_options(caw_channel *ch, const caw_channel_options *from, const char **why) {
   caw_channel_options *to = &ch->options;
   if (from) {
     if (from->size < offsetof(caw_channel_options, loop)) return CAW_EINVAL;
@@ -160,8 +160,10 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   if (!rc && to->call_credentials)
     ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
   to->call_credentials = NULL;
-  if (!rc && to->credentials)
+  if (!rc && to->credentials) {
     rc = io_tls_client_new(&ch->config.tls, to->credentials, ch->authority);
+    if (rc == CAW_EINVAL) *why = "the authority is no host that a certificate can be for";
+  }
   to->credentials = NULL; /* a reference is in config.tls */
   return rc;
 }
@@ -229,10 +231,10 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   int rc = ch->wish ? 0 : CAW_ENOMEM;
   if (!rc) ch->wish->channel = ch;
   if (!rc) rc = io_target_parse(&ch->target, caw_str_from(target), false, &reason);
-  if (!rc) rc = read_options(ch, options);
+  if (!rc) rc = read_options(ch, options, &reason);
   if (!rc) rc = set_up(ch);
   if (rc) {
-    if (why) *why = rc == CAW_EADDR ? reason : caw_strerror(rc);
+    if (why) *why = rc == CAW_EADDR || *reason ? reason : caw_strerror(rc);
     caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);

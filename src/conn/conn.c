@@ -10,8 +10,9 @@
 
 #define SECOND UINT64_C(1000000000)
 
-/* How long a drain waits for the answer to its PING before it names the last
- * stream all the same; and how long an ended connection may take to flush. */
+/* How long a drain waits for the end of a handshake, and for the answer to its PING
+ * before it names the last stream all the same; and how long an ended connection may take to flush.
+ */
 #define DRAIN_PING_TIME SECOND
 #define FLUSH_TIME      (2 * SECOND)
 
@@ -451,6 +452,11 @@ static const rpc_session_events session_events = {on_open,   on_event,    on_rea
 
 static void expire(io_timer *timer) {
   conn *c = LIST_ENTRY(timer, conn, deadline);
+  if (c->draining && !c->connected) {
+    /* A server's: nothing can be told to it, and nothing was promised. */
+    conn_close(c, CAW_ECLOSED, "the TLS handshake was not over when the server shut down");
+    return;
+  }
   if (c->draining && !c->failure && !c->goaway_final) {
     drain_finally(c);
     return;
@@ -611,7 +617,8 @@ static bool is_local(const char *peer) {
 }
 
 bool conn_is_private(const conn *c) {
-  return conn_is_tls(c) || is_local(conn_peer(c));
+  /* Encrypted for somebody whom nobody checked is no secret. */
+  return (c->identity && c->identity->verified) || is_local(conn_peer(c));
 }
 
 void conn_join(conn *c, caw_call *call) {

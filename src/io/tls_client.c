@@ -28,10 +28,35 @@ static bool is_address(const char *name) {
   return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
 }
 
+/* Is no label empty (RFC 1034 3.1)? OpenSSL takes a name that begins with a dot for all
+ * names below it. */
+static bool has_labels(caw_str host) {
+  char last = '.';
+  for (size_t i = 0; i < host.len; i++) {
+    if (host.data[i] == '.' && last == '.') return false;
+    last = host.data[i];
+  }
+  return last != '.';
+}
+
+/* What has a path, or a user before its host, is somebody's URL, and a wildcard is for
+ * certificates. */
+static bool is_odd(char c) {
+  return (unsigned char)c <= ' ' || c == 0x7f || c == '/' || c == '@' || c == '*';
+}
+
+bool tls_names_server(const char *text) {
+  for (const char *c = text; *c; c++)
+    if (is_odd(*c)) return false;
+  caw_str host = host_of(text);
+  return host.len < sizeof(((io_tls_client *)0)->name) && has_labels(host);
+}
+
 int io_tls_client_new(io_tls_client **out, caw_channel_credentials *credentials,
                       const char *authority) {
-  caw_str host = host_of(credentials->server_name ? credentials->server_name : authority);
-  if (!host.len || host.len >= sizeof((*out)->name)) return CAW_EINVAL;
+  const char *text = credentials->server_name ? credentials->server_name : authority;
+  if (!tls_names_server(text)) return CAW_EINVAL;
+  caw_str host = host_of(text);
   io_tls_client *c = caw_calloc(1, sizeof(*c));
   if (!c) return CAW_ENOMEM;
   memcpy(c->name, host.data, host.len);

@@ -115,7 +115,7 @@ static int use_files(SSL_CTX *ctx, const tls_plan *plan, tls_why *why) {
   else if (!plan->server && !plan->noverify && SSL_CTX_set_default_verify_paths(ctx) != 1)
     rc = tls_fail(why, CAW_ETLS, "the system's trust store cannot be read");
   if (!rc && tls_given(&plan->from.cert))
-    rc = tls_use_pair(ctx, &plan->from.cert, &plan->from.key, why);
+    rc = tls_use_pair(ctx, &plan->from, plan->refuse_exposed_key, why);
   return rc;
 }
 

@@ -32,12 +32,14 @@ static void forget_plan(tls_plan *plan) {
   caw_free((char *)plan->from.ca.file);
 }
 
-/* A plan whose paths are its own. Texts in memory are not kept. */
+/* A plan whose paths are its own. Texts in memory are not kept, only that there were
+ * some: without them the plan is another one, with less trust or more. */
 static int keep_plan(tls_plan *to, const tls_plan *from) {
   *to = *from;
   caw_pem *pems[] = {&to->from.cert, &to->from.key, &to->from.ca};
   int rc = 0;
   for (int i = 0; i < 3; i++) {
+    if (pems[i]->text.data) to->from_memory = true;
     pems[i]->text = (caw_str){NULL, 0};
     rc |= copy_path(&pems[i]->file);
   }
@@ -45,54 +47,68 @@ static int keep_plan(tls_plan *to, const tls_plan *from) {
   return rc ? CAW_ENOMEM : 0;
 }
 
-/* Can the plan be read again: is nothing of it from memory? */
-static bool from_files(const tls_plan *plan, bool ca_needed) {
-  const tls_sources *f = &plan->from;
-  return (f->cert.file || f->ca.file) && !f->cert.file == !f->key.file &&
-         (!ca_needed || f->ca.file);
-}
-
 static int check_version(caw_tls_version v, tls_why *why) {
   if (v == CAW_TLS_DEFAULT || v == CAW_TLS_1_2 || v == CAW_TLS_1_3) return 0;
   return tls_fail(why, CAW_EINVAL, "min_version is none of caw_tls_version");
 }
 
-static int plan_server(tls_plan *plan, const caw_tls_server_options *o, tls_why *why) {
-  *plan = (tls_plan){.server = true,
-                     .no_resumption = o->no_resumption,
-                     .client_auth = o->client_auth,
-                     .min_version = o->min_version,
-                     .from = {o->cert, o->key, o->client_ca}};
-  if (!tls_given(&o->cert)) return tls_fail(why, CAW_EINVAL, "a server needs a certificate");
-  if (!tls_given(&o->key)) return tls_fail(why, CAW_EINVAL, "the certificate's key is missing");
-  if ((unsigned)o->client_auth > CAW_TLS_CLIENT_REQUIRED)
+static int check_server(const tls_plan *p, tls_why *why) {
+  if (!tls_given(&p->from.cert)) return tls_fail(why, CAW_EINVAL, "a server needs a certificate");
+  if (!tls_given(&p->from.key))
+    return tls_fail(why, CAW_EINVAL, "the certificate's key is missing");
+  if ((unsigned)p->client_auth > CAW_TLS_CLIENT_REQUIRED)
     return tls_fail(why, CAW_EINVAL, "client_auth is none of caw_tls_client_auth");
-  if (o->client_auth && !tls_given(&o->client_ca))
+  if (p->client_auth && !tls_given(&p->from.ca))
     return tls_fail(why, CAW_EINVAL, "client certificates are asked for, but client_ca is missing");
-  if (!o->client_auth && tls_given(&o->client_ca))
+  if (!p->client_auth && tls_given(&p->from.ca))
     return tls_fail(why, CAW_EINVAL,
                     "client_ca is given, but client_auth is off: say optional or required");
-  return check_version(o->min_version, why);
+  return check_version(p->min_version, why);
 }
 
-static int plan_client(tls_plan *plan, const caw_tls_client_options *o, tls_why *why) {
-  *plan = (tls_plan){.noverify = o->insecure_noverify,
-                     .no_resumption = o->no_resumption,
-                     .min_version = o->min_version,
-                     .from = {o->cert, o->key, o->ca}};
-  if (tls_given(&o->cert) != tls_given(&o->key))
+static int check_client(const tls_plan *p, tls_why *why) {
+  bool cert = tls_given(&p->from.cert);
+  if (cert != tls_given(&p->from.key))
     return tls_fail(why, CAW_EINVAL,
                     "a client's certificate and its key belong together: %s is "
                     "missing",
-                    tls_given(&o->cert) ? "the key" : "the certificate");
-  return check_version(o->min_version, why);
+                    cert ? "the key" : "the certificate");
+  return check_version(p->min_version, why);
+}
+
+static int check_plan(const tls_plan *p, tls_why *why) {
+  return p->server ? check_server(p, why) : check_client(p, why);
+}
+
+static tls_plan plan_server(const caw_tls_server_options *o) {
+  return (tls_plan){.server = true,
+                    .no_resumption = o->no_resumption,
+                    .refuse_exposed_key = o->refuse_exposed_key,
+                    .client_auth = o->client_auth,
+                    .min_version = o->min_version,
+                    .from = {o->cert, o->key, o->client_ca}};
+}
+
+static tls_plan plan_client(const caw_tls_client_options *o) {
+  return (tls_plan){.noverify = o->insecure_noverify,
+                    .no_resumption = o->no_resumption,
+                    .refuse_exposed_key = o->refuse_exposed_key,
+                    .min_version = o->min_version,
+                    .from = {o->cert, o->key, o->ca}};
+}
+
+static int check_server_name(const caw_tls_client_options *o, tls_why *why) {
+  if (!o->server_name || tls_names_server(o->server_name)) return 0;
+  return tls_fail(why, CAW_EINVAL, "server_name: \"%s\" is no host that a certificate can be for",
+                  o->server_name);
 }
 
 /* ---- What both have in common ---- */
 
 static int base_init(tls_credentials *c, const tls_plan *plan, tls_why *why) {
   atomic_init(&c->refs, 1);
-  int rc = tls_context_new(&c->ctx, plan, why);
+  int rc = check_plan(plan, why);
+  if (!rc) rc = tls_context_new(&c->ctx, plan, why);
   if (rc) return rc;
   c->bio = tls_bio_method();
   rc = c->bio ? keep_plan(&c->plan, plan) : CAW_ENOMEM;
@@ -101,12 +117,14 @@ static int base_init(tls_credentials *c, const tls_plan *plan, tls_why *why) {
     SSL_CTX_free(c->ctx);
     return tls_fail(why, rc, "%s", caw_strerror(rc));
   }
+  pthread_mutex_init(&c->reloading, NULL);
   pthread_mutex_init(&c->lock, NULL);
   return 0;
 }
 
 static void base_finish(tls_credentials *c) {
   pthread_mutex_destroy(&c->lock);
+  pthread_mutex_destroy(&c->reloading);
   SSL_CTX_free(c->ctx);
   BIO_meth_free(c->bio);
   forget_plan(&c->plan);
@@ -120,11 +138,12 @@ SSL *tls_credentials_ssl(tls_credentials *c, unsigned *generation) {
   return ssl;
 }
 
-/* Puts a new SSL_CTX in the place of the old, or changes nothing. */
-static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) {
+/* Puts a new SSL_CTX in the place of the old, or changes nothing. Under `reloading`. */
+static int replace(tls_credentials *c, const tls_plan *plan, tls_why *why) {
   tls_plan kept;
   SSL_CTX *ctx;
-  int rc = tls_context_new(&ctx, plan, why);
+  int rc = check_plan(plan, why);
+  if (!rc) rc = tls_context_new(&ctx, plan, why);
   if (rc) return rc;
   rc = keep_plan(&kept, plan);
   if (rc) {
@@ -143,20 +162,21 @@ static int base_replace(tls_credentials *c, const tls_plan *plan, tls_why *why) 
   return 0;
 }
 
-/* Reads the files of the present plan again. It is copied first: another thread may
- * replace it meanwhile. */
-static int base_reread(tls_credentials *c, tls_why *why) {
-  tls_plan plan;
-  pthread_mutex_lock(&c->lock);
-  bool able = from_files(&c->plan, c->plan.client_auth != CAW_TLS_CLIENT_OFF);
-  int rc = able ? keep_plan(&plan, &c->plan) : CAW_ESTATE;
-  pthread_mutex_unlock(&c->lock);
-  if (rc == CAW_ESTATE)
-    return tls_fail(why, rc,
-                    "the credentials are not from files, so there is nothing to read again");
-  if (rc) return tls_fail(why, rc, "%s", caw_strerror(rc));
-  rc = base_replace(c, &plan, why);
-  forget_plan(&plan);
+/* Reads the files of the present plan again. Under `reloading`, so that the plan stays. */
+static int reread(tls_credentials *c, tls_why *why) {
+  if (c->plan.from_memory)
+    return tls_fail(why, CAW_ESTATE,
+                    "the credentials are not all from files, so they cannot be read again; the "
+                    "old ones go on");
+  return replace(c, &c->plan, why);
+}
+
+/* Replaces what is there by `plan`, or by its own files' new contents (NULL). One after
+ * the other: what was read earlier must not replace what was read later. */
+static int base_reload(tls_credentials *c, const tls_plan *plan, tls_why *why) {
+  pthread_mutex_lock(&c->reloading);
+  int rc = plan ? replace(c, plan, why) : reread(c, why);
+  pthread_mutex_unlock(&c->reloading);
   return rc;
 }
 
@@ -187,6 +207,24 @@ static int read_server(caw_tls_server_options *to, const caw_tls_server_options 
   return 0;
 }
 
+static uint64_t handshake_time(const caw_tls_server_options *o) {
+  uint64_t ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : HANDSHAKE_TIME_MS;
+  return (ms < LONGEST_MS ? ms : LONGEST_MS) * MILLI;
+}
+
+/* What a reload does not change is not there, or is as it was. */
+static int check_server_same(const caw_server_credentials *c, const caw_tls_server_options *o,
+                             tls_why *why) {
+  const char *what = o->handshake_timeout_ms && handshake_time(o) != c->handshake_timeout
+                         ? "handshake_timeout_ms"
+                     : o->on_handshake_error && o->on_handshake_error != c->on_handshake_error
+                         ? "on_handshake_error"
+                     : o->user && o->user != c->user ? "user"
+                                                     : NULL;
+  if (!what) return 0;
+  return tls_fail(why, CAW_EINVAL, "a reload cannot change %s; make new credentials", what);
+}
+
 int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_options *options,
                        char *why, size_t room) {
   tls_why text = {""};
@@ -194,16 +232,16 @@ int caw_tls_server_new(caw_server_credentials **out, const caw_tls_server_option
   caw_tls_server_options o;
   caw_server_credentials *c = NULL;
   int rc = read_server(&o, options, &text);
-  if (!rc) rc = plan_server(&plan, &o, &text);
-  if (!rc && !(c = caw_calloc(1, sizeof(*c))))
+  if (rc) return answer(rc, &text, why, room);
+  plan = plan_server(&o);
+  if (!(c = caw_calloc(1, sizeof(*c))))
     rc = tls_fail(&text, CAW_ENOMEM, "%s", caw_strerror(CAW_ENOMEM));
   if (!rc) rc = base_init(&c->base, &plan, &text);
   if (rc) {
     caw_free(c);
     return answer(rc, &text, why, room);
   }
-  uint64_t ms = o.handshake_timeout_ms ? o.handshake_timeout_ms : HANDSHAKE_TIME_MS;
-  c->handshake_timeout = (ms < LONGEST_MS ? ms : LONGEST_MS) * MILLI;
+  c->handshake_timeout = handshake_time(&o);
   c->on_handshake_error = o.on_handshake_error;
   c->user = o.user;
   *out = c;
@@ -215,10 +253,12 @@ int caw_tls_server_reload(caw_server_credentials *c, const caw_tls_server_option
   tls_why text = {""};
   tls_plan plan;
   caw_tls_server_options o;
-  if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
+  if (!options) return answer(base_reload(&c->base, NULL, &text), &text, why, room);
   int rc = read_server(&o, options, &text);
-  if (!rc) rc = plan_server(&plan, &o, &text);
-  if (!rc) rc = base_replace(&c->base, &plan, &text);
+  if (!rc) rc = check_server_same(c, &o, &text);
+  if (rc) return answer(rc, &text, why, room);
+  plan = plan_server(&o);
+  rc = base_reload(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }
 
@@ -250,8 +290,9 @@ int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_optio
   caw_tls_client_options o;
   caw_channel_credentials *c = NULL;
   int rc = read_client(&o, options, &text);
-  if (!rc) rc = plan_client(&plan, &o, &text);
+  if (!rc) rc = check_server_name(&o, &text);
   if (rc) return answer(rc, &text, why, room);
+  plan = plan_client(&o);
   rc = copy_path(&o.server_name);
   if (!rc && !(c = caw_calloc(1, sizeof(*c)))) rc = CAW_ENOMEM;
   if (rc) tls_say(&text, "%s", caw_strerror(rc));
@@ -267,16 +308,29 @@ int caw_tls_client_new(caw_channel_credentials **out, const caw_tls_client_optio
   return answer(0, &text, why, room);
 }
 
+/* What a reload does not change is not there, or is as it was. */
+static int check_client_same(const caw_channel_credentials *c, const caw_tls_client_options *o,
+                             tls_why *why) {
+  const char *mine = c->server_name ? c->server_name : "";
+  const char *what = o->server_name && strcmp(o->server_name, mine) != 0 ? "server_name"
+                     : o->insecure_noverify && !c->noverify              ? "insecure_noverify"
+                                                                         : NULL;
+  if (!what) return 0;
+  return tls_fail(why, CAW_EINVAL, "a reload cannot change %s; make new credentials", what);
+}
+
 int caw_tls_client_reload(caw_channel_credentials *c, const caw_tls_client_options *options,
                           char *why, size_t room) {
   tls_why text = {""};
   tls_plan plan;
   caw_tls_client_options o;
-  if (!options) return answer(base_reread(&c->base, &text), &text, why, room);
+  if (!options) return answer(base_reload(&c->base, NULL, &text), &text, why, room);
   int rc = read_client(&o, options, &text);
+  if (!rc) rc = check_client_same(c, &o, &text);
+  if (rc) return answer(rc, &text, why, room);
   o.insecure_noverify = c->noverify;
-  if (!rc) rc = plan_client(&plan, &o, &text);
-  if (!rc) rc = base_replace(&c->base, &plan, &text);
+  plan = plan_client(&o);
+  rc = base_reload(&c->base, &plan, &text);
   return answer(rc, &text, why, room);
 }
 

@@ -188,15 +188,15 @@ static void fail_shake(tls_filter *f, int rc) {
   io_timer_start(&f->resume, io_now(loop_of(f)) + LINGER_TIME);
 }
 
-/* TLS failed on a connection that was open. The alert, if there is one, goes out. */
-static void fail_open(tls_filter *f) {
+/* OpenSSL has failed on a connection that was open. Why is in the thread's queue, which
+ * is the owner's, too. Returns what it is. */
+static int note_failure(tls_filter *f) {
   f->broken = true;
   int rc = f->pipe.no_memory ? CAW_ENOMEM : CAW_ETLS;
   if (rc == CAW_ENOMEM) tls_say(&f->why, "%s", caw_strerror(rc));
   else tls_say_error(&f->why, f->server != NULL);
   ERR_clear_error();
-  if (flush(f)) f->raw_ended = true;
-  tell_end(f, rc);
+  return rc;
 }
 
 /* ---- The handshake ---- */
@@ -340,19 +340,12 @@ static bool is_burden(tls_filter *f, size_t before) {
   return true;
 }
 
-/* What came to an end instead of bytes. */
-static void take_read_error(tls_filter *f, int error) {
-  if (error == SSL_ERROR_WANT_READ) return;
-  if (error == SSL_ERROR_ZERO_RETURN) tell_end(f, CAW_EEND);
-  else fail_open(f);
-}
-
 /* Decrypts what is there, up to a buffer, and gives it to the owner. False when there
  * was not enough for more. */
 static bool deliver(tls_filter *f) {
   uint8_t plain[RECORD];
   size_t have = 0, got = 0, before = tls_pipe_waiting(&f->pipe);
-  int error = SSL_ERROR_NONE;
+  int error = SSL_ERROR_NONE, rc = 0;
   ERR_clear_error();
   while (have < sizeof(plain)) {
     int ok = SSL_read_ex(f->ssl, plain + have, sizeof(plain) - have, &got);
@@ -362,13 +355,17 @@ static bool deliver(tls_filter *f) {
     }
     have += got;
   }
+  if (error == SSL_ERROR_ZERO_RETURN) rc = CAW_EEND;
+  else if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ) rc = note_failure(f);
   f->served = f->served || have;
   if (have) f->updates = 0;
   if (have) f->base.events->on_read(f->base.user, plain, have);
   if (f->closed || f->state != TLS_OPEN) return false;
   if (is_burden(f, before)) return false;
-  if (error == SSL_ERROR_NONE) return true;
-  take_read_error(f, error);
+  if (!rc) return error == SSL_ERROR_NONE;
+  /* The alert of a failure, if there is one, goes out. */
+  if (rc != CAW_EEND && flush(f)) f->raw_ended = true;
+  tell_end(f, rc);
   return false;
 }
 
@@ -582,15 +579,6 @@ static const uint8_t *next_record(cursor *c, uint8_t room[RECORD], size_t *len) 
   return room;
 }
 
-static int write_failed(tls_filter *f) {
-  f->broken = true;
-  int rc = f->pipe.no_memory ? CAW_ENOMEM : CAW_ETLS;
-  if (rc == CAW_ENOMEM) tls_say(&f->why, "%s", caw_strerror(rc));
-  else tls_say_error(&f->why, f->server != NULL);
-  ERR_clear_error();
-  return rc;
-}
-
 /* TLS 1.2 has no such limit that matters, nor a way to do it. */
 static void count_record(tls_filter *f) {
   if (++f->records < RECORDS_PER_KEY || SSL_version(f->ssl) < TLS1_3_VERSION) return;
@@ -610,7 +598,7 @@ static int seal(tls_filter *f, cursor *c, size_t left, size_t *taken) {
     /* One record, unless the peer wants shorter ones (RFC 6066 4). */
     for (size_t at = 0, done = 0; at < len; at += done) {
       ERR_clear_error();
-      if (SSL_write_ex(f->ssl, data + at, len - at, &done) != 1) return write_failed(f);
+      if (SSL_write_ex(f->ssl, data + at, len - at, &done) != 1) return note_failure(f);
       count_record(f);
     }
     sealed += len;

@@ -27,9 +27,10 @@ typedef struct tls_sources {
   caw_pem cert, key, ca;
 } tls_sources;
 
-/* Makes `ctx` use a certificate, those that follow it, and its key. A warning may be
- * left in `why` after success. 0 or an error of caw_tls_server_new. */
-int tls_use_pair(SSL_CTX *ctx, const caw_pem *cert, const caw_pem *key, tls_why *why);
+/* Makes `ctx` use a certificate, those that follow it, and its key. That others can read
+ * the key's file is an error with `strict`, else a warning that is left in `why` after
+ * success. 0 or an error of caw_tls_server_new. */
+int tls_use_pair(SSL_CTX *ctx, const tls_sources *from, bool strict, tls_why *why);
 
 /* Makes `ctx` trust the certificates of a bundle; `names`: and tell clients their
  * issuers' names. */
@@ -44,9 +45,10 @@ static inline bool tls_given(const caw_pem *pem) {
 
 /* What an SSL_CTX is made of. */
 typedef struct tls_plan {
-  bool server, noverify, no_resumption;
+  bool server, noverify, no_resumption, refuse_exposed_key;
   caw_tls_client_auth client_auth;
   caw_tls_version min_version;
+  bool from_memory; /* a kept plan: some of it came from there, and is gone */
   tls_sources from;
 } tls_plan;
 
@@ -57,7 +59,8 @@ int tls_context_new(SSL_CTX **out, const tls_plan *plan, tls_why *why);
 /* What both kinds of credentials are: an SSL_CTX that can be replaced. */
 typedef struct tls_credentials {
   atomic_uint refs;
-  pthread_mutex_t lock; /* ctx, plan, generation */
+  pthread_mutex_t reloading; /* from reading to replacing; taken before `lock` */
+  pthread_mutex_t lock;      /* ctx, plan, generation */
   SSL_CTX *ctx;
   tls_plan plan; /* its paths are owned, its texts empty */
   unsigned generation;
@@ -89,6 +92,10 @@ struct io_tls_client {
   SSL_SESSION *session;
   unsigned generation; /* of the credentials that the session was made with */
 };
+
+/* Is `text` ("host:port", "[::1]:5", "host") a name or an address that a certificate can
+ * be for? */
+bool tls_names_server(const char *text);
 
 /* Makes a new SSL check and send the name, and resume the session if it can. 0 or
  * CAW_ENOMEM. */

@@ -171,19 +171,22 @@ static int use_key(SSL_CTX *ctx, pem_text *t, tls_why *why) {
   return ok == 1 ? 0 : CAW_ETLS;
 }
 
-static void warn_of_mode(const pem_text *key, tls_why *why) {
-  if (key->mode & (S_IRGRP | S_IROTH))
-    tls_say(why,
-            "%s: the private key can be read by others than its owner (mode %04o); chmod 600 it",
-            key->name, (unsigned)key->mode & 07777);
+/* Can others than its owner read the key's file? Looked at on the open file: it is the
+ * one that the key came from. */
+static int check_mode(const pem_text *key, bool strict, tls_why *why) {
+  if (!(key->mode & (S_IRGRP | S_IROTH))) return 0;
+  return tls_fail(
+      why, strict ? CAW_EACCES : 0,
+      "%s: the private key can be read by others than its owner (mode %04o); chmod 600 it",
+      key->name, (unsigned)key->mode & 07777);
 }
 
-int tls_use_pair(SSL_CTX *ctx, const caw_pem *cert, const caw_pem *key, tls_why *why) {
+int tls_use_pair(SSL_CTX *ctx, const tls_sources *from, bool strict, tls_why *why) {
   pem_text c, k;
   ERR_clear_error();
-  int rc = open_text(&c, cert, "the certificate in memory", why);
+  int rc = open_text(&c, &from->cert, "the certificate in memory", why);
   if (rc) return rc;
-  rc = open_text(&k, key, "the key in memory", why);
+  rc = open_text(&k, &from->key, "the key in memory", why);
   if (rc) {
     close_text(&c);
     return rc;
@@ -193,7 +196,7 @@ int tls_use_pair(SSL_CTX *ctx, const caw_pem *cert, const caw_pem *key, tls_why 
   if (!rc && SSL_CTX_check_private_key(ctx) != 1) rc = CAW_ETLS;
   if (rc == CAW_ETLS && !why->text[0])
     tls_say(why, "%s: the key does not belong to the certificate in %s", k.name, c.name);
-  if (!rc) warn_of_mode(&k, why);
+  if (!rc) rc = check_mode(&k, strict, why);
   ERR_clear_error();
   close_text(&c);
   close_text(&k);

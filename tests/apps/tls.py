@@ -133,6 +133,23 @@ class Reloading(Tls):
         self.assertIn(self.path("server.key") + ": No such file or directory", errors)
 
 
+    def test_an_exposed_key_changes_nothing(self):
+        server = self.start()
+        old = shutil.copytree(self.certs, os.path.join(self.folder(), "old"))
+        for name in os.listdir(self.certs):
+            os.unlink(self.path(name))
+        make_certs(self.certs)
+        os.chmod(self.path("server.key"), 0o644)
+        self.reload(server)
+        self.assertIn("Hello", self.greet(server, *self.trust(old)))
+        os.chmod(self.path("server.key"), 0o600)
+        self.reload(server, "^read the certificates again$")
+        self.assertIn("Hello", self.greet(server, *self.trust()))
+        self.assertIn("the certificates stay as they were: " + self.path("server.key")
+                      + ": the private key can be read by others than its owner (mode 0644)",
+                      server.stop())
+
+
 class Refusing(Tls):
     def server(self, *args, code):
         _, err = harness.run("greeter-server", "--listen", "127.0.0.1:0", *args, code=code)
@@ -142,12 +159,12 @@ class Refusing(Tls):
         for mode in (0o640, 0o604, 0o644):
             os.chmod(self.path("server.key"), mode)
             err = self.server(*self.pair("server"), code=1)
-            self.assertEqual(err, f"greeter-server: refused: {self.path('server.key')}: the private "
+            self.assertEqual(err, f"greeter-server: cannot use TLS: {self.path('server.key')}: the private "
                              f"key can be read by others than its owner (mode {mode:04o}); "
                              "chmod 600 it\n")
         os.chmod(self.path("client.key"), 0o644)
         _, err = harness.run("greeter-client", "--target", "127.0.0.1:1", *self.pair("client"), code=1)
-        self.assertIn("refused: " + self.path("client.key"), err)
+        self.assertIn("cannot use TLS: " + self.path("client.key"), err)
 
     def test_wrong_files(self):
         cert, key = self.path("server.pem"), self.path("server.key")

@@ -525,6 +525,253 @@ static void options_that_contradict_each_other(void **state) {
                    CAW_EINVAL);
 }
 
+#define CANNOT_REREAD                                                                              \
+  "the credentials are not all from files, so they cannot be read again; the old ones go on"
+
+/* What no certificate can be for is nobody's name: with a dot before it, OpenSSL takes it
+ * for all names below. */
+static void names_that_servers_cannot_have(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    bool good;
+  } cases[] = {
+      {"localhost", true},
+      {"localhost:5", true},
+      {"a.example.", true},
+      {"a_b.example", true},
+      {"192.0.2.1", true},
+      {"[2001:db8::7]:5", true},
+      {"2001:db8::7", true},
+      {"", false},
+      {".", false},
+      {".example", false},
+      {".example:443", false},
+      {"a..example", false},
+      {"a.example..", false},
+      {"*.example", false},
+      {"a@example", false},
+      {"a:b@example", false},
+      {"example/a", false},
+      {"https://example", false},
+      {"a b.example", false},
+      {" example", false},
+      {"example\n", false},
+      {"[.example]", false},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char why[512], want[128] = "";
+    const char *text = "";
+    caw_channel_credentials *named = NULL, *plain;
+    caw_channel *channel = NULL;
+    const int rc = cases[i].good ? 0 : CAW_EINVAL;
+    const caw_tls_client_options to = {.size = sizeof(to), .server_name = cases[i].name};
+    if (rc)
+      snprintf(want, sizeof(want), "server_name: \"%s\" is no host that a certificate can be for",
+               cases[i].name);
+    int got = caw_tls_client_new(&named, &to, why, sizeof(why));
+    if (got != rc || strcmp(why, want) != 0)
+      fail_msg("server_name \"%s\": %s: %s", cases[i].name, caw_code_name(got), why);
+    caw_channel_credentials_unref(named);
+    /* The same as the channel's authority. */
+    assert_int_equal(caw_tls_client_new(&plain, NULL, why, sizeof(why)), 0);
+    const caw_channel_options o = {.size = sizeof(o),
+                                   .authority = cases[i].name,
+                                   .credentials = plain};
+    got = caw_channel_new(&channel, "127.0.0.1:1", &o, &text);
+    if (got != rc) fail_msg("authority \"%s\": %s: %s", cases[i].name, caw_code_name(got), text);
+    if (rc) assert_string_equal(text, "the authority is no host that a certificate can be for");
+    caw_channel_free(channel);
+    caw_channel_credentials_unref(plain);
+  }
+}
+
+static void exposed_keys_are_refused(void **state) {
+  const certs *all = certs_good();
+  char why[512];
+  caw_server_credentials *sc;
+  caw_channel_credentials *cc;
+  secure s;
+  (void)state;
+  caw_tls_server_options so = {.size = sizeof(so),
+                               .cert = {.file = strdup(put("cert", all->server.cert.text, 0644))},
+                               .key = {.file = strdup(put("key", all->server.key.text, 0640))},
+                               .refuse_exposed_key = true};
+  const caw_tls_client_options co = {
+      .size = sizeof(co), .cert = so.cert, .key = so.key, .refuse_exposed_key = true};
+  static const char want[] =
+      "*/key: the private key can be read by others than its owner (mode 0640); chmod 600 it";
+  assert_int_equal(caw_tls_server_new(&sc, &so, why, sizeof(why)), CAW_EACCES);
+  assert_like(why, want);
+  assert_int_equal(caw_tls_client_new(&cc, &co, why, sizeof(why)), CAW_EACCES);
+  assert_like(why, want);
+  assert_int_equal(chmod(so.key.file, 0600), 0);
+  secure_open(&s, &so, NULL);
+  /* The plan knows it: the next pair, for all to read, does not replace the first. */
+  put("cert", expired.cert.text, 0644);
+  put("key", expired.key.text, 0640);
+  assert_int_equal(caw_tls_server_reload(s.server_credentials, NULL, why, sizeof(why)), CAW_EACCES);
+  assert_like(why, want);
+  assert_int_equal(caw_tls_server_reload(s.server_credentials, &so, why, sizeof(why)), CAW_EACCES);
+  secure_call(&s);
+  if (s.code) fail_msg("%s", s.message);
+  secure_close(&s);
+  free((char *)so.cert.file);
+  free((char *)so.key.file);
+}
+
+static void on_error(const char *peer, const char *why, void *user) {
+  (void)peer, (void)why, (void)user;
+}
+
+static void other_on_error(const char *peer, const char *why, void *user) {
+  (void)peer, (void)why, (void)user;
+  fail();
+}
+
+/* What a reload does not change is not silently left. */
+static void a_reload_cannot_change_all(void **state) {
+  const certs *all = certs_good();
+  int user, other;
+  (void)state;
+  const caw_tls_server_options base = {.size = sizeof(base),
+                                       .cert = all->server.cert,
+                                       .key = all->server.key,
+                                       .handshake_timeout_ms = 700,
+                                       .on_handshake_error = on_error,
+                                       .user = &user};
+  const struct {
+    uint64_t ms;
+    void (*fn)(const char *, const char *, void *);
+    void *user;
+    const char *want;
+  } servers[] = {
+      {0, NULL, NULL, ""},
+      {700, on_error, &user, ""},
+      {800, NULL, NULL, "a reload cannot change handshake_timeout_ms; make new credentials"},
+      {0, other_on_error, NULL, "a reload cannot change on_handshake_error; make new credentials"},
+      {0, on_error, &other, "a reload cannot change user; make new credentials"},
+  };
+  char why[512];
+  caw_server_credentials *sc;
+  assert_int_equal(caw_tls_server_new(&sc, &base, why, sizeof(why)), 0);
+  for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
+    caw_tls_server_options o = base;
+    o.handshake_timeout_ms = servers[i].ms;
+    o.on_handshake_error = servers[i].fn;
+    o.user = servers[i].user;
+    int rc = caw_tls_server_reload(sc, &o, why, sizeof(why));
+    assert_int_equal(rc, servers[i].want[0] ? CAW_EINVAL : 0);
+    assert_string_equal(why, servers[i].want);
+  }
+  caw_server_credentials_unref(sc);
+  const struct {
+    const char *name;
+    bool noverify;
+    const char *want;
+  } clients[] = {
+      {NULL, false, ""},
+      {"localhost", false, ""},
+      {"other.example", false, "a reload cannot change server_name; make new credentials"},
+      {NULL, true, "a reload cannot change insecure_noverify; make new credentials"},
+  };
+  caw_tls_client_options co = {.size = sizeof(co), .ca = all->ca.cert, .server_name = "localhost"};
+  caw_channel_credentials *cc;
+  assert_int_equal(caw_tls_client_new(&cc, &co, why, sizeof(why)), 0);
+  for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+    co.server_name = clients[i].name;
+    co.insecure_noverify = clients[i].noverify;
+    int rc = caw_tls_client_reload(cc, &co, why, sizeof(why));
+    assert_int_equal(rc, clients[i].want[0] ? CAW_EINVAL : 0);
+    assert_string_equal(why, clients[i].want);
+  }
+  caw_channel_credentials_unref(cc);
+}
+
+/* Where a part of credentials comes from. */
+typedef enum origin { NONE, DISK, MEMORY } origin;
+
+static caw_pem pem_from(origin where, const char *name, const caw_pem *pem) {
+  if (where == MEMORY) return *pem;
+  return (caw_pem){.file = where == DISK ? put(name, pem->text, 0600) : NULL};
+}
+
+/* A part that is gone with the program's memory must not turn into none at all. */
+static void only_files_are_read_again(void **state) {
+  const certs *all = certs_good();
+  (void)state;
+  static const struct {
+    origin pair, key, ca;
+    int rc;
+  } cases[] = {
+      {DISK, DISK, NONE, 0},
+      {DISK, DISK, DISK, 0},
+      {DISK, DISK, MEMORY, CAW_ESTATE},
+      {DISK, MEMORY, NONE, CAW_ESTATE},
+      {DISK, MEMORY, DISK, CAW_ESTATE},
+      {DISK, MEMORY, MEMORY, CAW_ESTATE},
+      {MEMORY, DISK, NONE, CAW_ESTATE},
+      {MEMORY, DISK, DISK, CAW_ESTATE},
+      {MEMORY, MEMORY, NONE, CAW_ESTATE},
+      {MEMORY, MEMORY, DISK, CAW_ESTATE},
+      {MEMORY, MEMORY, MEMORY, CAW_ESTATE},
+      {NONE, NONE, NONE, 0}, /* clients alone: the system's trust store */
+      {NONE, NONE, DISK, 0},
+      {NONE, NONE, MEMORY, CAW_ESTATE},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char why[512];
+    caw_pem pair = pem_from(cases[i].pair, "cert", &all->server.cert);
+    caw_pem key = pem_from(cases[i].key, "key", &all->server.key);
+    caw_pem ca = pem_from(cases[i].ca, "ca", &all->ca.cert);
+    const caw_tls_client_options co = {.size = sizeof(co), .ca = ca, .cert = pair, .key = key};
+    const caw_tls_server_options so = {.size = sizeof(so),
+                                       .cert = pair,
+                                       .key = key,
+                                       .client_ca = ca,
+                                       .client_auth = cases[i].ca ? CAW_TLS_CLIENT_REQUIRED
+                                                                  : CAW_TLS_CLIENT_OFF};
+    const char *want = cases[i].rc ? CANNOT_REREAD : "";
+    caw_channel_credentials *cc;
+    assert_int_equal(caw_tls_client_new(&cc, &co, why, sizeof(why)), 0);
+    for (int again = 0; again < 2; again++) {
+      int rc = caw_tls_client_reload(cc, NULL, why, sizeof(why));
+      if (rc != cases[i].rc || strcmp(why, want) != 0)
+        fail_msg("client %zu: %s: \"%s\"", i, caw_code_name(rc), why);
+    }
+    caw_channel_credentials_unref(cc);
+    if (!cases[i].pair) continue;
+    caw_server_credentials *sc;
+    assert_int_equal(caw_tls_server_new(&sc, &so, why, sizeof(why)), 0);
+    for (int again = 0; again < 2; again++) {
+      int rc = caw_tls_server_reload(sc, NULL, why, sizeof(why));
+      if (rc != cases[i].rc || strcmp(why, want) != 0)
+        fail_msg("server %zu: %s: \"%s\"", i, caw_code_name(rc), why);
+    }
+    caw_server_credentials_unref(sc);
+  }
+}
+
+/* A CA of the program's own, in memory, and a pair in files: the public CAs are not
+ * trusted instead when the pair is read again. */
+static void a_pinned_ca_stays(void **state) {
+  const certs *all = certs_good();
+  char why[512];
+  secure s;
+  (void)state;
+  const caw_tls_client_options co = {.size = sizeof(co),
+                                     .ca = all->ca.cert,
+                                     .cert = {.file = put("cert", all->client.cert.text, 0644)},
+                                     .key = {.file = put("key", all->client.key.text, 0600)}};
+  secure_open(&s, NULL, &co);
+  assert_int_equal(caw_tls_client_reload(s.channel_credentials, NULL, why, sizeof(why)),
+                   CAW_ESTATE);
+  secure_call(&s);
+  if (s.code) fail_msg("%s", s.message);
+  assert_true(s.server_of_call.verified);
+  secure_close(&s);
+}
+
 /* What the handler and the channel see of the next call, on the connection that is there
  * or on a new one. */
 static const char *server_shown(secure *s) {
@@ -585,7 +832,7 @@ static void a_reload_is_for_new_connections(void **state) {
   secure_call(&s);
   assert_int_equal(s.code, CAW_UNAVAILABLE);
   assert_int_equal(caw_tls_server_reload(s.server_credentials, NULL, why, sizeof(why)), CAW_ESTATE);
-  assert_string_equal(why, "the credentials are not from files, so there is nothing to read again");
+  assert_string_equal(why, CANNOT_REREAD);
   secure_close(&s);
   free((char *)so.cert.file);
   free((char *)so.key.file);
@@ -625,6 +872,11 @@ int main(void) {
                                       remove_folder),
       cmocka_unit_test(options_that_contradict_each_other),
       cmocka_unit_test_setup_teardown(a_reload_is_for_new_connections, make_folder, remove_folder),
+      cmocka_unit_test(names_that_servers_cannot_have),
+      cmocka_unit_test_setup_teardown(exposed_keys_are_refused, make_folder, remove_folder),
+      cmocka_unit_test(a_reload_cannot_change_all),
+      cmocka_unit_test_setup_teardown(only_files_are_read_again, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(a_pinned_ca_stays, make_folder, remove_folder),
       cmocka_unit_test(a_client_reloads_too),
   };
   return cmocka_run_group_tests(tests, make_certs, free_certs);

@@ -59,6 +59,10 @@ static void finish(void *arg) {
   ((peer *)arg)->finished = 1;
 }
 
+static void finish_drain(void *flag) {
+  *(int *)flag = 1;
+}
+
 static int select_peer_alpn(SSL *ssl, const unsigned char **out, unsigned char *len,
                             const unsigned char *in, unsigned in_len, void *user) {
   const peer *p = user;
@@ -427,6 +431,37 @@ static void servers_of_another_make(void **state) {
   }
 }
 
+/* One that stalls in its handshake does not hold up the server's end: not for the grace,
+ * and not for the handshake's own time, both of which are more than secure_until waits. */
+static void a_drain_does_not_wait_for_handshakes(void **state) {
+  static const struct {
+    const char *what, *say;
+    size_t len;
+  } cases[] = {{"silence", "", 0}, {"half a hello", HELLO, 11}};
+  const certs *all = certs_good();
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    secure s;
+    int drained = 0;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const caw_tls_server_options so = {.cert = all->server.cert,
+                                       .key = all->server.key,
+                                       .handshake_timeout_ms = 600000};
+    secure_open(&s, &so, NULL);
+    a.sin_port = htons((uint16_t)atoi(strrchr(s.address, ':') + 1));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(send(fd, cases[i].say, cases[i].len, MSG_NOSIGNAL), cases[i].len);
+    secure_call(&s); /* later in the queue of connections: the first one is taken */
+    assert_int_equal(s.code, CAW_OK);
+    caw_server_drain(s.server, 600000, finish_drain, &drained);
+    secure_until(&s, &drained);
+    if (s.n_errors) fail_msg("%s: \"%s\"", cases[i].what, s.error);
+    close(fd);
+    secure_close(&s);
+  }
+}
+
 /* A server that takes the connection and says nothing. */
 static void a_server_that_stalls(void **state) {
   static const struct {
@@ -537,10 +572,14 @@ static void a_flood_of_key_updates_ends(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clients_of_another_make),      cmocka_unit_test(bytes_that_are_no_handshake),
-      cmocka_unit_test(servers_of_another_make),      cmocka_unit_test(a_server_that_stalls),
-      cmocka_unit_test(a_client_wants_short_records), cmocka_unit_test(nobody_renegotiates),
+      cmocka_unit_test(clients_of_another_make),
+      cmocka_unit_test(bytes_that_are_no_handshake),
+      cmocka_unit_test(servers_of_another_make),
+      cmocka_unit_test(a_server_that_stalls),
+      cmocka_unit_test(a_client_wants_short_records),
+      cmocka_unit_test(nobody_renegotiates),
       cmocka_unit_test(a_flood_of_key_updates_ends),
+      cmocka_unit_test(a_drain_does_not_wait_for_handshakes),
   };
   signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets raise it */
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,10 +13,14 @@
 
 #include <caw/blocking.h>
 #include <caw/server.h>
+#include <caw/status.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CLIENTS = 4, CHANNELS = 12, CALLS = 3 };
 
@@ -96,7 +100,7 @@ static void reloads_while_clients_connect(void **state) {
   const certs *all = certs_good();
   static rig r;
   char why[512];
-  pthread_t server, clients[CLIENTS], reloader;
+  pthread_t server, clients[CLIENTS], reloaders[2];
   void *rc;
   (void)state;
   r.server_options = (caw_tls_server_options){.size = sizeof(r.server_options),
@@ -121,11 +125,12 @@ static void reloads_while_clients_connect(void **state) {
   caw_server_credentials_unref(r.server_credentials);
   atomic_store(&r.running, CLIENTS);
   assert_int_equal(pthread_create(&server, NULL, run_server, &r), 0);
-  assert_int_equal(pthread_create(&reloader, NULL, run_reloads, &r), 0);
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(pthread_create(&reloaders[i], NULL, run_reloads, &r), 0);
   for (int i = 0; i < CLIENTS; i++)
     assert_int_equal(pthread_create(&clients[i], NULL, run_client, &r), 0);
   for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i], NULL);
-  pthread_join(reloader, NULL);
+  for (int i = 0; i < 2; i++) pthread_join(reloaders[i], NULL);
   caw_server_credentials_unref(r.server_credentials);
   caw_channel_credentials_unref(r.channel_credentials);
   caw_server_drain(r.server, 1000, NULL, NULL);
@@ -137,7 +142,72 @@ static void reloads_while_clients_connect(void **state) {
   assert_in_range(atomic_load(&r.reloads), 1, 1000000);
 }
 
+/* ---- Reloads of several threads ---- */
+
+enum { ROUNDS = 200 };
+
+typedef struct files {
+  caw_server_credentials *credentials;
+  caw_tls_server_options options; /* from files */
+  atomic_int over, rereads, odd;
+} files;
+
+static void *run_rereads(void *arg) {
+  files *f = arg;
+  while (!atomic_load(&f->over)) {
+    int rc = caw_tls_server_reload(f->credentials, NULL, NULL, 0);
+    if (rc && rc != CAW_ESTATE) atomic_store(&f->odd, rc);
+    atomic_fetch_add(&f->rereads, 1);
+  }
+  return NULL;
+}
+
+static char *write_file(const caw_pem *pem) {
+  char *path = strdup("/tmp/caw-threads-XXXXXX");
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, pem->text.data, pem->text.len), pem->text.len);
+  close(fd);
+  return path;
+}
+
+/* One thread reads the files again and again. The other puts what is in memory in their
+ * place: from then on there is nothing to read again, until files are given anew. A
+ * reading that had begun before must not bring them back. */
+static void reloads_do_not_undo_each_other(void **state) {
+  const certs *all = certs_good();
+  files f = {.options = {.size = sizeof(f.options)}};
+  const caw_tls_server_options memory = {.size = sizeof(memory),
+                                         .cert = all->server.cert,
+                                         .key = all->server.key};
+  char *chain = write_file(&all->server.cert), *key = write_file(&all->server.key);
+  pthread_t thread;
+  int undone = 0;
+  (void)state;
+  f.options.cert.file = chain;
+  f.options.key.file = key;
+  assert_int_equal(caw_tls_server_new(&f.credentials, &f.options, NULL, 0), 0);
+  assert_int_equal(pthread_create(&thread, NULL, run_rereads, &f), 0);
+  for (int i = 0; i < ROUNDS; i++) {
+    assert_int_equal(caw_tls_server_reload(f.credentials, &memory, NULL, 0), 0);
+    /* Once the other thread has come to an end twice, nothing of before is under way. */
+    for (int n = atomic_load(&f.rereads); atomic_load(&f.rereads) < n + 2;) sched_yield();
+    undone += caw_tls_server_reload(f.credentials, NULL, NULL, 0) != CAW_ESTATE;
+    assert_int_equal(caw_tls_server_reload(f.credentials, &f.options, NULL, 0), 0);
+  }
+  atomic_store(&f.over, 1);
+  pthread_join(thread, NULL);
+  caw_server_credentials_unref(f.credentials);
+  unlink(chain);
+  unlink(key);
+  free(chain);
+  free(key);
+  assert_int_equal(undone, 0);
+  assert_int_equal(atomic_load(&f.odd), 0);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(reloads_while_clients_connect)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(reloads_while_clients_connect),
+                                     cmocka_unit_test(reloads_do_not_undo_each_other)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
