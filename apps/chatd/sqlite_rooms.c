@@ -127,7 +127,7 @@ int store_rooms_public(store *s, caw_str after, size_t most, store_room **out, s
 
 /* ---- Members ---- */
 
-#define MEMBER_COLUMNS "room_id, user_id, role, joined, read_number, last_sent"
+#define MEMBER_COLUMNS "room_id, user_id, role, joined, read_number, members.last_sent"
 
 static void read_member(const query *q, int at, store_member *out) {
   *out = (store_member){.room_id = get_int(q, at),
@@ -177,7 +177,8 @@ int store_member_put(store *s, const store_member *member) {
   int rc = store_member_get(s, member->room_id, member->user_id, &old);
   if (rc && rc != STORE_NONE) return rc;
   bool is_new = rc != 0;
-  query q = ask(s, "INSERT OR REPLACE INTO members(" MEMBER_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?)");
+  query q = ask(s, "INSERT OR REPLACE INTO members(room_id, user_id, role, joined, read_number, "
+                   "last_sent) VALUES(?, ?, ?, ?, ?, ?)");
   put_int(&q, member->room_id);
   put_int(&q, member->user_id);
   put_int(&q, member->role);
