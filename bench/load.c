@@ -9,17 +9,19 @@
  *   bench-load stream   PORT MESSAGES BYTES
  *   bench-load pingpong PORT STREAMS ROUNDS BYTES
  *   bench-load idle     PORT CONNECTIONS STREAMS
+ *   bench-load connect  PORT CONNECTIONS
  *
  * The result is one line of JSON. `idle` opens ping-pong streams (0 to 100 a
  * connection) that have one message each way, prints "ready" and waits until its
- * input is closed.
+ * input is closed. `connect` makes connections, one after the other, and drops them
+ * when the server's SETTINGS are there. With "tls" before the first word all of it is
+ * over TLS, each connection with a whole handshake.
  */
 #include "base/cells.h"
 #include "h2/h2.h"
+#include "wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,7 +37,7 @@
 #define MAX_STREAMS 100
 #define PREFIX      5 /* gRPC's, before each message */
 
-typedef enum load_mode { UNARY, STREAM, PINGPONG, IDLE } load_mode;
+typedef enum load_mode { UNARY, STREAM, PINGPONG, IDLE, CONNECT } load_mode;
 
 typedef struct call {
   struct load_conn *conn;
@@ -54,16 +56,18 @@ typedef struct call {
 } call;
 
 typedef struct load_conn {
-  int fd;
+  wire wire;
   h2_session *h2;
   call *due;
   bool writable;
+  bool settled; /* the server's SETTINGS came */
   call calls[MAX_STREAMS];
 } load_conn;
 
 static struct {
   load_mode mode;
   int port;
+  bool tls;
   unsigned conns, streams;
   uint64_t requests; /* to start yet */
   uint64_t asked, done, messages;
@@ -255,7 +259,7 @@ static void on_sent(void *ctx, void *user, size_t len) {
   (void)len;
 }
 static void on_settings(void *ctx) {
-  (void)ctx;
+  ((load_conn *)ctx)->settled = true;
 }
 static void on_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debug) {
   (void)ctx;
@@ -278,15 +282,11 @@ static void open_conn(load_conn *c) {
   const h2_config config = {.stream_window = WINDOW,
                             .session_window = WINDOW,
                             .cells = &load.cells};
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)load.port)};
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  int one = 1;
-  c->fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to))) fail(strerror(errno));
-  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+  const char *wrong = wire_open(&c->wire, load.port, load.tls);
+  if (wrong) fail(wrong);
   if (h2_session_new(&c->h2, H2_CLIENT, &config, &events, c)) fail("out of memory");
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-  epoll_ctl(load.epoll, EPOLL_CTL_ADD, c->fd, &e);
+  epoll_ctl(load.epoll, EPOLL_CTL_ADD, c->wire.fd, &e);
   c->writable = true;
   for (unsigned i = 0; i < MAX_STREAMS; i++) c->calls[i].conn = c;
 }
@@ -295,7 +295,7 @@ static void watch_writes(load_conn *c, bool full) {
   if (full == !c->writable) return;
   c->writable = !full;
   struct epoll_event e = {.events = EPOLLIN | (full ? EPOLLOUT : 0), .data.ptr = c};
-  epoll_ctl(load.epoll, EPOLL_CTL_MOD, c->fd, &e);
+  epoll_ctl(load.epoll, EPOLL_CTL_MOD, c->wire.fd, &e);
 }
 
 static void flush(load_conn *c) {
@@ -307,11 +307,10 @@ static void flush(load_conn *c) {
     if (n == 0) break;
     size_t total = 0;
     for (int i = 0; i < n; i++) total += parts[i].iov_len;
-    struct msghdr m = {.msg_iov = parts, .msg_iovlen = (size_t)n};
-    ssize_t sent = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = wire_send(&c->wire, parts, n);
     if (sent < 0 && errno != EAGAIN) fail("the server has closed the connection");
     if (sent > 0) h2_written(c->h2, (size_t)sent);
-    if (sent != (ssize_t)total) {
+    if (sent < 0 || (sent != (ssize_t)total && !load.tls)) {
       watch_writes(c, true);
       return;
     }
@@ -321,7 +320,7 @@ static void flush(load_conn *c) {
 
 static void receive(load_conn *c) {
   static uint8_t in[512 * 1024];
-  ssize_t n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
+  ssize_t n = wire_recv(&c->wire, in, sizeof(in));
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) fail("the server has closed the connection");
   if (h2_recv(c->h2, in, (size_t)n)) fail(h2_failure(c->h2));
@@ -411,6 +410,9 @@ static unsigned number(const char *text) {
 }
 
 static void read_args(int argc, char **argv) {
+  load.tls = argc > 1 && !strcmp(argv[1], "tls");
+  argc -= load.tls;
+  argv += load.tls;
   const char *mode = argc > 1 ? argv[1] : "";
   load.conns = load.streams = 1;
   load.requests = 1;
@@ -441,15 +443,37 @@ static void read_args(int argc, char **argv) {
     load.requests = (uint64_t)load.conns * load.streams;
     make_body(5);
     strcpy(load.path, "/bench.Bench/PingPong");
+  } else if (!strcmp(mode, "connect") && argc == 4) {
+    load.mode = CONNECT;
+    load.conns = number(argv[3]);
   } else {
     fail("see the comment at the head of bench/load.c");
   }
   if (load.streams > MAX_STREAMS || (!load.streams && load.mode != IDLE)) fail("1 to 100 streams");
 }
 
+/* Connections one after the other, each until the server's SETTINGS are there. */
+static void connect_all(void) {
+  uint64_t began = now();
+  for (unsigned i = 0; i < load.conns; i++) {
+    load_conn *c = need(calloc(1, sizeof(*c)));
+    open_conn(c);
+    flush(c);
+    while (!c->settled) wait_once(-1);
+    h2_session_free(c->h2);
+    wire_close(&c->wire);
+    free(c);
+  }
+  printf("{\"done\": %u, \"seconds\": %.6f}\n", load.conns, (double)(now() - began) / 1e9);
+}
+
 int main(int argc, char **argv) {
   read_args(argc, argv);
   load.epoll = epoll_create1(0);
+  if (load.mode == CONNECT) {
+    connect_all();
+    return 0;
+  }
   load_conn *conns = need(calloc(load.conns, sizeof(*conns)));
   load.took = need(calloc(load.took_room + 1, sizeof(*load.took)));
   for (unsigned i = 0; i < load.conns; i++) {

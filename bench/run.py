@@ -11,7 +11,7 @@ more than requests per second on a machine that others use too.
   bench/run.py [--only PART,...] [--results FILE] [--repeats N]
   bench/run.py --instructions [--update]
 
-Parts: unary stream pingpong large idle client syscalls instructions. What was
+Parts: unary stream pingpong large idle tls client syscalls instructions. What was
 measured is kept in build/bench/figures.json, so that single parts can be run
 again; --results writes the tables between the marks in FILE.
 """
@@ -43,9 +43,11 @@ SERVERS = {
     "cpp": [BIN / "bench-cpp-server"],
     "node": ["node", BUILD / "node/server.js", ROOT / "proto", ROOT / "bench"],
     "limit": [BIN / "bench-canned"],
+    "caw-tls": [BIN / "bench-server", BUILD / "certs"],
+    "cpp-tls": [BIN / "bench-cpp-server", BUILD / "certs"],
     "greeter": [BIN / "greeter-server", "--no-log", "--listen", "127.0.0.1:0"],
 }
-TITLES = {"caw": "Caw", "cpp": "gRPC C++", "node": "gRPC Node", "limit": "limit",
+TITLES = {"caw-tls": "Caw, TLS", "cpp-tls": "gRPC C++, TLS", "caw": "Caw", "cpp": "gRPC C++", "node": "gRPC Node", "limit": "limit",
           "greeter": "greeter-server"}
 SERVER_CORE, LOAD_CORE = ("0", "1") if (os.cpu_count() or 1) > 1 else ("0", "0")
 SAY_HELLO = "/greeter.Greeter/SayHello"
@@ -287,25 +289,67 @@ def part_large(repeats):
             "large both": interleaved(names, repeats, both)}
 
 
+def idle_kib(s, words, conns, streams):
+    """What an idle connection, or an idle stream on it, costs a server."""
+    # What the first connections bring along is no connection's cost.
+    load(*words, "unary", s.port, 1, 1, 10, 5, SAY_HELLO)
+    time.sleep(0.3)
+    s.rest, before = s.rss_kib(), s.pss_kib()
+    command = [BIN / "bench-load", *words, "idle", s.port, str(conns), str(streams)]
+    idle = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if idle.stdout.readline().strip() != "ready":
+        sys.exit("bench-load idle failed")
+    time.sleep(0.5)
+    kib = (s.pss_kib() - before) / (conns * max(1, streams))
+    idle.communicate("")
+    return kib
+
+
 def part_idle(_):
     figures = {"rest": {}}
     for conns, streams in ((1000, 0), (5000, 0), (100, 100)):
         row = {}
         for name in ("caw", "cpp", "node"):
             with server(name) as s:
-                # What the first connections bring along is no connection's cost.
-                load("unary", s.port, 1, 1, 10, 5, SAY_HELLO)
-                time.sleep(0.3)
-                rest, before = s.rss_kib(), s.pss_kib()
-                idle = subprocess.Popen([BIN / "bench-load", "idle", s.port, str(conns), str(streams)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                if idle.stdout.readline().strip() != "ready":
-                    sys.exit("bench-load idle failed")
-                time.sleep(0.5)
-                row[name] = {"kib": (s.pss_kib() - before) / (conns * max(1, streams))}
-                idle.communicate("")
-                figures["rest"][name] = {"mib": rest / 1024}
+                row[name] = {"kib": idle_kib(s, (), conns, streams)}
+                figures["rest"][name] = {"mib": s.rest / 1024}
         figures["idle streams" if streams else f"idle {conns}"] = row
+    return figures
+
+
+def part_tls(repeats):
+    """TLS beside plaintext, and beside gRPC C++ with TLS."""
+    subprocess.run([ROOT / "scripts/dev-certs", BUILD / "certs"], check=True, capture_output=True)
+    figures, pairs = {}, (("caw", ()), ("caw-tls", ("tls",)), ("cpp-tls", ("tls",)))
+    words = dict(pairs)
+    names = [name for name, _ in pairs]
+    for conns, streams, count in ((1, 1, 5000), (10, 100, 60000), (200, 1, 20000)):
+        def unary(s):
+            run = lambda: load(*words[s.name], "unary", s.port, conns, streams, count, 5, SAY_HELLO)
+            r, cpu = measured(s, run)
+            return {"rate": r["done"] / r["seconds"], "cpu_us": cpu * 1e6 / count,
+                    "p50": r["p50_us"], "p99": r["p99_us"]}
+
+        figures[f"tls {conns}x{streams}"] = interleaved(names, repeats, unary)
+
+    def large(s):
+        r, cpu = measured(s, lambda: load(*words[s.name], "stream", s.port, 300, 1 << 20))
+        return {"cpu_us": cpu * 1e6 / 300, "rate": r["messages"] / r["seconds"]}
+
+    figures["tls large"] = interleaved(names, repeats, large)
+
+    def connect(s):
+        count = 2000 if s.name == "caw" else 500
+        r, cpu = measured(s, lambda: load(*words[s.name], "connect", s.port, count))
+        return {"cpu_us": cpu * 1e6 / count, "rate": count / r["seconds"], "most": count / cpu}
+
+    figures["tls connect"] = interleaved(names, repeats, connect)
+    row = {}
+    for name in names:
+        with server(name) as s:
+            row[name] = {"kib": idle_kib(s, words[name], 1000, 0)}
+    figures["tls idle"] = row
+    progress("tls")
     return figures
 
 
@@ -363,6 +407,7 @@ PARTS = {
     "pingpong": part_pingpong,
     "large": part_large,
     "idle": part_idle,
+    "tls": part_tls,
     "client": part_client,
     "syscalls": part_syscalls,
     "instructions": part_instructions,
@@ -489,6 +534,27 @@ def goals(f):
     return ["", "### Goals", ""] + table(heads, rows) if rows else []
 
 
+def tls_table(f):
+    if "tls connect" not in f:
+        return []
+    names = ("caw", "caw-tls", "cpp-tls")
+    rows = []
+
+    def row(label, key, column):
+        mine = f[key]["caw-tls"][column]
+        cells = [number(f[key][name][column]) for name in names]
+        rows.append([label, *cells, ratio(f[key]["cpp-tls"][column], mine)])
+
+    for points in ("1x1", "10x100", "200x1"):
+        row(f"server CPU us/request, {points.replace('x', ' x ')}", f"tls {points}", "cpu_us")
+    row("1 MiB replies, server CPU us/MiB", "tls large", "cpu_us")
+    row("server CPU us/connection, with its handshake", "tls connect", "cpu_us")
+    row("handshakes per second of server CPU", "tls connect", "most")
+    row("KiB (PSS) per idle connection, 1,000", "tls idle", "kib")
+    return ["", "### TLS 1.3, ECDSA P-256, nothing resumed", "",
+            *table(["figure", "Caw, plaintext", "Caw", "gRPC C++", "C++ / Caw"], rows)]
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = re.search(r"model name\s*:\s*(.*)", f.read())
@@ -514,6 +580,7 @@ def report(f):
     lines += flat_table(f, "Idle streams, 100 on each of 100 connections, one message each way",
                         [("idle streams", "10,000")], "kib", "KiB (PSS) per stream")
     lines += flat_table(f, "At rest", [("rest", "after ten calls")], "mib", "resident MiB")
+    lines += tls_table(f)
     lines += flat_table(f, "Client, 100 calls outstanding", [("client", "SayHello")], "cpu_us",
                         "client CPU us/call")
     lines += flat_table(f, "System calls of the server, h2load 1 x 1", [("syscalls", "SayHello")],

@@ -1,6 +1,7 @@
-/* bench-server: Caw's side of the benchmark, Greeter.SayHello and Bench. Prints
- * its port; ends on SIGTERM. */
+/* bench-server [FOLDER]: Caw's side of the benchmark, Greeter.SayHello and Bench.
+ * Prints its port; ends on SIGTERM. With TLS by server.pem and server.key of the folder. */
 #include <bench.caw.h>
+#include <caw/tls.h>
 #include <greeter.caw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,6 +95,20 @@ static void on_signal(int signum, void *server) {
   caw_server_drain(server, 100, NULL, NULL);
 }
 
+static int listen_tls(caw_server *server, const char *folder) {
+  char cert[300], key[300], why[300];
+  caw_server_credentials *tls;
+  const caw_tls_server_options options = {.size = sizeof(options),
+                                          .cert = {.file = cert},
+                                          .key = {.file = key}};
+  snprintf(cert, sizeof(cert), "%s/server.pem", folder);
+  snprintf(key, sizeof(key), "%s/server.key", folder);
+  int rc = caw_tls_server_new(&tls, &options, why, sizeof(why));
+  if (rc) fprintf(stderr, "%s\n", why);
+  else rc = caw_server_listen_tls(server, "127.0.0.1:0", tls);
+  return rc;
+}
+
 int main(int argc, char **argv) {
   static const greeter_greeter_service greeter = {.say_hello = say_hello};
   static const bench_bench_service bench = {.echo = echo,
@@ -103,7 +118,7 @@ int main(int argc, char **argv) {
   if (caw_server_new(&server, NULL) || greeter_greeter_add(server, &greeter, NULL) ||
       bench_bench_add(server, &bench, NULL))
     return 1;
-  if (caw_server_listen(server, argc > 1 ? argv[1] : "127.0.0.1:0"))
+  if (argc > 1 ? listen_tls(server, argv[1]) : caw_server_listen(server, "127.0.0.1:0"))
     return fprintf(stderr, "%s\n", caw_server_error(server)), 1;
   if (caw_loop_on_signal(caw_server_loop(server), SIGTERM, on_signal, server)) return 1;
   printf("%s\n", strrchr(caw_server_address(server, 0), ':') + 1);

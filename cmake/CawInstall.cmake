@@ -20,6 +20,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/CawConfig.cmake
 # Configured at install time, so that --prefix is honoured.
 install(CODE "
   set(PROJECT_VERSION ${PROJECT_VERSION})
+  set(CAW_PC_TLS \"$<$<BOOL:${CAW_TLS}>: openssl>\")
   set(CAW_PC_ZSTD \"$<$<BOOL:${CAW_ZSTD}>: libzstd>\")
   set(CMAKE_INSTALL_LIBDIR ${CMAKE_INSTALL_LIBDIR})
   set(CMAKE_INSTALL_INCLUDEDIR ${CMAKE_INSTALL_INCLUDEDIR})

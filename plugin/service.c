@@ -337,12 +337,17 @@ static void put_run_adapter(buf *out, const service *s, const method *e) {
 static void put_add(buf *out, const service *s, const char *table, const char *suffix) {
   text_put(out, "\nint %s_add%s(caw_server *server, const %s_%s *service, void *self) {\n", s->c,
            suffix, s->c, table);
+  const char *describe = text_format("caw_server_describe(server, \"%s\", &%s)", s->full,
+                                     s->file->symbol);
   if (s->count)
-    text_put(out, "  return caw_server_add%s(server, %s_caw_%s, %zu, service, self);\n}\n", suffix,
-             s->c, table, s->count);
+    text_put(out,
+             "  int rc = %s;\n"
+             "  return rc ? rc : caw_server_add%s(server, %s_caw_%s, %zu, service, self);\n}\n",
+             describe, suffix, s->c, table, s->count);
   else
-    text_put(out, "  (void)server;\n  (void)service;\n  (void)self;\n"
-                  "  return 0; /* a service without methods */\n}\n");
+    text_put(out, "  (void)service;\n  (void)self;\n"
+                  "  return %s; /* a service without methods */\n}\n",
+             describe);
 }
 
 static void put_server(buf *out, const service *s) {

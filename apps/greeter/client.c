@@ -1,7 +1,10 @@
 /* greeter-client: makes the calls of greeter.Greeter and ChatService, one after
  * the other, with the blocking face. */
 #include "args.h"
+#include "secret.h"
 #include "text.h"
+#include "tls.h"
+#include "trace.h"
 
 #include <caw/blocking.h>
 #include <chat_service.caw.h>
@@ -18,7 +21,23 @@ typedef struct settings {
   int age, count;
   uint64_t timeout_ms; /* UINT64_MAX: not given */
   uint64_t connect_ms;
+  caw_channel_options care; /* keepalive */
+  bool trace, plain_token;
+  char token[SECRET_ROOM]; /* "": none */
+  tls_client_flags tls;
 } settings;
+
+/* Options without a letter. */
+enum {
+  KEEPALIVE_TIME = 256,
+  KEEPALIVE_TIMEOUT,
+  KEEPALIVE_WITHOUT_CALLS,
+  TLS,
+  TLS_CA,
+  TLS_CERT,
+  TLS_KEY,
+  TLS_SERVER_NAME
+};
 
 static void print_help(void) {
   puts("Usage: " PROGRAM " [OPTION]...\n"
@@ -35,7 +54,44 @@ static void print_help(void) {
        "  --text TEXT        what is sent with --call send (default Hello)\n"
        "  --timeout SECONDS  deadline of each call (default 15; receive: none)\n"
        "  --connect-timeout SECONDS  for the connection to be ready (default 5)\n"
+       "  --keepalive-time SECONDS  of silence before the server is asked whether it\n"
+       "                     is there (default: never; at least 10)\n"
+       "  --keepalive-timeout SECONDS  it may take to answer (default 20)\n"
+       "  --keepalive-without-calls  also while there is no call\n"
+       "  --token-file FILE  send the token in FILE with every call; to other machines\n"
+       "                     only over TLS\n"
+       "  --token TOKEN      the same; other users of this machine can see it\n"
+       "  --insecure-token-over-plaintext  send the token where everyone on the way can\n"
+       "                     read it\n"
+       "  --trace            write a line for each step of a call to standard error\n"
+       "  --tls              TLS, with the CAs that this system trusts\n"
+       "  --tls-ca FILE      TLS, with these CAs, PEM\n"
+       "  --tls-cert FILE, --tls-key FILE  show the server this certificate\n"
+       "  --tls-server-name NAME  the name that the server's certificate must have,\n"
+       "                     when it is not that of the target\n"
        "  --help, --version");
+}
+
+static void read_tls_option(tls_client_flags *tls, int option, const char *value) {
+  switch (option) {
+  case TLS:
+    tls->on = true;
+    break;
+  case TLS_CA:
+    tls->ca = value;
+    break;
+  case TLS_CERT:
+    tls->cert = value;
+    break;
+  case TLS_KEY:
+    tls->key = value;
+    break;
+  case TLS_SERVER_NAME:
+    tls->server_name = value;
+    break;
+  default:
+    break;
+  }
 }
 
 static void read_option(settings *s, int option, const char *value) {
@@ -64,7 +120,29 @@ static void read_option(settings *s, int option, const char *value) {
   case 'w':
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
+  case KEEPALIVE_TIME:
+    s->care.keepalive_time_ms = args_seconds(PROGRAM, "--keepalive-time", value);
+    break;
+  case KEEPALIVE_TIMEOUT:
+    s->care.keepalive_timeout_ms = args_seconds(PROGRAM, "--keepalive-timeout", value);
+    break;
+  case KEEPALIVE_WITHOUT_CALLS:
+    s->care.keepalive_permit_without_calls = true;
+    break;
+  case 'f':
+    secret_read(PROGRAM, "--token-file", value, s->token);
+    break;
+  case 'K':
+    secret_copy(PROGRAM, "--token", value, s->token);
+    break;
+  case 'i':
+    s->plain_token = true;
+    break;
+  case 'T':
+    s->trace = true;
+    break;
   default:
+    read_tls_option(&s->tls, option, value);
     break;
   }
 }
@@ -79,6 +157,18 @@ static void read_args(settings *s, int argc, char **argv) {
       {"count", required_argument, NULL, 'k'},
       {"timeout", required_argument, NULL, 'd'},
       {"connect-timeout", required_argument, NULL, 'w'},
+      {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
+      {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
+      {"keepalive-without-calls", no_argument, NULL, KEEPALIVE_WITHOUT_CALLS},
+      {"token-file", required_argument, NULL, 'f'},
+      {"token", required_argument, NULL, 'K'},
+      {"insecure-token-over-plaintext", no_argument, NULL, 'i'},
+      {"trace", no_argument, NULL, 'T'},
+      {"tls", no_argument, NULL, TLS},
+      {"tls-ca", required_argument, NULL, TLS_CA},
+      {"tls-cert", required_argument, NULL, TLS_CERT},
+      {"tls-key", required_argument, NULL, TLS_KEY},
+      {"tls-server-name", required_argument, NULL, TLS_SERVER_NAME},
       ARGS_COMMON,
   };
   int option;
@@ -270,10 +360,13 @@ static bool is_listen_form(const char *target) {
 
 /* Waits for the server, or says why it cannot be reached. */
 static void wait_ready(caw_channel *channel, const settings *s) {
-  char why[512];
+  char why[768];
   int rc = caw_channel_wait_ready(channel, s->connect_ms);
   if (!rc) return;
   size_t len = caw_channel_error(channel, why, sizeof(why));
+  if (tls_client_wanted(&s->tls))
+    args_fail(PROGRAM, "%s is not reachable with TLS within %.1f s: %s", s->target,
+              (double)s->connect_ms / 1000, len ? why : caw_strerror(rc));
   bool same = is_listen_form(s->target) || !strncmp(s->target, "unix:", 5);
   args_fail(PROGRAM,
             "%s is not reachable within %.1f s: %s. Is the server running? Start it with: "
@@ -282,17 +375,38 @@ static void wait_ready(caw_channel *channel, const settings *s) {
             same ? s->target : "ADDRESS");
 }
 
+static caw_channel *open_channel(const settings *s) {
+  caw_channel *channel;
+  const char *why;
+  caw_channel_options options = s->care;
+  options.size = sizeof(options);
+  options.credentials = tls_client(PROGRAM, &s->tls);
+  options.insecure_credentials_over_plaintext = s->plain_token;
+  int rc = 0;
+  if (s->token[0])
+    rc = caw_call_credentials_bearer(&options.call_credentials, caw_str_from(s->token));
+  if (!rc) rc = caw_channel_new(&channel, s->target, &options, &why);
+  caw_call_credentials_unref(options.call_credentials); /* the channel has its own */
+  caw_channel_credentials_unref(options.credentials);
+  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s->target, why);
+  if (!rc && s->trace) rc = caw_channel_intercept(channel, &trace_interceptor, stderr);
+  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  return channel;
+}
+
 int main(int argc, char **argv) {
-  settings s = {"127.0.0.1:50051", NULL, "World", "Hello", 30, 3, UINT64_MAX, 5000};
+  settings s = {.target = "127.0.0.1:50051",
+                .name = "World",
+                .text = "Hello",
+                .age = 30,
+                .count = 3,
+                .timeout_ms = UINT64_MAX,
+                .connect_ms = 5000};
   signal(SIGPIPE, SIG_IGN); /* a reader of the replies that goes is an error like others */
   read_args(&s, argc, argv);
   check_call(s.call);
 
-  caw_channel *channel;
-  const char *why;
-  int rc = caw_channel_new(&channel, s.target, NULL, &why);
-  if (rc == CAW_EADDR) args_wrong(PROGRAM, "--target: %s: %s", s.target, why);
-  if (rc) args_fail(PROGRAM, "cannot make a channel: %s", caw_strerror(rc));
+  caw_channel *channel = open_channel(&s);
   wait_ready(channel, &s);
 
   bool ok = true;

@@ -35,3 +35,14 @@ void log_call(const caw_call_summary *call, void *user) {
   fflush(stdout);
   funlockfile(stdout);
 }
+
+void log_handshake_error(const char *peer, const char *why, void *user) {
+  char now[TIMESTAMP_ROOM];
+  (void)user;
+  timestamp_now(now);
+  flockfile(stderr);
+  fprintf(stderr, "%s %s TLS: ", now, peer);
+  text_print(stderr, caw_str_from(why)); /* it may have names that the client chose */
+  putc_unlocked('\n', stderr);
+  funlockfile(stderr);
+}

@@ -58,9 +58,12 @@ static void print_help(void) {
        "\n"
        "  --server_host=HOST            the server (default localhost)\n"
        "  --server_port=PORT            its port\n"
-       "  --server_host_override=NAME   :authority of the calls\n"
+       "  --server_host_override=NAME   :authority of the calls, and with TLS the server's name\n"
        "  --test_case=CASE              one of those below\n"
-       "  --use_tls=BOOL                only false: this version of Caw has no TLS\n"
+       "  --use_tls=BOOL                TLS (default false)\n"
+       "  --use_test_ca=BOOL            trust gRPC's test CA rather than the system's\n"
+       "  --ca_file=FILE                or these CAs, PEM\n"
+       "  --tls_cert_file=FILE, --tls_key_file=FILE  a client certificate, PEM\n"
        "  --additional_metadata=K:V;... sent with every call\n"
        "\n"
        "rpc_soak, channel_soak, long_lived_channel:\n"
@@ -83,7 +86,7 @@ static void print_help(void) {
 typedef struct settings {
   const char *host, *override, *test_case;
   int port;
-  bool use_tls;
+  flags_tls tls;
   char *metadata;
   soak_settings soak;
 } settings;
@@ -132,8 +135,7 @@ static const struct option options[] = {
     {"server_port", required_argument, NULL, 'p'},
     {"server_host_override", required_argument, NULL, 'o'},
     {"test_case", required_argument, NULL, 'c'},
-    {"use_tls", optional_argument, NULL, 't'},
-    {"use_test_ca", optional_argument, NULL, 'u'},
+    FLAGS_TLS,
     {"additional_metadata", required_argument, NULL, 'm'},
     {"soak_iterations", required_argument, NULL, 'I'},
     {"soak_max_failures", required_argument, NULL, 'F'},
@@ -151,6 +153,7 @@ static void read_flag(settings *s, int option, int index, int argc, char **argv)
   char flag[64];
   int min, max, *number = number_flag(s, option, &min, &max);
   snprintf(flag, sizeof(flag), "--%s", options[index].name);
+  if (flags_tls_read(&s->tls, PROGRAM, option, optarg, argc, argv)) return;
   if (number) {
     *number = (int)args_number(PROGRAM, flag, optarg, min, max);
     return;
@@ -167,12 +170,6 @@ static void read_flag(settings *s, int option, int index, int argc, char **argv)
     break;
   case 'm':
     s->metadata = optarg;
-    break;
-  case 't':
-    s->use_tls = flags_bool(PROGRAM, flag, optarg, argc, argv);
-    break;
-  case 'u': /* without TLS it says nothing */
-    flags_bool(PROGRAM, flag, optarg, argc, argv);
     break;
   default:
     break;
@@ -191,7 +188,6 @@ static void read_args(settings *s, int argc, char **argv) {
   while ((option = args_next(PROGRAM, print_help, argc, argv, options, &index)) != -1)
     read_flag(s, option, index, argc, argv);
   if (!s->port) args_wrong(PROGRAM, "--server_port is missing");
-  if (s->use_tls) flags_no_tls(PROGRAM);
 }
 
 /* "k:v;k2:v2", cut in place. */
@@ -244,9 +240,11 @@ int main(int argc, char **argv) {
   bool bare_ipv6 = strchr(s.host, ':') && s.host[0] != '[';
   snprintf(target, sizeof(target), bare_ipv6 ? "[%s]:%d" : "%s:%d", s.host, s.port);
   interop t = {.name = c->name, .target = target, .soak = s.soak, .arena = caw_arena_new(0)};
-  t.channel_options = (caw_channel_options){.size = sizeof(t.channel_options),
-                                            .authority = s.override,
-                                            .backoff_initial_ms = 100};
+  t.channel_options =
+      (caw_channel_options){.size = sizeof(t.channel_options),
+                            .authority = s.override,
+                            .credentials = flags_channel(PROGRAM, &s.tls, s.override),
+                            .backoff_initial_ms = 100};
   t.options = (caw_call_options){.size = sizeof(t.options), .timeout_ms = CALL_TIMEOUT_MS};
   if (!t.arena) args_fail(PROGRAM, "out of memory");
   if (s.metadata) read_metadata(&t, s.metadata);
@@ -254,6 +252,7 @@ int main(int argc, char **argv) {
   make_channel(&t);
   bool good = c->run(&t);
   caw_channel_free(t.channel);
+  caw_channel_credentials_unref(t.channel_options.credentials);
   caw_arena_free(t.arena);
   if (good) printf("%s: passed\n", c->name);
   return good ? EXIT_SUCCESS : EXIT_FAILED;

@@ -62,8 +62,17 @@ CAW_API caw_call *caw_call_ref(caw_call *call);
 CAW_API void caw_call_unref(caw_call *call);
 
 /* The method. For a call to a method that the server does not know there is
- * no handler, so there always is one. Any thread. Since 0.1. */
+ * no handler, so a handler always gets one; an interceptor may see NULL. Any
+ * thread. Since 0.1. */
 CAW_API const caw_method *caw_call_method(const caw_call *call);
+
+/* The method's path, "/Service/Method": on a server as the client sent it. Any
+ * thread. Since 0.1. */
+CAW_API caw_str caw_call_path(const caw_call *call);
+
+/* Client: the server's call on whose behalf this one is made
+ * (caw_call_options.parent), or NULL; until on_done. Since 0.1. */
+CAW_API caw_call *caw_call_parent(const caw_call *call);
 
 /* The other end: "ipv4:127.0.0.1:5000", "ipv6:[::1]:5000", "unix:/path"; empty
  * on a client before the call has a connection. Loop's thread, or a pending
@@ -87,6 +96,25 @@ CAW_API caw_arena *caw_call_arena(caw_call *call);
  * `user` of caw_call_start. Since 0.1. */
 CAW_API void caw_call_set_data(caw_call *call, void *data);
 CAW_API void *caw_call_data(const caw_call *call);
+
+/*
+ * Values that a call carries, for interceptors that know something which handlers
+ * want to know (who calls), each under a key: the address of a caw_key that the two share.
+ */
+typedef struct caw_key {
+  const char *name;             /* for people */
+  void (*destroy)(void *value); /* called when the call's memory goes, on any thread; or NULL */
+} caw_key;
+
+/*
+ * Sets the value of a key; one that was there is destroyed. The call takes the value over
+ * unless this fails: with CAW_ENOMEM. The value is destroyed with the call, after on_done.
+ * As caw_call_arena. Since 0.1.
+ */
+CAW_API int caw_call_set_value(caw_call *call, const caw_key *key, void *value);
+
+/* The value of a key, or NULL. As caw_call_arena. Since 0.1. */
+CAW_API void *caw_call_value(const caw_call *call, const caw_key *key);
 
 /*
  * When the call expires, in nanoseconds on caw_loop_now's scale, which is the
@@ -135,6 +163,11 @@ CAW_API bool caw_call_was_compressed(const caw_call *call);
 /* The bytes that were sent and wait for the peer's window or the socket. Any
  * thread. Since 0.1. */
 CAW_API size_t caw_call_queued(const caw_call *call);
+
+/* Sets how many bytes this call may queue before CAW_EAGAIN, in place of the server's
+ * or channel's. With 1 there is one message in the queue at most, and on_drain comes when
+ * it is on its way. Loop's thread, while no other thread sends on the call. Since 0.1. */
+CAW_API void caw_call_set_send_buffer(caw_call *call, size_t bytes);
 
 /* Is the queue full: would the next message be refused? Then on_drain will
  * come. A handler that answers each message with one pauses the call here and
@@ -243,7 +276,8 @@ CAW_API int caw_call_set_details(caw_call *call, caw_str google_rpc_status);
 /*
  * Keeps a text for the status of a handler that is about to return, and
  * returns `code`:  return caw_call_fail(call, CAW_NOT_FOUND, "no room %s", r);
- * The handler's thread. Since 0.1.
+ * The same for an interceptor's on_request, on a client too. The handler's thread.
+ * Since 0.1.
  */
 CAW_API int caw_call_fail(caw_call *call, int code, const char *format, ...) CAW_PRINTF(3, 4);
 

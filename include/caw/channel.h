@@ -16,8 +16,10 @@
 #define CAW_CHANNEL_H
 
 #include <caw/call.h>
+#include <caw/credentials.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -36,7 +38,8 @@ typedef enum caw_connectivity {
 typedef struct caw_channel_options {
   size_t size;                 /* sizeof(caw_channel_options) */
   caw_loop *loop;              /* the program's loop; NULL: a thread of its own */
-  const char *authority;       /* NULL: the target's "host:port" */
+  const char *authority;       /* NULL: the server_name of the credentials, or the
+                                  target's "host:port" */
   const char *user_agent;      /* put before Caw's own; NULL: none */
   const char *dns_server;      /* "ip:port" to ask instead of the system's; NULL */
   size_t max_receive;          /* bytes of a message received; 0: 4 MiB */
@@ -45,6 +48,34 @@ typedef struct caw_channel_options {
   uint64_t backoff_initial_ms; /* first wait after a failure; 0: 1,000 */
   uint64_t backoff_max_ms;     /* longest wait; 0: 120,000 */
   caw_encoding encoding;       /* of requests (caw/compression.h) */
+  /* TLS; NULL: plaintext. The channel keeps a reference. */
+  caw_channel_credentials *credentials;
+  caw_call_credentials *call_credentials; /* of every call (caw/credentials.h); the channel
+                                             keeps a reference; NULL: none */
+  /* Sends call credentials to whoever answers, where everybody on the way can read
+   * and use them. For tests in a network of one's own. */
+  bool insecure_credentials_over_plaintext;
+
+  /*
+   * Keepalive (gRPC: keepalive.md; gRFC A8), milliseconds. It is off by default, since
+   * PINGs of many clients are a load that a server's operator has to agree to: gRPC's
+   * servers end the connection ("too_many_pings") when they come more often than every
+   * 5 minutes, or without calls, unless they are told otherwise. When nothing came from
+   * the server for keepalive_time_ms it gets a PING; when keepalive_timeout_ms later
+   * still nothing came, and nothing that was sent before gets on either, the connection
+   * ends and its calls with UNAVAILABLE. With it, TCP gives up unacknowledged bytes
+   * after the same timeout (gRFC A18). After "too_many_pings" the time is doubled for
+   * what the channel connects to next, and caw_channel_error says so.
+   */
+  uint64_t keepalive_time_ms;          /* 0, CAW_NEVER: none; what is below 10,000 is 10,000 */
+  uint64_t keepalive_timeout_ms;       /* 0: 20,000 */
+  bool keepalive_permit_without_calls; /* PINGs also while there is no call */
+  unsigned keepalive_max_pings_without_data; /* PINGs in a row while no frame of a call is
+                                                sent; 0: no limit, as gRFC A8 wants it */
+  /* A channel that has had no call for this long lets its connection go and is IDLE
+   * until the next (gRPC: connectivity-semantics-and-api.md). Milliseconds, at least
+   * 1,000; 0: 1,800,000; CAW_NEVER: not at all. */
+  uint64_t idle_timeout_ms;
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,
@@ -61,9 +92,10 @@ typedef struct caw_call_options {
    * when the call is started; afterwards held by reference.
    */
   caw_call *parent;
-  size_t max_receive;    /* bytes of a message received; 0: the channel's */
-  caw_encoding encoding; /* of the requests; DEFAULT: the channel's. A server that does
-                            not know it answers UNIMPLEMENTED */
+  size_t max_receive;                /* bytes of a message received; 0: the channel's */
+  caw_encoding encoding;             /* of the requests; DEFAULT: the channel's. A server that does
+                                        not know it answers UNIMPLEMENTED */
+  caw_call_credentials *credentials; /* besides the channel's; held by reference; NULL: none */
 } caw_call_options;
 
 /* What a client hears of a call. Members may be NULL, but for on_done. */
@@ -85,7 +117,8 @@ typedef struct caw_client_events {
  * "ipv4:a.b.c.d:port[,...]", "ipv6:[a::b]:port[,...]", "unix:PATH",
  * "unix-abstract:NAME" (gRPC: naming.md). Nothing is connected yet. Returns 0;
  * CAW_EADDR with the reason in *why, a static text (`why` may be NULL);
- * CAW_EINVAL, CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
+ * CAW_EINVAL (with credentials: also an authority without a host that could be checked),
+ * CAW_ENOMEM, CAW_ELIMIT. Since 0.1.
  */
 CAW_API int caw_channel_new(caw_channel **out, const char *target,
                             const caw_channel_options *options, const char **why);

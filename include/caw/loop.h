@@ -26,6 +26,9 @@
 
 CAW_BEGIN_DECLS
 
+/* A number of milliseconds that does not come, for options. */
+#define CAW_NEVER UINT64_MAX
+
 typedef struct caw_loop caw_loop;
 typedef struct caw_timer caw_timer;
 

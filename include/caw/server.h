@@ -13,6 +13,7 @@
 #include <caw/call.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
@@ -45,6 +46,41 @@ typedef struct caw_server_options {
   void (*on_call)(const caw_call_summary *call, void *user);
   void *user;            /* for on_call */
   caw_encoding encoding; /* of replies to clients that accept it (caw/compression.h) */
+
+  /*
+   * Keepalive (gRPC: keepalive.md; gRFC A9). Milliseconds; CAW_NEVER switches off.
+   * A client from which nothing came for keepalive_time_ms gets a PING, whether or not
+   * it has calls; when keepalive_timeout_ms later still nothing came, and nothing that
+   * was sent before gets on either, the connection ends. With it, TCP gives up
+   * unacknowledged bytes after the same timeout (gRFC A18).
+   */
+  uint64_t keepalive_time_ms;    /* at least 1,000; 0: 7,200,000, two hours, as TCP has it */
+  uint64_t keepalive_timeout_ms; /* 0: 20,000 */
+  unsigned keepalive_max_pings_without_data; /* PINGs in a row while no frame of a call is
+                                                sent; 0: no limit, as gRFC A8 wants it */
+  /*
+   * Clients that send more PINGs than this hear GOAWAY with ENHANCE_YOUR_CALM and
+   * "too_many_pings", and lose their connection and calls (gRFC A8, "Server
+   * Enforcement"). Without data means: since the last DATA, HEADERS or WINDOW_UPDATE of
+   * ours has reached the client; so PINGs that measure the path, which gRPC's clients
+   * send for data that they receive, are none too many.
+   */
+  uint64_t min_recv_ping_interval_without_data_ms; /* 0: 300,000; CAW_NEVER: PINGs may come as
+                                                      they like */
+  bool keepalive_permit_without_calls; /* the same interval while there is no call; false:
+                                          two hours then */
+  unsigned max_ping_strikes;           /* PINGs below the interval before that happens; 0: 2 */
+
+  /*
+   * Limits of a connection (gRFC A9), milliseconds. What is over is drained: GOAWAY in
+   * two steps, so that no call is lost; the debug data is "max_idle" or "max_age".
+   */
+  uint64_t max_connection_idle_ms;      /* without a call; 0: no limit */
+  uint64_t max_connection_age_ms;       /* since it was made, +-10 % at random, so that clients
+                                           that came at once do not come again at once; 0: no
+                                           limit */
+  uint64_t max_connection_age_grace_ms; /* for its calls after the last GOAWAY, which then
+                                           end with UNAVAILABLE; 0: no limit */
 } caw_server_options;
 
 /*
@@ -95,10 +131,31 @@ CAW_API void caw_server_free(caw_server *server);
 CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size_t n,
                            const void *impl, void *self);
 
+struct caw_pb_file; /* caw/pb.h */
+
+/*
+ * Says in which file a service ("package.Service") is declared, for reflection
+ * (caw/reflection.h); generated code does. Both are borrowed for the server's life; of
+ * several files the first counts. Before the server starts. Returns 0, CAW_ESTATE,
+ * CAW_ENOMEM. Since 0.1.
+ */
+CAW_API int caw_server_describe(caw_server *server, const char *service,
+                                const struct caw_pb_file *file);
+
+/*
+ * The i-th of the services that were added or described: its name, "package.Service",
+ * and its file, NULL when nobody has said it. Returns false past the last. Any thread, once
+ * the server has started. Since 0.1.
+ */
+CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *name,
+                                const struct caw_pb_file **file);
+
 /*
  * Listens on an address: "127.0.0.1:50051", "[::]:50051" (both IP versions),
  * "localhost:50051" (every address of the name), "unix:PATH",
- * "unix-abstract:NAME"; port 0 lets the system choose. Connections are accepted
+ * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
+ * systemd opened for this process, "systemd:NAME" for those of one name
+ * (FileDescriptorName=; sd_listen_fds(3)). Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
@@ -106,7 +163,50 @@ CAW_API int caw_server_add(caw_server *server, const caw_handler *handlers, size
  */
 CAW_API int caw_server_listen(caw_server *server, const char *address);
 
-/* What went wrong in the last caw_server_listen, a sentence that names the
+/*
+ * The same with TLS for all who connect there; the server keeps a reference to the
+ * credentials. One server may listen with and without TLS, on different addresses.
+ * Returns as caw_server_listen; also CAW_EINVAL (no credentials). Since 0.1.
+ */
+CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
+                                  caw_server_credentials *credentials);
+
+/*
+ * The same on a descriptor that listens already (TCP or Unix stream), which somebody else
+ * has opened, with TLS unless `credentials` is NULL. It is the server's from then on, closed when
+ * it listens no more; on an error it stays the caller's. A Unix socket's file is left to whoever
+ * made it, as are connections that still wait. Returns 0 or an error whose text is in
+ * caw_server_error: CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
+ * When and where as caw_server_listen. Since 0.1.
+ */
+CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credentials *credentials);
+
+/*
+ * Prepares a restart in which no connection is refused and no call lost: this server
+ * takes over from one that runs, and later gives to the next. Call it before
+ * caw_server_listen, and that before the loop runs.
+ *
+ * `path` is a Unix socket (0600, for this user and root only) at which the server in
+ * charge waits for its successor. Is one there, then its listening sockets come here, and
+ * each caw_server_listen finds those that were listened on by the same words, or that
+ * have the same address; what this server does not ask for ends with the old one. When
+ * this one's loop runs, the old one is told, stops accepting, and drains with its own
+ * grace; its caw_server_on_drain functions are called. Until then the old one serves as
+ * ever, whatever happens here. Nobody there, or a path that is left over: the server
+ * starts as always. From then on it waits at `path` for the next, to which it will give
+ * `grace_ms` for its own calls.
+ *
+ * Waits up to 10 s for a server that is there. *took, if not NULL, says whether there was
+ * one. Returns 0 or an error whose text is in caw_server_error: CAW_EADDR (`path` is too
+ * long), CAW_EACCES (another user's, or no permission), CAW_EAGAIN (that server is ending
+ * or being taken over), CAW_ETIMEDOUT, CAW_EMALFORMED (no server of Caw), CAW_ESTATE
+ * (called too late, or twice), CAW_EADDRINUSE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Since
+ * 0.1.
+ */
+CAW_API int caw_server_handover(caw_server *server, const char *path, uint64_t grace_ms,
+                                bool *took);
+
+/* What went wrong in the last caw_server_listen, or in those two, a sentence that names the
  * address; "" when nothing did. Since 0.1. */
 CAW_API const char *caw_server_error(const caw_server *server);
 
@@ -140,6 +240,17 @@ CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_d
                               void *user);
 
 /*
+ * Drains the server, as caw_server_drain with this grace, when the process gets the
+ * signal `signum` (SIGTERM, SIGINT, ...). May be asked for several signals. The first
+ * that comes is the only one: from then on, and when the server is freed, all of them
+ * have their default effect again, so that a second SIGTERM ends the process at once.
+ * Uses caw_loop_on_signal of the accepting loop. Returns 0, CAW_EINVAL (a signal that
+ * cannot be caught), CAW_ESTATE (a drain has begun), CAW_ENOMEM. Before the server
+ * starts, or on the accepting loop's thread. Since 0.1.
+ */
+CAW_API int caw_server_drain_on_signal(caw_server *server, int signum, uint64_t grace_ms);
+
+/*
  * Has `fn(user)` called once, on the accepting loop's thread, when a drain begins: the
  * server listens no more, and clients and handlers are told right afterwards. So what a
  * service sends then (a health service: NOT_SERVING) is before the GOAWAY. Several may
@@ -148,6 +259,13 @@ CAW_API void caw_server_drain(caw_server *server, uint64_t grace_ms, void (*on_d
  * starts, or on the accepting loop's thread. Since 0.1.
  */
 CAW_API int caw_server_on_drain(caw_server *server, void (*fn)(void *user), void *user);
+
+/*
+ * Has `fn(user)` called when the server's memory goes, after its last call, for what a
+ * service keeps for it; the last that was added first. Returns 0, CAW_EINVAL (no `fn`),
+ * CAW_ENOMEM. Before the server starts. Since 0.1.
+ */
+CAW_API int caw_server_on_free(caw_server *server, void (*fn)(void *user), void *user);
 
 CAW_END_DECLS
 

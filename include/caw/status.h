@@ -65,7 +65,9 @@ enum {
   CAW_ETHREAD = -118,    /* called from a thread that may not */
   CAW_ELIMIT = -119,     /* descriptors, threads or another system limit ran out */
   CAW_ESYS = -120,       /* another error of the operating system */
-  CAW_EJSON = -121       /* not the JSON of such a message, or a message that has none */
+  CAW_EJSON = -121,      /* not the JSON of such a message, or a message that has none */
+  CAW_ETLS = -122,       /* a certificate or key is unusable, or the peer failed in TLS */
+  CAW_ENOTSUP = -123     /* this build of Caw cannot do it */
 };
 
 /*

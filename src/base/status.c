@@ -49,6 +49,8 @@ static const code_text codes[] = {
     {CAW_ELIMIT, "CAW_ELIMIT", "a system limit is reached"},
     {CAW_ESYS, "CAW_ESYS", "operating system error"},
     {CAW_EJSON, "CAW_EJSON", "not the JSON of this type of message"},
+    {CAW_ETLS, "CAW_ETLS", "TLS failed"},
+    {CAW_ENOTSUP, "CAW_ENOTSUP", "not supported by this build"},
 };
 
 static const code_text *find(int code) {

@@ -1,14 +1,22 @@
-/* The client's calls: waiting for a connection, the transparent retry, and the
- * turn in which replies and the outcome reach user code. */
+/* The client's calls: interceptors, waiting for a connection, credentials, the transparent
+ * retry, and the turn in which replies and the outcome reach user code. */
 #include "client/client.h"
 
 #include <caw/alloc.h>
+#include <stdio.h>
 
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
 
 /* Requests are kept for a transparent retry up to this many bytes. */
 #define REPLAY_BYTES ((size_t)1024 * 1024)
+
+/* Whom a call asks. Without interceptors and credentials it is never but READY. */
+typedef enum client_step {
+  STEP_READY,        /* nobody: it waits for a connection, or has one */
+  STEP_INTERCEPTORS, /* the interceptors, before anything else */
+  STEP_CREDENTIALS   /* its credentials: it could be sent */
+} client_step;
 
 struct client_call {
   caw_call base;
@@ -17,8 +25,16 @@ struct client_call {
   caw_client_events events;
   caw_unary_done unary; /* instead of events.on_message and on_done */
   void *user;
-  caw_metadata metadata; /* to be sent; in the protocol arena */
+  rpc_metadata metadata; /* to be sent; in the protocol arena, or the chain's */
   bool wait_for_ready;
+
+  client_step step;
+  bool asking;                          /* an answer is awaited */
+  caw_call_credentials *credentials[2]; /* the channel's and the call's */
+  size_t credentials_asked;             /* of all their plugins */
+  bool credentials_ready;
+  caw_credentials_context context;
+  rpc_metadata secrets; /* what credentials said; in the chain's arena */
 
   /* What was sent so far, until the server is known to have seen the call. */
   caw_payload **replay;
@@ -77,6 +93,10 @@ static bool attached(const client_call *cc) {
   return cc->base.rpc.stream != NULL;
 }
 
+static bool has_credentials(const client_call *cc) {
+  return cc->credentials[0] || cc->credentials[1];
+}
+
 static bool waits(const client_call *cc) {
   return list_linked(&cc->wait);
 }
@@ -107,8 +127,9 @@ static void client_abort(caw_call *call, int code, const char *text) {
  * for a connection says so. */
 static void abort_call(caw_call *call, int code, const char *text) {
   client_call *cc = self_of(call);
-  char error[256];
-  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) || !caw_channel_error(cc->channel, error, 256)) {
+  char error[CHANNEL_ERROR];
+  if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) ||
+      !caw_channel_error(cc->channel, error, sizeof(error))) {
     client_abort(call, code, text);
     return;
   }
@@ -164,6 +185,10 @@ static void tell_done(client_call *cc) {
   if (cc->told) return;
   cc->told = true;
   call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
+  if (cc->base.chain) {
+    chain_status(cc->base.chain, &cc->status);
+    chain_done(cc->base.chain, &cc->status);
+  }
   if (cc->unary) cc->unary(&cc->base, &cc->status, cc->status.code ? NULL : cc->reply, cc->user);
   else cc->events.on_done(&cc->base, &cc->status, cc->user);
 }
@@ -174,7 +199,8 @@ static void give(client_call *cc, rpc_message *bytes) {
   caw_arena *arena = io_message_arena(cc->base.loop);
   int code = call_receive(&cc->base, arena, bytes, &message, &why);
   if (code) client_abort(&cc->base, code, why);
-  else if (cc->events.on_message) cc->events.on_message(&cc->base, message, cc->user);
+  else if (cc->events.on_message && !cc->decided)
+    cc->events.on_message(&cc->base, message, cc->user);
   caw_arena_reset(arena);
 }
 
@@ -248,6 +274,7 @@ static void tell_metadata(client_call *cc) {
   if (cc->told_metadata || !cc->base.rpc.headers_received) return;
   cc->told_metadata = true;
   commit(cc);
+  if (cc->base.chain && !cc->base.rpc.trailers_only) chain_headers(cc->base.chain);
   if (cc->events.on_metadata)
     cc->events.on_metadata(&cc->base, caw_call_metadata(&cc->base), cc->user);
 }
@@ -263,6 +290,7 @@ static void close_our_side(client_call *cc) {
 
 static void complete(client_call *cc) {
   list_remove(&cc->node);
+  if (cc->channel && list_empty(&cc->channel->calls)) care_idle(cc->channel);
   call_release(&cc->base);
 }
 
@@ -288,27 +316,10 @@ static void take_turn(client_call *cc, bool drain) {
   if (cc->decided) tell_done(cc);
 }
 
-static void client_dispatch(caw_call *call) {
-  client_call *cc = self_of(call);
-  bool drain;
-  call_take_news(call, &drain);
-  if (may_retry(cc)) {
-    if (drain) call_set(call, CALL_WANT_DRAIN);
-    retry(cc);
-    return;
-  }
-  if (note_gone(cc)) drain = true;
-  cc->on_stack = true;
-  take_turn(cc, drain);
-  cc->on_stack = false;
-  if (cc->told && !attached(cc)) complete(cc);
-}
+/* ---- Interceptors and credentials ---- */
 
-/* ---- Sending ---- */
-
-static int client_send(caw_call *call, caw_payload *payload) {
+static int transmit(caw_call *call, caw_payload *payload) {
   client_call *cc = self_of(call);
-  if (cc->decided || call_has(call, CALL_GONE)) return CAW_ECLOSED;
   if (!cc->committed && cc->replay_bytes > REPLAY_BYTES && attached(cc)) commit(cc);
   if (!cc->committed) {
     int rc = remember(cc, payload);
@@ -325,10 +336,8 @@ static int client_send(caw_call *call, caw_payload *payload) {
   return 0;
 }
 
-static void client_end(caw_call *call, int code, char *text) {
+static void end_now(caw_call *call) {
   client_call *cc = self_of(call);
-  (void)code;
-  caw_free(text);
   cc->half_closed = true;
   if (!attached(cc) || cc->decided) return;
   if (rpc_call_half_close(&call->rpc) == CAW_ENOMEM)
@@ -336,13 +345,143 @@ static void client_end(caw_call *call, int code, char *text) {
   if (call->conn) conn_flush_later(call->conn);
 }
 
+/* Gives the call to the channel, with what was sent already; or to the interceptors
+ * first, who are asked in its turn. */
+static void launch(client_call *cc) {
+  caw_channel *ch = cc->channel;
+  if (cc->step == STEP_INTERCEPTORS) call_wake(&cc->base);
+  else if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
+    client_calls_fail(ch);
+  else connect_kick(ch);
+}
+
+/* The plugins that were not asked yet. */
+static int ask_credentials(client_call *cc) {
+  size_t first = credentials_count(cc->credentials[0]);
+  size_t n = first + credentials_count(cc->credentials[1]);
+  call_chain *c = cc->base.chain;
+  if (!cc->context.service_url.data && credentials_context(&cc->context, c, cc->channel->authority))
+    return CAW_ENOMEM;
+  while (cc->credentials_asked < n && !cc->decided) {
+    size_t i = cc->credentials_asked++;
+    int rc = i < first ? credentials_ask(cc->credentials[0], i, c, &cc->context)
+                       : credentials_ask(cc->credentials[1], i - first, c, &cc->context);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+/* Somebody has something against the call. */
+static void refuse(client_call *cc, int rc) {
+  int code = call_status_code(rc);
+  caw_str text = cc->base.chain->fail_text;
+  if (code != rc) text = (caw_str){NULL, 0};
+  if (cc->step == STEP_CREDENTIALS) {
+    code = credentials_code(rc);
+    text = caw_arena_printf(&cc->base.protocol, "the call credentials failed: %.*s",
+                            CAW_STR_ARG(text.len ? text : caw_str_from(caw_code_name(rc))));
+  }
+  client_abort(&cc->base, code, text.data ? text.data : "");
+}
+
+/* All who were asked have let the call pass: it may be sent, when there is a connection. */
+static void pass(client_call *cc) {
+  if (cc->step == STEP_CREDENTIALS) cc->credentials_ready = true;
+  cc->step = STEP_READY;
+  list_push_back(&cc->channel->waiting, &cc->wait);
+  launch(cc);
+}
+
+/* Begins to ask, or takes the answer that has come and goes on. */
+static void ask(client_call *cc) {
+  int rc = 0;
+  if (cc->asking && !chain_take_answer(cc->base.chain, &rc)) return;
+  if (!rc) rc = cc->step == STEP_INTERCEPTORS ? chain_ask(cc->base.chain) : ask_credentials(cc);
+  cc->asking = rc == CAW_PENDING;
+  if (cc->asking || cc->decided) return;
+  if (rc) refuse(cc, rc);
+  else pass(cc);
+}
+
+/* What the program has sent passes the interceptors. */
+static void send_kept(client_call *cc) {
+  call_chain *c = cc->base.chain;
+  int rc = 0;
+  for (size_t i = 0; i < c->out_len && !rc && !cc->decided; i++) {
+    caw_payload *p = c->out[i];
+    chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
+    rc = transmit(&cc->base, p);
+  }
+  chain_drop(c);
+  if (rc) client_abort(&cc->base, CAW_RESOURCE_EXHAUSTED, "out of memory");
+  if (!c->end) return;
+  c->end = false;
+  end_now(&cc->base);
+}
+
+static void chain_turn(client_call *cc) {
+  if (cc->step != STEP_READY && !cc->decided) ask(cc);
+  if (cc->step != STEP_INTERCEPTORS && !cc->decided) send_kept(cc);
+  /* Here, when what was asked has itself ended the call. */
+  if (cc->decided && cc->asking) chain_cancel(cc->base.chain);
+}
+
+static void client_dispatch(caw_call *call) {
+  client_call *cc = self_of(call);
+  bool drain;
+  call_take_news(call, &drain);
+  if (may_retry(cc)) {
+    if (drain) call_set(call, CALL_WANT_DRAIN);
+    retry(cc);
+    return;
+  }
+  if (note_gone(cc)) drain = true;
+  cc->on_stack = true;
+  if (call->chain) chain_turn(cc);
+  take_turn(cc, drain);
+  cc->on_stack = false;
+  if (cc->told && !attached(cc)) complete(cc);
+}
+
+/* ---- Sending ---- */
+
+static int client_send(caw_call *call, caw_payload *payload) {
+  if (self_of(call)->decided || call_has(call, CALL_GONE)) return CAW_ECLOSED;
+  if (!call->chain) return transmit(call, payload);
+  int rc = chain_keep(call->chain, payload);
+  if (!rc) call_wake(call);
+  return rc;
+}
+
+static void client_end(caw_call *call, int code, char *text) {
+  (void)code;
+  caw_free(text);
+  if (!call->chain) {
+    end_now(call);
+    return;
+  }
+  call->chain->end = true;
+  call_wake(call);
+}
+
 static void client_destroy(caw_call *call) {
-  commit(self_of(call));
+  client_call *cc = self_of(call);
+  commit(cc);
+  caw_call_credentials_unref(cc->credentials[0]);
+  caw_call_credentials_unref(cc->credentials[1]);
+}
+
+static rpc_metadata *client_metadata(caw_call *call, caw_metadata_list which) {
+  client_call *cc = self_of(call);
+  if (which == CAW_RESPONSE_HEADERS) return &call->rpc.headers;
+  if (which == CAW_RESPONSE_TRAILERS) return &call->rpc.trailers;
+  bool secret = call->chain && call->chain->phase == CHAIN_CREDENTIALS;
+  return secret ? &cc->secrets : &cc->metadata;
 }
 
 static const call_class client_class = {
-    sizeof(client_call), false, client_dispatch, client_send,
-    client_end,          NULL,  abort_call,      client_destroy,
+    sizeof(client_call), false,          client_dispatch, client_send, client_end, NULL,
+    abort_call,          client_destroy, client_metadata,
 };
 
 static int send_replay(client_call *cc) {
@@ -353,6 +492,25 @@ static int send_replay(client_call *cc) {
   return rc;
 }
 
+/* Are the credentials at hand, and may they be sent here? Else they are asked in the
+ * call's turn, or the call fails. */
+static bool with_credentials(client_call *cc, const conn *c) {
+  char text[IO_ADDRESS_TEXT + 160];
+  if (!conn_is_private(c) && !cc->channel->options.insecure_credentials_over_plaintext) {
+    snprintf(text, sizeof(text),
+             "call credentials are not sent in plaintext to %s: use TLS, or set "
+             "insecure_credentials_over_plaintext where everyone may read them",
+             conn_peer(c));
+    client_abort(&cc->base, CAW_UNAUTHENTICATED, text);
+    return false;
+  }
+  if (cc->credentials_ready) return true;
+  list_remove(&cc->wait);
+  cc->step = STEP_CREDENTIALS;
+  call_wake(&cc->base);
+  return false;
+}
+
 int client_call_attach(client_call *cc, conn *c) {
   caw_call *call = &cc->base;
   uint64_t now = io_now(call->loop);
@@ -360,12 +518,15 @@ int client_call_attach(client_call *cc, conn *c) {
     abort_call(call, CAW_DEADLINE_EXCEEDED, "the deadline is over");
     return 0;
   }
-  rpc_request request = {CAW_STR("http"),
+  if (has_credentials(cc) && !with_credentials(cc, c)) return 0;
+  rpc_request request = {conn_is_tls(c) ? caw_str_from("https") : caw_str_from("http"),
                          caw_str_from(cc->channel->authority),
                          caw_str_from(call->method->path),
                          caw_str_from(cc->channel->user_agent),
                          call->deadline == UINT64_MAX ? UINT64_MAX : call->deadline - now,
-                         &cc->metadata};
+                         &cc->metadata.list,
+                         &cc->secrets.list};
+  keepalive_call(c);
   int rc = rpc_call_open(&call->rpc, &c->rpc, &request);
   if (rc == CAW_EAGAIN || rc == CAW_ECLOSED) return rc;
   list_remove(&cc->wait);
@@ -381,7 +542,7 @@ int client_call_attach(client_call *cc, conn *c) {
 /* ---- The channel's view ---- */
 
 void client_calls_fail(caw_channel *ch) {
-  char error[256];
+  char error[CHANNEL_ERROR];
   caw_channel_error(ch, error, sizeof(error));
   for (list *l = ch->waiting.next, *next; l != &ch->waiting; l = next) {
     next = l->next;
@@ -415,7 +576,7 @@ static int copy_metadata(client_call *cc, const caw_call_options *o) {
       rc = rpc_metadata_add(&copy, &cc->base.protocol, o->metadata[i].key, o->metadata[i].value);
     if (rc) return rc;
   }
-  cc->metadata = copy.list;
+  cc->metadata = copy;
   return 0;
 }
 
@@ -427,9 +588,21 @@ static int set_deadline(client_call *cc, const caw_call_options *o) {
   return call_set_deadline(&cc->base, at);
 }
 
+static int set_chain(client_call *cc, const caw_call_options *o) {
+  caw_channel *ch = cc->channel;
+  caw_call_credentials *from[] = {ch->call_credentials, o->credentials};
+  if (!atomic_load_explicit(&ch->used, memory_order_relaxed)) atomic_store(&ch->used, true);
+  if (!ch->interceptors && !from[0] && !from[1]) return 0;
+  for (int i = 0; i < 2; i++)
+    if (from[i]) cc->credentials[i] = caw_call_credentials_ref(from[i]);
+  if (ch->interceptors) cc->step = STEP_INTERCEPTORS;
+  return chain_new(&cc->base, ch->interceptors);
+}
+
 /* Takes the call apart that nobody has heard of. */
 static void abandon(client_call *cc) {
   cc->base.rpc.state = RPC_IDLE;
+  if (cc->base.chain) chain_drop(cc->base.chain);
   list_remove(&cc->node);
   list_remove(&cc->wait);
   call_release(&cc->base);
@@ -459,23 +632,16 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);
   if (!rc) rc = set_deadline(cc, &o);
+  if (!rc) rc = set_chain(cc, &o);
   if (rc) {
     abandon(cc);
     return rc;
   }
   list_push_back(&ch->calls, &cc->node);
-  list_push_back(&ch->waiting, &cc->wait);
+  if (cc->step == STEP_READY) list_push_back(&ch->waiting, &cc->wait);
   if (o.parent) call_adopt(o.parent, call);
   *out = cc;
   return 0;
-}
-
-/* Gives the call to the channel, with what was sent already. */
-static void launch(client_call *cc) {
-  caw_channel *ch = cc->channel;
-  if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
-    client_calls_fail(ch);
-  else connect_kick(ch);
 }
 
 int caw_call_start(caw_call **out, caw_channel *ch, const caw_method *method,

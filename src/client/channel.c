@@ -148,7 +148,8 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   if (!to->connect_timeout_ms) to->connect_timeout_ms = 20000;
   if (!to->backoff_initial_ms) to->backoff_initial_ms = 1000;
   if (!to->backoff_max_ms) to->backoff_max_ms = 120000;
-  const char *authority = to->authority ? to->authority : ch->target.authority;
+  const char *name = to->credentials ? io_tls_server_name(to->credentials) : NULL;
+  const char *authority = to->authority ? to->authority : name ? name : ch->target.authority;
   const char *agent = to->user_agent ? to->user_agent : "";
   int n = snprintf(ch->user_agent, sizeof(ch->user_agent), "%s%sgrpc-c-caw/%s", agent,
                    *agent ? " " : "", CAW_VERSION);
@@ -156,6 +157,12 @@ static int read_options(caw_channel *ch, const caw_channel_options *from) {
   int rc = copy_text(ch->authority, sizeof(ch->authority), authority);
   if (!rc && to->dns_server) rc = copy_text(ch->dns_server, sizeof(ch->dns_server), to->dns_server);
   to->authority = to->user_agent = to->dns_server = NULL;
+  if (!rc && to->call_credentials)
+    ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
+  to->call_credentials = NULL;
+  if (!rc && to->credentials)
+    rc = io_tls_client_new(&ch->config.tls, to->credentials, ch->authority);
+  to->credentials = NULL; /* a reference is in config.tls */
   return rc;
 }
 
@@ -226,8 +233,10 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR ? reason : caw_strerror(rc);
+    caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
+    io_tls_client_free(ch->config.tls);
     caw_free(ch->wish);
     caw_free(ch);
     return rc;
@@ -263,7 +272,15 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
+  chain_list_unref(ch->interceptors);
+  caw_call_credentials_unref(ch->call_credentials);
   pthread_cond_destroy(&ch->started);
   pthread_mutex_destroy(&ch->lock);
+  io_tls_client_free(ch->config.tls);
   caw_free(ch);
+}
+
+int caw_channel_intercept(caw_channel *ch, const caw_interceptor *interceptor, void *user) {
+  if (atomic_load(&ch->used)) return CAW_ESTATE;
+  return chain_list_add(&ch->interceptors, interceptor, user);
 }

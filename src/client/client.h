@@ -9,14 +9,23 @@
 #include "conn/call.h"
 #include "conn/conn.h"
 #include "io/address.h"
+#include "client/credentials.h"
 #include "io/resolver.h"
 
 #include <caw/channel.h>
 #include <pthread.h>
 
 #define MAX_ADDRESSES 32
+#define CHANNEL_ERROR 768 /* an address and a reason of TLS's fit */
 
 typedef struct client_call client_call;
+
+/* care.c: whether the channel is in use. */
+typedef struct idleness {
+  io_timer timer;
+  bool on;        /* `timer` is in use */
+  uint64_t since; /* care_idle was called last */
+} idleness;
 
 struct caw_channel {
   caw_channel_options options; /* strings are not kept here */
@@ -36,9 +45,12 @@ struct caw_channel {
   list calls;       /* client_call.node: all, until their streams are gone */
   list waiting;     /* client_call.wait: without a stream */
   list watches;
-  list draining; /* conn.node of those that take no more calls */
-  conn *conn;    /* takes calls when the state is READY, else being opened */
-  bool shut;     /* being freed */
+  chain_list *interceptors;               /* NULL: none */
+  caw_call_credentials *call_credentials; /* NULL: none */
+  atomic_bool used;                       /* a call was started */
+  list draining;                          /* conn.node of those that take no more calls */
+  conn *conn; /* takes calls when the state is READY, else being opened */
+  bool shut;  /* being freed */
 
   /* connect.c */
   io_lookup *lookup;
@@ -50,11 +62,12 @@ struct caw_channel {
   unsigned quick_losses; /* connections in a row that ended before retry_at */
   io_task kick;          /* gives waiting calls to the connection */
   uint64_t random;       /* for the jitter */
+  idleness idle;
 
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;
   bool running; /* the thread has begun to run the loop */
-  char error[512];
+  char error[CHANNEL_ERROR];
 };
 
 /* connect.c */
@@ -66,6 +79,17 @@ void connect_start(caw_channel *ch);
 void connect_kick(caw_channel *ch);
 /* Closes all connections: calls on them are closed. */
 void connect_close(caw_channel *ch);
+
+/* Lets the connection go: the channel is IDLE until it is asked for again. */
+void connect_rest(caw_channel *ch);
+
+/* care.c: keepalive, and idleness. 0 or CAW_ENOMEM. */
+int care_init(caw_channel *ch);
+void care_finish(caw_channel *ch);
+/* A server wants fewer PINGs (gRFC A8). */
+void care_calm(caw_channel *ch, const conn *c);
+/* The channel connects, or its last call has ended. */
+void care_idle(caw_channel *ch);
 
 /* channel.c */
 void channel_set_state(caw_channel *ch, caw_connectivity state);

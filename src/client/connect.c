@@ -10,6 +10,10 @@
 
 #define MILLI UINT64_C(1000000)
 
+/* Connections in a row that servers end in good order before they were of use, until
+ * calls fail for it. */
+#define DISMISSALS 5
+
 /* Beyond a year is for ever; sums with it do not overflow. */
 #define LONGEST_MS (UINT64_C(365) * 24 * 3600 * 1000)
 
@@ -83,17 +87,20 @@ static void on_backoff(io_timer *timer) {
  * over is followed by another only then, so that a server which hangs up at once
  * is not stormed; the second time in a row that counts as a failure to connect.
  * One that did answer has shown that the server is well, however short its life:
- * servers bound the age of connections.
+ * servers bound the age of connections. So has one that says goodbye (GOAWAY, NO_ERROR)
+ * at once: it was replaced just now, and its successor is there already. That may happen
+ * some times in a row before it counts as a failure, too.
  */
 static void lose(caw_channel *ch, const conn *c) {
   ch->conn = NULL;
   if (ch->shut) return;
-  if (c->useful || io_now(ch->loop) >= ch->retry_at) {
-    ch->quick_losses = 0;
+  bool quick = !c->useful && io_now(ch->loop) < ch->retry_at;
+  ch->quick_losses = quick ? ch->quick_losses + 1 : 0;
+  if (!quick || (c->dismissed && ch->quick_losses == 1)) {
     ch->delay = clamp_ms(ch->options.backoff_initial_ms);
     channel_set_state(ch, CAW_CHANNEL_IDLE);
     connect_kick(ch);
-  } else if (++ch->quick_losses == 1) {
+  } else if (ch->quick_losses < (c->dismissed ? DISMISSALS : 2)) {
     channel_set_state(ch, CAW_CHANNEL_CONNECTING);
     io_timer_start(&ch->backoff, ch->retry_at);
   } else {
@@ -110,9 +117,10 @@ static void on_ready(void *owner, conn *c) {
 
 static void on_goaway(void *owner, conn *c) {
   caw_channel *ch = owner;
+  if (c->too_many_pings) care_calm(ch, c);
+  else if (ch->conn == c) channel_set_error(ch, "%s ended the connection (GOAWAY)", conn_peer(c));
   if (ch->conn != c) return;
   list_push_back(&ch->draining, &c->node);
-  channel_set_error(ch, "%s ended the connection (GOAWAY)", conn_peer(c));
   if (atomic_load(&ch->state) == CAW_CHANNEL_READY) {
     lose(ch, c);
     return;
@@ -181,6 +189,7 @@ static void on_resolved(void *user, int rc, const io_address *addresses, unsigne
 /* One round: the name is looked up anew, then each address is tried. */
 static void attempt(caw_channel *ch) {
   channel_set_state(ch, CAW_CHANNEL_CONNECTING);
+  if (list_empty(&ch->calls)) care_idle(ch);
   ch->retry_at = io_now(ch->loop) + (uint64_t)((double)ch->delay * (0.8 + 0.4 * random_part(ch)));
   grow_delay(ch);
   if (!ch->target.host[0]) {
@@ -209,7 +218,10 @@ int connect_init(caw_channel *ch) {
   ch->config.ready_timeout = clamp_ms(ch->options.connect_timeout_ms);
   ch->random = io_sys_clock() ^ (uint64_t)(uintptr_t)ch;
   if (!ch->random) ch->random = 1;
-  return io_timer_init(&ch->backoff, ch->loop, on_backoff);
+  if (io_timer_init(&ch->backoff, ch->loop, on_backoff)) return CAW_ENOMEM;
+  int rc = care_init(ch);
+  if (rc) io_timer_finish(&ch->backoff);
+  return rc;
 }
 
 void connect_close(caw_channel *ch) {
@@ -221,7 +233,23 @@ void connect_close(caw_channel *ch) {
     conn_close(LIST_ENTRY(ch->draining.next, conn, node), CAW_ECLOSED, "the channel was closed");
 }
 
+void connect_rest(caw_channel *ch) {
+  conn *c = ch->conn;
+  ch->conn = NULL;
+  io_resolve_cancel(ch->lookup);
+  ch->lookup = NULL;
+  io_timer_stop(&ch->backoff);
+  if (c && atomic_load(&ch->state) == CAW_CHANNEL_READY) {
+    list_push_back(&ch->draining, &c->node);
+    conn_drain(c);
+  } else if (c) {
+    conn_close(c, CAW_ECLOSED, "nobody needs the connection");
+  }
+  channel_set_state(ch, CAW_CHANNEL_IDLE);
+}
+
 void connect_finish(caw_channel *ch) {
   io_task_cancel(&ch->kick);
+  care_finish(ch);
   io_timer_finish(&ch->backoff);
 }

@@ -1,5 +1,5 @@
 /* What all calls share, and the public functions of caw/call.h. */
-#include "conn/call.h"
+#include "conn/chain.h"
 
 #include "base/cells.h"
 #include "io/sys.h"
@@ -53,6 +53,8 @@ static void destroy(caw_call *call, cells *of) {
   rpc_call_finish(&call->rpc);
   arena_finish(&call->protocol);
   arena_finish(&call->arena);
+  if (call->chain) chain_free(call->chain, of);
+  if (call->values) call_free_values(call);
   caw_free(call->end_text);
   cells_free(of, call);
 }
@@ -198,9 +200,12 @@ static int decode(const caw_call *call, caw_arena *arena, const rpc_message *byt
 
 int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **message,
                  const char **why) {
+  size_t travels = bytes->len;
   call->received++;
   int code = take(call, bytes);
   *why = bytes->why;
+  if (call->chain && !code)
+    chain_message(call->chain, false, bytes->compressed, bytes->len, travels);
   return code ? code : decode(call, arena, bytes, message, why);
 }
 
@@ -267,6 +272,10 @@ static int take_room(caw_call *call, size_t size) {
   atomic_fetch_add(&call->queued, size);
   is_full(call); /* a queue that is filled drains, also when no send is refused */
   return 0;
+}
+
+void caw_call_set_send_buffer(caw_call *call, size_t bytes) {
+  call->send_limit = bytes ? bytes : 1;
 }
 
 bool caw_call_full(caw_call *call) {
@@ -419,8 +428,20 @@ const caw_method *caw_call_method(const caw_call *call) {
   return call->method;
 }
 
+caw_str caw_call_path(const caw_call *call) {
+  return call->cls->server ? call->rpc.path : caw_str_from(call->method->path);
+}
+
+caw_call *caw_call_parent(const caw_call *call) {
+  return call->parent;
+}
+
 caw_str caw_call_peer(const caw_call *call) {
   return call->conn ? caw_str_from(conn_peer(call->conn)) : (caw_str){NULL, 0};
+}
+
+const caw_peer_identity *caw_call_peer_identity(const caw_call *call) {
+  return call->conn ? call->conn->identity : NULL;
 }
 
 caw_str caw_call_authority(const caw_call *call) {

@@ -11,6 +11,7 @@
 #include "rpc/call.h"
 
 #include <caw/call.h>
+#include <caw/interceptor.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 
@@ -48,7 +49,12 @@ typedef struct call_class {
   void (*abort)(caw_call *call, int code, const char *text);
   /* Frees what the class added; any thread. */
   void (*destroy)(caw_call *call);
+  /* The list that interceptors see or change. */
+  rpc_metadata *(*metadata)(caw_call *call, caw_metadata_list which);
 } call_class;
+
+typedef struct call_chain call_chain; /* chain.h */
+typedef struct call_value call_value; /* values.c */
 
 /* The first blocks of a call's two arenas are inside it: that of the protocol's
  * strings, sized for a call with ordinary metadata (gRPC's clients need 320 to 400
@@ -65,7 +71,9 @@ struct caw_call {
   uint64_t joined; /* when it came to `conn`, on the loop's clock */
   const caw_method *method;
   void *data;
-  io_task task; /* dispatch */
+  call_chain *chain;  /* NULL without interceptors and credentials */
+  call_value *values; /* of caw_call_set_value */
+  io_task task;       /* dispatch */
   io_timer timer;
   bool timed;              /* the timer is in use */
   uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
@@ -130,6 +138,9 @@ static inline unsigned call_set(caw_call *call, unsigned flags) {
  * cannot fail. CALL_LOCAL_END was set by the caller. `text` is handed over
  * (caw_free). */
 void call_end(caw_call *call, int code, char *text);
+
+/* values.c: destroys the values that the call carries. */
+void call_free_values(caw_call *call);
 
 /* What the peer is told when a handler says `rc`: a status as it is; a local
  * error as RESOURCE_EXHAUSTED or INTERNAL, without its text. */

@@ -6,6 +6,7 @@
 
 #include <caw/alloc.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -13,6 +14,9 @@
  * stream all the same; and how long an ended connection may take to flush. */
 #define DRAIN_PING_TIME SECOND
 #define FLUSH_TIME      (2 * SECOND)
+
+/* What a peer may go on sending after its connection's end before it is cut off. */
+#define DISCARD_MOST ((size_t)1 << 20)
 
 /* Parts gathered for one write: enough for a turn's worth of small frames. */
 #define PARTS 64
@@ -45,14 +49,19 @@
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
+/* What gRPC's clients look for in the debug data of a GOAWAY (gRFC A8). */
+#define TOO_MANY_PINGS "too_many_pings"
+
 void conn_ref(conn *c) {
   c->refs++;
 }
 
 void conn_unref(conn *c) {
   if (--c->refs) return;
+  caw_free(c->told);
   caw_free(c->peer);
   caw_free(c->why);
+  caw_free(c->identity);
   caw_free(c);
 }
 
@@ -77,6 +86,8 @@ void conn_close(conn *c, int rc, const char *why) {
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
+  keepalive_finish(c);
+  age_finish(c);
   io_socket_close(c->socket);
   c->socket = NULL;
   wake_put_off(c);
@@ -107,18 +118,20 @@ static void linger(conn *c) {
   io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
 }
 
-/* Closes with the reason that the socket gives. */
+/* Closes with the reason that TLS or the socket gives. */
 static void close_broken(conn *c, int rc) {
-  char why[256];
+  char why[512];
   if (c->lingering) {
     close_ended(c);
     return;
   }
   int err = io_socket_errno(c->socket);
-  snprintf(why, sizeof(why), "%s",
-           rc == CAW_EEND ? "the peer closed the connection"
-           : err          ? strerror(err)
-                          : caw_strerror(rc));
+  const char *tls = io_socket_why(c->socket);
+  const char *what = tls              ? tls
+                     : rc == CAW_EEND ? "the peer closed the connection"
+                     : err            ? strerror(err)
+                                      : caw_strerror(rc);
+  snprintf(why, sizeof(why), "%s%s%s", what, c->told ? ": it said " : "", c->told ? c->told : "");
   conn_close(c, rc == CAW_EEND ? CAW_ECLOSED : rc, why);
 }
 
@@ -127,8 +140,9 @@ static void drain_finally(conn *c) {
   if (c->goaway_final || c->lingering || !c->socket) return;
   c->goaway_final = true;
   io_timer_stop(&c->deadline); /* it was the PING's; the calls have all the time there is */
-  caw_str none = {NULL, 0};
-  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, none)) c->failure = CAW_ENOMEM;
+  caw_str why = caw_str_from(c->drained ? c->drained : "");
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, why)) c->failure = CAW_ENOMEM;
+  age_final(c);
   conn_flush_later(c);
 }
 
@@ -206,16 +220,15 @@ static void give_reset(conn *c, const caw_call *call) {
 /* One write of what is gathered. Returns false when the connection is blocked
  * or gone. */
 static bool write_once(conn *c, const struct iovec *parts, int n) {
-  size_t total = 0;
-  for (int i = 0; i < n; i++) total += parts[i].iov_len;
   long written = io_socket_write(c->socket, parts, n);
   if (written < 0) {
     close_broken(c, (int)written);
     return false;
   }
   h2_written(c->rpc.h2, (size_t)written);
+  keepalive_written(c);
   check_paid(c);
-  c->blocked = (size_t)written < total;
+  c->blocked = io_socket_waits(c->socket);
   return !c->blocked;
 }
 
@@ -267,6 +280,10 @@ static void on_connect(void *user, int rc) {
     return;
   }
   c->connected = true;
+  keepalive_begin(c);
+  c->identity = io_tls_take_identity(c->socket);
+  /* Unless a drain, which began in the handshake, has the timer. */
+  if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
   conn_flush_later(c);
 }
@@ -275,7 +292,7 @@ static void on_connect(void *user, int rc) {
  * the peer reads; one that was too much of a burden is not waited for. */
 static void fail(conn *c, int rc) {
   c->failure = rc;
-  if (rc == CAW_EPROTO) c->broken = h2_failure(c->rpc.h2);
+  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
   if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
     io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
     conn_flush_later(c);
@@ -287,16 +304,58 @@ static void fail(conn *c, int rc) {
   conn_unref(c);
 }
 
+/* Whose PINGs are no measure of anything and more than is permitted (gRFC A8, "Server
+ * Enforcement"): its calls end at once, so that somebody notices. */
+static void end_for_pings(conn *c) {
+  c->failure = CAW_EPROTO;
+  c->broken = TOO_MANY_PINGS;
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_ENHANCE_YOUR_CALM,
+                caw_str_from(TOO_MANY_PINGS)))
+    c->failure = CAW_ENOMEM;
+  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+}
+
+/* Input of a connection that has ended and waits for the peer to see it. */
+static void discard(conn *c, size_t len) {
+  c->discarded += len;
+  if (c->discarded > DISCARD_MOST) close_ended(c);
+}
+
+/* Does the peer begin with a record of TLS, where plaintext is spoken: a handshake, or an
+ * alert (RFC 8446 5.1)? Neither is HTTP/2, whatever the rest. */
+static bool speaks_tls(const conn *c, const uint8_t *data, size_t len) {
+  return !c->identity && len > 1 && data[0] == (c->max_live ? 0x16 : 0x15) && data[1] == 3;
+}
+
+/* A word for who mixes up the ports; true when it was the end of a client's connection.
+ * A server goes on to say in HTTP/2 that this was none. */
+static bool refuse_tls(conn *c, const uint8_t *data, size_t len) {
+  bool first = !c->heard;
+  c->heard = true;
+  if (!first || !speaks_tls(c, data, len)) return false;
+  c->broken = "it speaks TLS, and this side does not";
+  if (c->max_live) return false;
+  conn_close(c, CAW_EPROTO, "the server speaks TLS on this port; give the channel credentials");
+  return true;
+}
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
-  if (c->failure || c->lingering) return;
-  h2_at(c->rpc.h2, io_now(c->loop));
+  if (c->failure || c->lingering) {
+    discard(c, len);
+    return;
+  }
+  if (refuse_tls(c, data, len)) return;
+  uint64_t now = io_now(c->loop);
+  keepalive_read(c, now);
+  h2_at(c->rpc.h2, now);
   fill(c);
   int rc = h2_recv(c->rpc.h2, data, len);
   if (rc) {
     fail(c, rc);
     return;
   }
+  if (c->max_live && keepalive_judge(c)) end_for_pings(c);
   conn_flush_later(c);
   check_owed(c);
 }
@@ -316,8 +375,9 @@ static const io_socket_events socket_events = {on_connect, on_read, on_end, on_w
 /* ---- Events of the session ---- */
 
 static void uncount(caw_call *call) {
-  if (call->counted) call->conn->live--;
+  if (!call->counted) return;
   call->counted = false;
+  if (--call->conn->live == 0) age_idle(call->conn);
 }
 
 static rpc_call *on_open(void *ctx) {
@@ -349,7 +409,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
 
 static void on_ready(void *ctx) {
   conn *c = ctx;
-  io_timer_stop(&c->deadline);
+  if (!c->draining) io_timer_stop(&c->deadline); /* it is not the drain's */
   if (c->events->on_ready) c->events->on_ready(c->owner, c);
 }
 
@@ -358,10 +418,21 @@ static void on_settings(void *ctx) {
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 
+/* What a peer says in its GOAWAY is for people; it is no text that one may trust. */
+static void note_told(conn *c, uint32_t code, caw_str debug) {
+  char text[96];
+  int n = snprintf(text, sizeof(text), "HTTP/2 error %u%s", (unsigned)code, debug.len ? ", " : "");
+  for (size_t i = 0; i < debug.len && (size_t)n < sizeof(text) - 1; i++)
+    text[n++] = debug.data[i] >= ' ' && debug.data[i] <= '~' ? debug.data[i] : '?';
+  caw_free(c->told);
+  c->told = copy_text(text, (size_t)n);
+}
+
 static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   conn *c = ctx;
-  (void)code;
-  (void)debug;
+  c->too_many_pings = code == H2_ENHANCE_YOUR_CALM && caw_str_is(debug, TOO_MANY_PINGS);
+  c->dismissed = code == H2_NO_ERROR;
+  if (code != H2_NO_ERROR) note_told(c, code, debug);
   c->draining = true;
   conn_flush_later(c);
   if (c->events->on_goaway) c->events->on_goaway(c->owner, c);
@@ -388,8 +459,11 @@ static void expire(io_timer *timer) {
     close_ended(c);
     return;
   }
+  const char *tls = io_socket_why(c->socket);
   conn_close(c, CAW_ETIMEDOUT,
-             c->connected ? "the peer did not begin HTTP/2 in time" : "connecting took too long");
+             c->connected ? "the peer did not begin HTTP/2 in time"
+             : tls        ? tls
+                          : "connecting took too long");
 }
 
 /* The next turn of the loop after one in which something was decompressed. */
@@ -406,11 +480,18 @@ void conn_inflated(conn *c, size_t len) {
 }
 
 void conn_drain(conn *c) {
+  conn_drain_for(c, NULL);
+}
+
+void conn_drain_for(conn *c, const char *reason) {
   if (c->draining || c->lingering || !c->socket) return;
   c->draining = true;
+  c->drained = reason;
   conn_flush_later(c);
   caw_str none = {NULL, 0};
-  if (c->max_live && c->rpc.ready && !h2_goaway(c->rpc.h2, UINT32_MAX, H2_NO_ERROR, none) &&
+  /* Also to a client that has not said anything yet: what it is about to begin is
+   * served still, as it could not know. */
+  if (c->max_live && !h2_goaway(c->rpc.h2, UINT32_MAX, H2_NO_ERROR, none) &&
       !h2_ping(c->rpc.h2, DRAIN_PING)) {
     io_timer_start(&c->deadline, io_now(c->loop) + DRAIN_PING_TIME);
     return;
@@ -425,6 +506,7 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   conn *c = caw_calloc(1, sizeof(*c));
   if (!c) return NULL;
   c->loop = loop;
+  c->config = config;
   c->events = events;
   c->owner = owner;
   c->refs = 1;
@@ -433,15 +515,22 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
   if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
+  if (keepalive_init(c)) goto no_keepalive;
+  if (role == H2_SERVER && age_init(c)) goto no_age;
   h2_config h2 = config->h2;
   h2.cells = io_cells(loop);
   if (role == H2_SERVER) h2.allowance = &c->allowance;
   c->allowance = (h2_allowance){NOISE_AT_ONCE, RESETS_AT_ONCE};
   c->filled = io_now(loop);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
-  io_timer_start(&c->deadline, io_now(loop) + config->ready_timeout);
+  c->ready_timeout = config->ready_timeout;
+  io_timer_start(&c->deadline, io_now(loop) + c->ready_timeout);
   return c;
 no_session:
+  age_finish(c);
+no_age:
+  keepalive_finish(c);
+no_keepalive:
   io_timer_finish(&c->next_turn);
 no_turn:
   io_timer_finish(&c->deadline);
@@ -452,6 +541,8 @@ no_timer:
 
 /* Undoes new_conn when no socket came to be: nobody was told of it. */
 static void abandon(conn *c) {
+  keepalive_finish(c);
+  age_finish(c);
   io_timer_finish(&c->next_turn);
   io_timer_finish(&c->deadline);
   rpc_session_finish(&c->rpc);
@@ -470,7 +561,9 @@ int conn_connect(conn **out, caw_loop *loop, const io_address *address, const co
   conn *c = new_conn(loop, H2_CLIENT, config, events, owner);
   if (!c) return CAW_ENOMEM;
   int rc = io_socket_connect(&c->socket, loop, address, &socket_events, c);
+  if (!rc && config->tls) rc = io_tls_connect(c->socket, config->tls);
   if (rc) {
+    io_socket_close(c->socket);
     abandon(c);
     return rc;
   }
@@ -479,20 +572,46 @@ int conn_connect(conn **out, caw_loop *loop, const io_address *address, const co
   return 0;
 }
 
-int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
-               const conn_events *events, void *owner) {
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
+               caw_server_credentials *tls, uint32_t max_live, const conn_events *events,
+               void *owner) {
   conn *c = new_conn(loop, H2_SERVER, config, events, owner);
-  if (!c) return CAW_ENOMEM;
+  if (!c) {
+    close(fd);
+    return CAW_ENOMEM;
+  }
   c->max_live = max_live;
   int rc = io_socket_adopt(&c->socket, loop, fd, &socket_events, c);
+  if (rc) close(fd);
+  else if (tls) rc = io_tls_accept(c->socket, tls);
   if (rc) {
+    io_socket_close(c->socket);
     abandon(c);
     return rc;
   }
   note_peer(c);
   *out = c;
-  on_connect(c, 0);
+  if (tls) io_timer_stop(&c->deadline); /* the handshake has a time of its own */
+  else on_connect(c, 0);
   return 0;
+}
+
+/* ---- Who is there ---- */
+
+bool conn_is_tls(const conn *c) {
+  return c->identity != NULL;
+}
+
+/* The socket's own address, so whatever a name was resolved to. */
+static bool is_local(const char *peer) {
+  static const char *const local[] = {"unix", "ipv4:127.", "ipv6:[::1]", "ipv6:[::ffff:127."};
+  for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+    if (!strncmp(peer, local[i], strlen(local[i]))) return true;
+  return false;
+}
+
+bool conn_is_private(const conn *c) {
+  return conn_is_tls(c) || is_local(conn_peer(c));
 }
 
 void conn_join(conn *c, caw_call *call) {

@@ -7,13 +7,14 @@
 #ifndef CONN_CONN_H
 #define CONN_CONN_H
 
+#include "conn/age.h"
+#include "conn/keepalive.h"
 #include "io/loop.h"
 #include "io/socket.h"
+#include "io/tls.h"
 #include "rpc/call.h"
 
 #include <caw/call.h>
-
-typedef struct conn conn;
 
 /* What the owner of a connection hears; loop's thread, internal code only. */
 typedef struct conn_events {
@@ -32,20 +33,27 @@ typedef struct conn_events {
   void (*on_closed)(void *owner, conn *c, int rc, const char *why);
 } conn_events;
 
+/* Read while the connection lives; outlives it. */
 typedef struct conn_config {
   h2_config h2;
-  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there */
+  keepalive_config keepalive;
+  age_config age;         /* server */
+  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there; a
+                             server counts them from the end of the TLS handshake */
+  io_tls_client *tls;     /* client: NULL for plaintext */
 } conn_config;
 
 struct conn {
   caw_loop *loop;
   io_socket *socket; /* NULL once closed */
   rpc_session rpc;
+  const conn_config *config;
   const conn_events *events;
   void *owner;
   list node;              /* the owner's */
   io_task flush;          /* writes what the session has */
   io_timer deadline;      /* ready_timeout; later the steps of draining */
+  uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned max_live;      /* server: beyond, streams are refused */
@@ -56,18 +64,28 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* server: what the peer may still do; filled up with time */
   uint64_t filled;        /* when that was, on the loop's clock */
-  bool connected;         /* TCP is there */
-  bool useful;            /* a call's leading headers came */
-  bool throttled;         /* not read until the peer has read what it made us owe */
-  bool blocked;           /* the kernel takes no more; on_writable comes */
-  bool draining;          /* ends when the last call has */
-  bool drain_acked;       /* the peer answered the PING of a drain */
-  bool lingering;         /* all is said; waits for the peer to close */
-  bool goaway_final;      /* the second GOAWAY of a drain was sent */
-  int failure;            /* why it ends once its output is flushed, or 0 */
-  const char *broken;     /* the rule of HTTP/2 that the peer broke, or NULL */
-  char *peer;             /* the peer's address, if there was memory; never changes */
-  char *why;              /* once it is closed, if there was memory: why */
+  keepalive keepalive;
+  age age;
+  size_t discarded;    /* bytes that came after its end */
+  const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
+  bool dismissed;      /* client: the server wants no more calls here; nothing is wrong */
+  bool too_many_pings; /* client: the server ends it for its PINGs */
+  bool connected;      /* TCP is there, and TLS */
+  bool heard;          /* the peer has said something */
+  bool useful;         /* a call's leading headers came */
+  bool throttled;      /* not read until the peer has read what it made us owe */
+  bool blocked;        /* the kernel takes no more; on_writable comes */
+  bool draining;       /* ends when the last call has */
+  bool drain_acked;    /* the peer answered the PING of a drain */
+  bool lingering;      /* all is said; waits for the peer to close */
+  bool goaway_final;   /* the second GOAWAY of a drain was sent */
+  int failure;         /* why it ends once its output is flushed, or 0 */
+  const char *broken;  /* the rule of HTTP/2 that the peer broke, or NULL */
+  char *told;          /* what the peer's GOAWAY said was wrong, if it said so */
+  char *peer;          /* the peer's address, if there was memory; never changes */
+  char *why;           /* once it is closed, if there was memory: why */
+  /* With TLS: who the peer is. Never changes once connected. */
+  caw_peer_identity *identity;
 };
 
 /* The peer's address as text. */
@@ -80,13 +98,21 @@ static inline const char *conn_why(const conn *c) {
   return c->why ? c->why : "";
 }
 
+/* Is nobody on the way who could read along or answer in the peer's place: does the
+ * connection have TLS, or does it not leave this machine (loopback, Unix)? What is secret,
+ * like a call's credentials, is sent on such connections only. For one that is connected. */
+bool conn_is_tls(const conn *c);
+bool conn_is_private(const conn *c);
+
 /* Opens a connection to `address`. 0 or the error of io_socket_connect. */
 int conn_connect(conn **out, caw_loop *loop, const io_address *address, const conn_config *config,
                  const conn_events *events, void *owner);
 
-/* Takes over an accepted descriptor; on error it stays the caller's. */
-int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config, uint32_t max_live,
-               const conn_events *events, void *owner);
+/* Takes over an accepted descriptor, with TLS unless `tls` is NULL; on error too, which
+ * closes it. */
+int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
+               caw_server_credentials *tls, uint32_t max_live, const conn_events *events,
+               void *owner);
 
 /* Writes what the session has, at the end of this turn. */
 void conn_flush_later(conn *c);
@@ -94,6 +120,9 @@ void conn_flush_later(conn *c);
 /* Ends the connection when its calls are over, telling the peer: a server by
  * GOAWAY in two steps (RFC 9113 6.8), a client at once. */
 void conn_drain(conn *c);
+
+/* The same, giving the reason, a literal, as debug data (gRFC A9). */
+void conn_drain_for(conn *c, const char *reason);
 
 /* Ends it now: calls are closed, on_closed is called inside. */
 void conn_close(conn *c, int rc, const char *why);

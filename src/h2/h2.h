@@ -261,6 +261,11 @@ int h2_consume(h2_session *s, h2_stream *stream, size_t len);
  * window_growth permits. Returns 0 or CAW_ENOMEM. */
 int h2_expect(h2_session *s, h2_stream *stream, size_t len);
 
+/* Says that no more bytes are wanted from the stream, only its end: a window that is
+ * used up gets one byte, as peers on nghttp2 (Node) look for the end only when they
+ * could send. Once per stream. Returns 0 or CAW_ENOMEM. */
+int h2_await_end(h2_session *s, h2_stream *stream);
+
 /*
  * Queues GOAWAY. `last_id` UINT32_MAX announces the end without refusing
  * streams on their way (the first step of a graceful end; `code` and `debug`
@@ -281,6 +286,13 @@ int h2_ping(h2_session *s, uint64_t opaque);
  * them; and how many streams ended early, as h2_allowance.resets does. */
 uint64_t h2_noise(const h2_session *s);
 uint64_t h2_resets(const h2_session *s);
+
+/* How many PINGs of the peer's came so far; and how many DATA, HEADERS and
+ * WINDOW_UPDATE frames were made for it, to each of which an honest peer may answer
+ * with a PING that measures its path (gRFC A8, "Server Enforcement"). An empty DATA
+ * that ends a stream does not count. */
+uint64_t h2_pings(const h2_session *s);
+uint64_t h2_said(const h2_session *s);
 
 /* How many frames other than DATA wait to be written: answers that the peer
  * makes us give (acks, RST_STREAM), header blocks, window updates. A header block

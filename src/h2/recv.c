@@ -180,7 +180,10 @@ static int opened(h2_session *s, const uint8_t *opening) {
 
 static int take_ping(h2_session *s, const uint8_t *payload) {
   uint64_t opaque;
-  if (!(s->in.head.flags & FLAG_ACK)) return send_induced(s, FRAME_PING, FLAG_ACK, 0, payload, 8);
+  if (!(s->in.head.flags & FLAG_ACK)) {
+    s->pings++;
+    return send_induced(s, FRAME_PING, FLAG_ACK, 0, payload, 8);
+  }
   memcpy(&opaque, payload, sizeof(opaque));
   if (!bandwidth_answer(s, opaque)) s->events->on_ping_ack(s->ctx, opaque);
   return 0;

@@ -127,6 +127,7 @@ static int send_fields(h2_session *s, h2_stream *st, const h2_field *fields, siz
   int rc = send_block(s, st->id, end ? FLAG_END_STREAM : 0, fields, n, bound);
   if (rc) return rc;
   st->answered = true;
+  s->said++;
   return end ? stream_local_end(s, st) : 0;
 }
 
@@ -251,6 +252,7 @@ static int send_data(h2_session *s, h2_stream *st) {
   int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
   if (rc) return rc;
   session_useful(s);
+  s->said++;
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
   s->events->on_sent(s->ctx, st->user, n);

@@ -311,6 +311,14 @@ uint64_t h2_resets(const h2_session *s) {
   return s->resets;
 }
 
+uint64_t h2_pings(const h2_session *s) {
+  return s->pings;
+}
+
+uint64_t h2_said(const h2_session *s) {
+  return s->said;
+}
+
 size_t h2_queued(const h2_session *s) {
   return s->out.items;
 }

@@ -161,6 +161,8 @@ struct h2_session {
   h2_bandwidth bandwidth;
 
   uint64_t noise, resets;
+  uint64_t pings; /* that came and were no answers */
+  uint64_t said;  /* DATA, HEADERS and WINDOW_UPDATE that were framed */
 
   in_frame in;
   in_block block;

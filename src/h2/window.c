@@ -38,6 +38,7 @@ bool window_take_stream(h2_stream *st, uint32_t len) {
 static int send_update(h2_session *s, uint32_t id, uint32_t increment) {
   uint8_t bytes[4];
   write_u32(bytes, increment);
+  s->said++;
   return send_small(s, FRAME_WINDOW_UPDATE, 0, id, bytes, sizeof(bytes));
 }
 
@@ -115,6 +116,14 @@ int h2_expect(h2_session *s, h2_stream *st, size_t len) {
   if (lacks <= 0) return 0;
   int rc = send_update(s, st->id, (uint32_t)lacks);
   if (!rc) st->recv_window += (int32_t)lacks;
+  return rc;
+}
+
+int h2_await_end(h2_session *s, h2_stream *st) {
+  if (s->error == CAW_ENOMEM) return CAW_ENOMEM;
+  if (s->error || st->ended || st->remote_ended || promised(s, st) > 0) return 0;
+  int rc = send_update(s, st->id, 1);
+  if (!rc) st->recv_window++;
   return rc;
 }
 

@@ -40,9 +40,8 @@ struct io_listener {
   void *user;
   int fd;
   bool closing;
-  bool is_file; /* a Unix socket with a path: */
-  dev_t dev;
-  ino_t ino;
+  bool shared;         /* others have the socket too */
+  io_socket_file file; /* ours to remove */
   io_address address;
 };
 
@@ -141,15 +140,16 @@ static int bind_file(int fd, const io_address *a) {
   return err;
 }
 
-static int listen_file(io_listener *l, const io_address *a) {
+static int listen_file(io_listener *l, const io_address *a, mode_t mode) {
   struct stat st;
   int lock = lock_directory(a->u.local.sun_path);
+  /* Linux gives the file the mode of the descriptor; elsewhere nobody can connect
+   * before it listens. */
+  if (mode) fchmod(l->fd, mode);
   int err = bind_file(l->fd, a);
-  if (!err && lstat(a->u.local.sun_path, &st) == 0) {
-    l->is_file = true;
-    l->dev = st.st_dev;
-    l->ino = st.st_ino;
-  }
+  if (!err && lstat(a->u.local.sun_path, &st) == 0)
+    l->file = (io_socket_file){st.st_dev, st.st_ino};
+  if (!err && mode && chmod(a->u.local.sun_path, mode)) err = errno;
   if (!err && listen(l->fd, BACKLOG)) err = errno;
   if (lock >= 0) close(lock);
   return err;
@@ -159,8 +159,8 @@ static int listen_file(io_listener *l, const io_address *a) {
 static void remove_file(const io_listener *l) {
   struct stat st;
   const char *path = l->address.u.local.sun_path;
-  if (!l->is_file || lstat(path, &st)) return;
-  if (st.st_dev == l->dev && st.st_ino == l->ino) unlink(path);
+  if (!l->file.ino || lstat(path, &st)) return;
+  if (st.st_dev == l->file.dev && st.st_ino == l->file.ino) unlink(path);
 }
 
 /* --- life ---------------------------------------------------------------- */
@@ -178,14 +178,14 @@ static void set_options(int fd, const io_address *a) {
 }
 
 /* Binds and listens. Returns 0 or an errno. */
-static int open_listener(io_listener *l, const io_address *a) {
+static int open_listener(io_listener *l, const io_address *a, mode_t mode) {
   const struct sockaddr_un *local = &a->u.local;
   bool file = a->u.any.sa_family == AF_UNIX && local->sun_path[0];
   l->fd = socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (l->fd < 0) return errno;
   set_options(l->fd, a);
   if (file) {
-    int err = listen_file(l, a);
+    int err = listen_file(l, a, mode);
     l->address = *a;
     return err;
   }
@@ -199,17 +199,25 @@ static int listen_code(int err) {
   return rc == CAW_EINVAL || rc == CAW_ECONN || rc == CAW_ETIMEDOUT ? CAW_ESYS : rc;
 }
 
-int io_listener_new(io_listener **out, caw_loop *loop, const io_address *address,
-                    void (*on_accept)(void *user, int fd), void *user) {
+/* A listener without a socket; NULL when memory is out. */
+static io_listener *make(caw_loop *loop, void (*on_accept)(void *user, int fd), void *user) {
   io_assert_on_loop(loop);
-  int rc = CAW_ENOMEM, err = ENOMEM;
   io_listener *l = caw_calloc(1, sizeof(*l));
-  if (!l) goto fail;
+  if (!l) return NULL;
   l->fd = -1;
   l->on_accept = on_accept;
   l->user = user;
-  if (io_timer_init(&l->pause, loop, resume)) goto fail_memory;
-  err = open_listener(l, address);
+  if (!io_timer_init(&l->pause, loop, resume)) return l;
+  caw_free(l);
+  return NULL;
+}
+
+static int listen_at(io_listener **out, caw_loop *loop, const io_address *address, mode_t mode,
+                     void (*on_accept)(void *user, int fd), void *user) {
+  int rc = CAW_ENOMEM, err = ENOMEM;
+  io_listener *l = make(loop, on_accept, user);
+  if (!l) goto fail;
+  err = open_listener(l, address, mode);
   rc = err ? listen_code(err) : io_watch_init(&l->watch, loop, l->fd, ready);
   if (rc) goto fail_open;
   io_watch_set(&l->watch, UV_READABLE);
@@ -220,11 +228,80 @@ fail_open:
   remove_file(l);
   if (l->fd >= 0) close(l->fd);
   io_timer_finish(&l->pause);
-fail_memory:
   caw_free(l);
 fail:
   errno = err;
   return rc;
+}
+
+int io_listener_new(io_listener **out, caw_loop *loop, const io_address *address,
+                    void (*on_accept)(void *user, int fd), void *user) {
+  return listen_at(out, loop, address, 0, on_accept, user);
+}
+
+int io_listener_new_private(io_listener **out, caw_loop *loop, const io_address *address,
+                            void (*on_accept)(void *user, int fd), void *user) {
+  return listen_at(out, loop, address, S_IRUSR | S_IWUSR, on_accept, user);
+}
+
+/* --- sockets of others --------------------------------------------------- */
+
+static bool has(int fd, int option, int want) {
+  int value = 0;
+  socklen_t len = sizeof(value);
+  return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == want;
+}
+
+/* What io_listener_new would have made of the descriptor. */
+static int prepare(int fd, io_address *address) {
+  int one = 1;
+  address->len = sizeof(address->u);
+  if (!has(fd, SO_ACCEPTCONN, 1) || !has(fd, SO_TYPE, SOCK_STREAM)) return CAW_EINVAL;
+  if (getsockname(fd, &address->u.any, &address->len)) return CAW_ESYS;
+  sa_family_t family = address->u.any.sa_family;
+  if (family != AF_UNIX && family != AF_INET && family != AF_INET6) return CAW_EINVAL;
+  if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+  int flags = fcntl(fd, F_GETFL), more = fcntl(fd, F_GETFD);
+  if (flags < 0 || more < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+      fcntl(fd, F_SETFD, more | FD_CLOEXEC))
+    return CAW_ESYS;
+  return 0;
+}
+
+int io_listener_adopt(io_listener **out, caw_loop *loop, int fd, io_socket_file file, bool shared,
+                      void (*on_accept)(void *user, int fd), void *user) {
+  io_listener *l = make(loop, on_accept, user);
+  if (!l) return CAW_ENOMEM;
+  int rc = prepare(fd, &l->address);
+  if (!rc) rc = io_watch_init(&l->watch, loop, fd, ready);
+  if (rc) {
+    io_timer_finish(&l->pause);
+    caw_free(l);
+    return rc;
+  }
+  l->fd = fd;
+  l->shared = shared;
+  l->file = file;
+  io_watch_set(&l->watch, UV_READABLE);
+  *out = l;
+  return 0;
+}
+
+int io_listener_fd(const io_listener *l) {
+  return l->fd;
+}
+
+bool io_listener_shared(const io_listener *l) {
+  return l->shared;
+}
+
+io_socket_file io_listener_file(const io_listener *l) {
+  return l->file;
+}
+
+void io_listener_leave(io_listener *l) {
+  l->shared = true;
+  l->file = (io_socket_file){0, 0};
 }
 
 const io_address *io_listener_address(const io_listener *l) {
@@ -242,7 +319,7 @@ void io_listener_close(io_listener *l) {
   /* Whoever comes from here on finds no file, rather than a queue that ends. */
   remove_file(l);
   bool enough = false;
-  accept_some(l, ACCEPTS_AT_CLOSE, &enough);
+  if (!l->shared) accept_some(l, ACCEPTS_AT_CLOSE, &enough);
   io_timer_finish(&l->pause);
   io_watch_close(&l->watch, closed);
   close(l->fd);

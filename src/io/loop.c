@@ -28,6 +28,9 @@
  * even when tasks queue each other without end. */
 enum { TASKS_PER_TURN = 1000 };
 
+/* Costly tasks per turn: some 4 ms. */
+enum { COSTLY_PER_TURN = 4 };
+
 /* One recv's room. 64 KiB is HTTP/2's first connection window. */
 enum { SCRATCH = 65536 };
 
@@ -51,6 +54,7 @@ struct caw_loop {
   size_t timer_places; /* io_timer_init minus io_timer_finish; room in the heap for all */
   size_t holds;        /* what keeps CAW_LOOP_DEFAULT going */
   list tasks;
+  list costly;
   signal_watch *signals;
   uint64_t now;
   bool now_fresh; /* `now` was read in this turn */
@@ -203,13 +207,28 @@ void io_defer(caw_loop *loop, io_task *task) {
   if (!list_linked(&task->node)) list_push_back(&loop->tasks, &task->node);
 }
 
-static void run_tasks(caw_loop *loop) {
-  for (int left = TASKS_PER_TURN; left > 0; left--) {
-    list *node = list_pop(&loop->tasks);
+void io_defer_costly(caw_loop *loop, io_task *task) {
+  io_assert_on_loop(loop);
+  if (!list_linked(&task->node)) list_push_back(&loop->costly, &task->node);
+}
+
+static void run_some(list *tasks, int most) {
+  for (int left = most; left > 0; left--) {
+    list *node = list_pop(tasks);
     if (!node) return;
     io_task *task = LIST_ENTRY(node, io_task, node);
     task->run(task); /* may free it */
   }
+}
+
+/* Costly ones first: what they lead to is done in the same turn. */
+static void run_tasks(caw_loop *loop) {
+  run_some(&loop->costly, COSTLY_PER_TURN);
+  run_some(&loop->tasks, TASKS_PER_TURN);
+}
+
+static bool tasks_wait(const caw_loop *loop) {
+  return !list_empty(&loop->tasks) || !list_empty(&loop->costly);
 }
 
 /* Wakes the loop unless it is known to look at the posts before it waits. The
@@ -403,19 +422,22 @@ void io_loop_release(caw_loop *loop) {
 }
 
 static bool alive(caw_loop *loop) {
-  return loop->holds > 0 || !list_empty(&loop->tasks) || posts_wait(loop);
+  return loop->holds > 0 || tasks_wait(loop) || posts_wait(loop);
 }
 
+/* Some versions of libuv run timers before they wait: an alarm that is due by then, when
+ * the thread did not get the processor in time, must keep uv_run from waiting for ever. */
 static void alarm_rang(uv_timer_t *alarm) {
   ((caw_loop *)alarm->data)->alarm_rang = true;
+  uv_stop(alarm->loop);
 }
 
 /* Has something happened that ends a wait? Not when the alarm rang early: it
  * counts whole milliseconds of a coarse clock. */
 static bool woken(caw_loop *loop) {
   const heap_node *first = heap_top(&loop->timers);
-  return !loop->alarm_rang || !list_empty(&loop->tasks) || posts_wait(loop) ||
-         atomic_load(&loop->stop) || !first || first->key <= io_now(loop);
+  return !loop->alarm_rang || tasks_wait(loop) || posts_wait(loop) || atomic_load(&loop->stop) ||
+         !first || first->key <= io_now(loop);
 }
 
 /* Waits for descriptors, signals, posts or the first timer, and runs the
@@ -424,7 +446,7 @@ static void wait_input(caw_loop *loop, bool may_wait) {
   atomic_store(&loop->asleep, true);
   do {
     int ms = may_wait ? timer_wait(loop) : 0;
-    if (posts_wait(loop) || !list_empty(&loop->tasks) || atomic_load(&loop->stop)) ms = 0;
+    if (posts_wait(loop) || tasks_wait(loop) || atomic_load(&loop->stop)) ms = 0;
     loop->alarm_rang = false;
     loop->now_fresh = false;
     if (ms > 0) {
@@ -456,7 +478,7 @@ int caw_loop_run(caw_loop *loop, caw_loop_mode mode) {
     /* What was queued between the runs goes first, without a look at the
      * descriptors. */
     bool stopped = atomic_exchange(&loop->stop, false);
-    bool queued = !list_empty(&loop->tasks);
+    bool queued = tasks_wait(loop);
     if (!stopped) run_tasks(loop);
     while (!stopped && (mode == CAW_LOOP_ONCE || alive(loop))) {
       turn(loop, mode == CAW_LOOP_DEFAULT || !queued); /* those were the events of ONCE */
@@ -486,7 +508,7 @@ int caw_loop_fd(const caw_loop *loop) {
 int caw_loop_timeout(caw_loop *loop) {
   io_assert_on_loop(loop);
   /* libuv registers a changed watch with the kernel only when it runs. */
-  if (loop->stale || !list_empty(&loop->tasks) || posts_wait(loop)) return 0;
+  if (loop->stale || tasks_wait(loop) || posts_wait(loop)) return 0;
   return timer_wait(loop);
 }
 
@@ -544,6 +566,7 @@ int caw_loop_new(caw_loop **out) {
   }
   list_init(&loop->tasks);
   arena_init(&loop->message, NULL, 0, 0);
+  list_init(&loop->costly);
   atomic_init(&loop->owner, this_thread());
   atomic_init(&loop->posts, NULL);
   atomic_init(&loop->posting, 0);
@@ -567,7 +590,7 @@ void caw_loop_free(caw_loop *loop) {
   if (!loop) return;
   assert(!atomic_load(&loop->running));
   io_loop_adopt(loop);
-  while (posts_wait(loop) || !list_empty(&loop->tasks) || atomic_load(&loop->posting)) {
+  while (posts_wait(loop) || tasks_wait(loop) || atomic_load(&loop->posting)) {
     io_loop_run_posts(loop);
     run_tasks(loop);
     if (atomic_load(&loop->posting)) sched_yield();

@@ -36,6 +36,9 @@ void io_timer_finish(io_timer *t);
  * the turn that starts it. Equal times fire in the order of their starts. */
 void io_timer_start(io_timer *t, uint64_t at_ns);
 void io_timer_stop(io_timer *t);
+static inline bool io_timer_runs(const io_timer *t) {
+  return heap_linked(&t->node);
+}
 
 /* Work for later in this turn, on the loop's thread. */
 typedef struct io_task {
@@ -54,6 +57,10 @@ void io_defer(caw_loop *loop, io_task *task);
 static inline void io_task_cancel(io_task *t) {
   list_remove(&t->node);
 }
+/* The same for work of about a millisecond (a step of a TLS handshake): few of these
+ * are done in a turn, in their order, so that a thousand new connections do not make
+ * those that are there wait. */
+void io_defer_costly(caw_loop *loop, io_task *task);
 
 /* Work from any thread, in an intrusive queue: no allocation, no failure, in
  * order per posting thread. The poster keeps the memory alive until it ran. */

@@ -1,6 +1,7 @@
 /*
  * A connected stream socket. Reads and writes are plain recv and sendmsg;
- * libuv only says when. What is not here: listening (listener.c), TLS.
+ * libuv only says when. What is not here: listening (listener.c), TLS, which is a
+ * filter between the socket and its owner (filter.h).
  *
  * What is waited for follows from the state, in one place (wanted()). While
  * nobody reads, only a broken connection is of interest, which epoll reports
@@ -10,7 +11,7 @@
  * not an error, for urgent data, which never comes; once even that came, for
  * nothing.
  */
-#include "io/socket.h"
+#include "io/filter.h"
 
 #include "io/sys.h"
 #include "io/watch.h"
@@ -19,9 +20,11 @@
 #include <caw/status.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Reads per readable event: 256 KiB, after which other sockets get their turn. */
@@ -47,8 +50,10 @@ struct io_socket {
   io_task settle; /* what must not happen inside the call that makes a socket */
   const io_socket_events *events;
   void *user;
+  io_filter *filter; /* between the socket and its owner, or NULL */
   int fd;
-  int err; /* errno of the last failure */
+  uint64_t sent; /* bytes */
+  int err;       /* errno of the last failure */
   uint8_t state;
   uint8_t step;
   bool reading;
@@ -307,6 +312,9 @@ static void closed(io_watch *w) {
 void io_socket_close(io_socket *s) {
   if (!s) return;
   assert(s->state != SOCKET_CLOSED);
+  io_filter *filter = s->filter;
+  if (filter) filter->cls->close(filter);
+  s->filter = NULL;
   s->state = SOCKET_CLOSED;
   io_task_cancel(&s->settle);
   io_watch_close(&s->watch, closed);
@@ -315,14 +323,18 @@ void io_socket_close(io_socket *s) {
 
 /* --- for the owner ------------------------------------------------------- */
 
-void io_socket_read(io_socket *s, bool on) {
-  io_assert_on_loop(s->watch.loop);
+void io_raw_read(io_socket *s, bool on) {
   s->reading = on;
   update(s);
 }
 
-long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
+void io_socket_read(io_socket *s, bool on) {
   io_assert_on_loop(s->watch.loop);
+  if (s->filter) s->filter->cls->read(s->filter, on);
+  else io_raw_read(s, on);
+}
+
+long io_raw_write(io_socket *s, const struct iovec *parts, int n) {
   if (s->state != SOCKET_OPEN && s->state != SOCKET_ENDED) return CAW_ESTATE;
   size_t total = 0;
   for (int i = 0; i < n; i++) total += parts[i].iov_len;
@@ -337,6 +349,7 @@ long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
     return broken_code(s->err);
   }
   if (took < 0) took = 0;
+  s->sent += (uint64_t)took;
   if ((size_t)took < total) {
     s->full = true;
     update(s);
@@ -344,9 +357,59 @@ long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
   return took;
 }
 
+long io_socket_write(io_socket *s, const struct iovec *parts, int n) {
+  io_assert_on_loop(s->watch.loop);
+  return s->filter ? s->filter->cls->write(s->filter, parts, n) : io_raw_write(s, parts, n);
+}
+
+bool io_socket_waits(const io_socket *s) {
+  return s->filter ? s->filter->cls->waits(s->filter) : s->full;
+}
+
+uint64_t io_socket_sent(const io_socket *s) {
+  return s->sent;
+}
+
+uint64_t io_socket_delivered(const io_socket *s) {
+  int waiting = 0;
+  if (ioctl(s->fd, SIOCOUTQ, &waiting) || waiting < 0) return s->sent;
+  return (uint64_t)waiting < s->sent ? s->sent - (uint64_t)waiting : 0;
+}
+
+void io_socket_user_timeout(io_socket *s, uint64_t timeout) {
+  uint64_t ms = timeout / 1000000;
+  unsigned value = ms < INT_MAX ? (unsigned)ms : INT_MAX;
+  if (!value) value = 1; /* 0 is the system's default */
+  setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+             sizeof(value)); /* a Unix socket has none */
+}
+
+void io_raw_shutdown(io_socket *s) {
+  shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
+}
+
 void io_socket_shutdown(io_socket *s) {
   io_assert_on_loop(s->watch.loop);
-  shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
+  if (s->filter) s->filter->cls->shutdown(s->filter);
+  else io_raw_shutdown(s);
+}
+
+void io_socket_filter(io_socket *s, io_filter *filter, const io_socket_events *events) {
+  assert(!s->filter);
+  s->filter = filter;
+  filter->socket = s;
+  filter->events = s->events;
+  filter->user = s->user;
+  s->events = events;
+  s->user = filter;
+}
+
+io_filter *io_socket_filtered(const io_socket *s) {
+  return s->filter;
+}
+
+caw_loop *io_socket_loop(const io_socket *s) {
+  return s->watch.loop;
 }
 
 caw_str io_socket_peer(const io_socket *s) {
@@ -359,4 +422,8 @@ caw_str io_socket_local(const io_socket *s) {
 
 int io_socket_errno(const io_socket *s) {
   return s->err;
+}
+
+const char *io_socket_why(const io_socket *s) {
+  return s->filter ? s->filter->cls->why(s->filter) : NULL;
 }

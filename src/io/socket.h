@@ -17,7 +17,8 @@ typedef struct io_listener io_listener;
  * the socket. */
 typedef struct io_socket_events {
   /* io_socket_connect came to an end: 0, CAW_ECONN, CAW_ETIMEDOUT, CAW_EACCES,
-   * CAW_ELIMIT, CAW_ESYS. After an error only io_socket_close is legal. */
+   * CAW_ELIMIT, CAW_ESYS; with TLS its handshake did, on a server too: also
+   * CAW_ETLS, CAW_ENOMEM. After an error only io_socket_close is legal. */
   void (*on_connect)(void *user, int rc);
   /* Bytes came; borrowed for the callback. At most a bounded number of reads
    * per turn (fairness). */
@@ -52,8 +53,24 @@ void io_socket_read(io_socket *s, bool on);
  */
 long io_socket_write(io_socket *s, const struct iovec *parts, int n);
 
+/*
+ * How many bytes the kernel has taken so far, those of TLS itself with them, and how many of them
+ * are with the peer's system: the difference waits in ours (a Unix socket: until the peer has read
+ * them, and rather too many are said to wait). Without knowledge both are the same.
+ */
+uint64_t io_socket_sent(const io_socket *s);
+uint64_t io_socket_delivered(const io_socket *s);
+
+/* TCP: the connection breaks when what was written is not acknowledged within
+ * `timeout` nanoseconds (gRFC A18; TCP_USER_TIMEOUT). Does nothing to others. */
+void io_socket_user_timeout(io_socket *s, uint64_t timeout);
+
 /* Says that we write no more (FIN); what was written still goes out. */
 void io_socket_shutdown(io_socket *s);
+
+/* Does something wait for the kernel to take it? Then on_writable comes once
+ * nothing does. */
+bool io_socket_waits(const io_socket *s);
 
 /* Closes and frees, at once; no callback follows. NULL is fine. */
 void io_socket_close(io_socket *s);
@@ -67,6 +84,10 @@ caw_str io_socket_local(const io_socket *s);
 /* errno of the last failure, for messages; 0 when there was none. */
 int io_socket_errno(const io_socket *s);
 
+/* What a filter (filter.h) has to say of a failure or a delay, a text for people
+ * that is the socket's; NULL: nothing. */
+const char *io_socket_why(const io_socket *s);
+
 /*
  * Listens on `address` (SO_REUSEADDR; TCP_NODELAY on what it accepts; for
  * IPv6's wildcard dual-stack). A Unix socket's stale file, one that nobody
@@ -79,6 +100,34 @@ int io_socket_errno(const io_socket *s);
  */
 int io_listener_new(io_listener **out, caw_loop *loop, const io_address *address,
                     void (*on_accept)(void *user, int fd), void *user);
+
+/* The same for a Unix socket that only this user may connect to: its file is 0600. */
+int io_listener_new_private(io_listener **out, caw_loop *loop, const io_address *address,
+                            void (*on_accept)(void *user, int fd), void *user);
+
+/* The file of a Unix socket, by what it is and not by its name. */
+typedef struct io_socket_file {
+  uint64_t dev, ino; /* both 0: none, or not ours to remove */
+} io_socket_file;
+
+/*
+ * Listens on a socket that listens already, which somebody else has made: `fd` is taken
+ * over, made non-blocking and close-on-exec; on an error it stays the caller's. Its file
+ * is left alone at close unless it is `file`. `shared`: others have the socket too, and
+ * connections that wait at close are theirs. Returns 0, CAW_EINVAL (not a listening stream socket
+ * of TCP or Unix), CAW_ENOMEM, CAW_ELIMIT, CAW_ESYS.
+ */
+int io_listener_adopt(io_listener **out, caw_loop *loop, int fd, io_socket_file file, bool shared,
+                      void (*on_accept)(void *user, int fd), void *user);
+
+/* For handing it on: the descriptor, which stays the listener's, and its file. */
+int io_listener_fd(const io_listener *l);
+bool io_listener_shared(const io_listener *l);
+io_socket_file io_listener_file(const io_listener *l);
+
+/* Another process goes on with the socket: io_listener_close will leave its file and
+ * the connections that wait to it. */
+void io_listener_leave(io_listener *l);
 
 /* The address that it is bound to, with the real port. */
 const io_address *io_listener_address(const io_listener *l);

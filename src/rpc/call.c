@@ -139,12 +139,25 @@ rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m) {
   return RPC_NEXT_ERROR;
 }
 
+/* A message is whole and still there: what its owner waits for is the end, and the peer
+ * may want room in the window to say so. Once, so that no peer gets more by and by. */
+static void await_end(rpc_call *c) {
+  if (c->awaits_end || c->remote_ended) return;
+  c->awaits_end = true;
+  if (!h2_await_end(c->session->h2, c->stream)) return;
+  c->out_of_memory = true;
+  call_note(c, RPC_NEWS_DATA);
+}
+
 /* Window is given back while the reader waits for bytes: a message is missing
  * or incomplete. Otherwise it is held, so that the peer stops. */
 static void give_window(rpc_call *c) {
   if (!c->held || c->paused || !c->stream) return;
   rpc_message m;
-  if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) return;
+  if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) {
+    await_end(c);
+    return;
+  }
   size_t held = c->held, missing = rpc_deframer_missing(&c->in);
   c->held = 0;
   if (!h2_consume(c->session->h2, c->stream, held) &&

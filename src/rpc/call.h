@@ -50,8 +50,10 @@ struct rpc_call {
   bool server;
   bool headers_sent;     /* server: the response's leading fields */
   bool headers_received; /* the leading header block is complete */
+  bool trailers_only;    /* client: it was the trailers */
   bool remote_ended;     /* END_STREAM came */
   bool paused;           /* give no window back */
+  bool awaits_end;       /* h2_await_end was called */
   bool out_of_memory;    /* a note was lost */
   bool bad_metadata;     /* base64 of a "-bin" value was malformed */
   bool dropped_fields;   /* header fields beyond the soft limit */
@@ -101,6 +103,7 @@ typedef struct rpc_request {
   caw_str scheme, authority, path, user_agent;
   uint64_t timeout; /* nanoseconds from now; UINT64_MAX: none */
   const caw_metadata *metadata;
+  const caw_metadata *secrets; /* as metadata, never in a compression table; NULL: none */
 } rpc_request;
 
 /* Client: opens the call. 0, CAW_ENOMEM, CAW_EAGAIN, CAW_ECLOSED as h2_request. */
@@ -130,8 +133,10 @@ void rpc_call_reset(rpc_call *c, uint32_t h2_code);
  * answer with. */
 int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http);
 
-/* Server: refuses a request with this :status (200 for gRPC's own errors). */
-int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message);
+/* Server: refuses a request with this :status (200 for gRPC's own errors), in one
+ * header block; `trailers` may be NULL. */
+int rpc_call_refuse(rpc_call *c, unsigned http, const caw_status *status,
+                    const rpc_metadata *trailers);
 
 /* What stands next in the stream of messages. */
 typedef enum rpc_next {

@@ -8,7 +8,8 @@
 int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   char timeout[RPC_TIMEOUT_ROOM];
   fields f;
-  fields_init(&f, c->arena, 10 + request->metadata->len);
+  const caw_metadata *secrets = request->secrets;
+  fields_init(&f, c->arena, 10 + request->metadata->len + (secrets ? secrets->len : 0));
   fields_add(&f, H2_T_METHOD, ":method", caw_str_from("POST"));
   fields_add(&f, H2_T_SCHEME, ":scheme", request->scheme);
   fields_add(&f, H2_T_PATH, ":path", request->path);
@@ -23,7 +24,8 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
     fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
                caw_str_from(caw_encoding_name(c->out_encoding)));
   fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
-  fields_add_metadata(&f, request->metadata);
+  fields_add_metadata(&f, request->metadata, 0);
+  if (secrets) fields_add_metadata(&f, secrets, H2_FIELD_SECRET);
   if (f.failed) return CAW_ENOMEM;
   h2_stream *stream;
   int rc = h2_request(s->h2, f.list, f.len, c, &stream);

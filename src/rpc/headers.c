@@ -15,14 +15,14 @@ void fields_init(fields *f, caw_arena *arena, size_t room) {
 }
 
 /* Secrets must not stay in a compression table that other requests can probe (RFC
- * 7541 section 7.1.3): the HTTP/2 session knows the names of those. */
-void fields_add_metadata(fields *f, const caw_metadata *m) {
+ * 7541 section 7.1.3): the HTTP/2 session knows the names of the usual ones. */
+void fields_add_metadata(fields *f, const caw_metadata *m, unsigned flags) {
   for (size_t i = 0; i < m->len; i++) {
     caw_str value = rpc_metadata_wire_value(f->arena, &m->entries[i]);
     if (!value.data && m->entries[i].value.len) f->failed = true;
     if (f->len == f->room) f->failed = true;
     if (f->failed) return;
-    f->list[f->len++] = (h2_field){m->entries[i].key, value, H2_T_NONE, 0};
+    f->list[f->len++] = (h2_field){m->entries[i].key, value, H2_T_NONE, (uint8_t)flags};
   }
 }
 
@@ -59,6 +59,7 @@ void call_headers(rpc_call *c, unsigned flags) {
   c->headers_received = true;
   if (!c->server && (flags & H2_HEADERS_END_STREAM)) {
     /* Trailers-only: what came is the trailing metadata. */
+    c->trailers_only = true;
     c->trailers = c->headers;
     memset(&c->headers, 0, sizeof(c->headers));
     return;

@@ -29,6 +29,14 @@ int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str val
   return 0;
 }
 
+void rpc_metadata_remove(rpc_metadata *m, caw_str key) {
+  caw_metadata_entry *entries = (caw_metadata_entry *)m->list.entries;
+  size_t kept = 0;
+  for (size_t i = 0; i < m->list.len; i++)
+    if (!caw_str_eq(entries[i].key, key)) entries[kept++] = entries[i];
+  m->list.len = kept;
+}
+
 static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str value) {
   for (;;) {
     const char *comma = value.len ? memchr(value.data, ',', value.len) : NULL;

@@ -25,6 +25,9 @@ int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str val
  */
 int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field *field);
 
+/* Removes the entries of a key. */
+void rpc_metadata_remove(rpc_metadata *m, caw_str key);
+
 /* May a program send this entry? 0 or CAW_EINVAL. */
 int rpc_metadata_check(caw_str key, caw_str value);
 

@@ -107,6 +107,7 @@ static int make_form(caw_payload **out, const caw_payload *p, caw_encoding encod
   caw_payload *fitting = cells_realloc(NULL, form, sizeof(*form) + RPC_PREFIX + len);
   if (fitting) form = fitting;
   form->encoding = encoding;
+  form->plain = p->len;
   write_prefix(form, 1, len);
   *out = form;
   return 0;

@@ -22,6 +22,7 @@ struct caw_payload {
   caw_payload *next;             /* of a compressed form: the next */
   cells *from;                   /* where its memory came from, or NULL: malloc */
   size_t len;                    /* of the message, without the prefix */
+  size_t plain;                  /* of a compressed form: of the message before */
   uint8_t bytes[];
 };
 
@@ -39,6 +40,11 @@ slice rpc_payload_slice(caw_payload *p);
  * both compress, and one's work is thrown away.
  */
 int rpc_payload_compressed(caw_payload **out, caw_payload *p, caw_encoding encoding);
+
+/* The bytes of the message that the payload is, or is a form of. */
+static inline size_t rpc_payload_plain(const caw_payload *p) {
+  return p->encoding > CAW_ENCODING_IDENTITY ? p->plain : p->len;
+}
 
 /* What the payload takes on the wire. */
 static inline size_t rpc_payload_size(const caw_payload *p) {

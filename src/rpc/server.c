@@ -145,7 +145,7 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   /* A client that compresses learns what else it may use. */
   if (c->encoding.len)
     fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
-  if (headers) fields_add_metadata(&f, &headers->list);
+  if (headers) fields_add_metadata(&f, &headers->list, 0);
   if (f.failed) return CAW_ENOMEM;
   rc = h2_respond(c->session->h2, c->stream, f.list, f.len);
   if (!rc) c->headers_sent = true;
@@ -183,7 +183,7 @@ static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_m
     if (!details.data) f.failed = true;
     fields_add(&f, H2_T_GRPC_STATUS_DETAILS_BIN, "grpc-status-details-bin", details);
   }
-  if (trailers) fields_add_metadata(&f, &trailers->list);
+  if (trailers) fields_add_metadata(&f, &trailers->list, 0);
   if (f.failed) return CAW_ENOMEM;
   int rc = h2_finish(c->session->h2, c->stream, f.list, f.len);
   if (!rc) call_local_end(c);
@@ -198,8 +198,8 @@ int rpc_call_end(rpc_call *c, const caw_status *status, const rpc_metadata *head
   return end(c, 200, status, trailers);
 }
 
-int rpc_call_refuse(rpc_call *c, unsigned http, int code, caw_str message) {
+int rpc_call_refuse(rpc_call *c, unsigned http, const caw_status *status,
+                    const rpc_metadata *trailers) {
   int rc = call_check_sending(c);
-  const caw_status status = {code, message, {NULL, 0}};
-  return rc ? rc : end(c, http, &status, NULL);
+  return rc ? rc : end(c, http, status, trailers);
 }

@@ -67,7 +67,7 @@ static inline void fields_add(fields *f, h2_token token, const char *name, caw_s
   to->flags = H2_FIELD_LASTING;
 }
 
-/* Adds the entries, encoded for the wire. */
-void fields_add_metadata(fields *f, const caw_metadata *m);
+/* Adds the entries, encoded for the wire, with these flags of h2_field. */
+void fields_add_metadata(fields *f, const caw_metadata *m, unsigned flags);
 
 #endif

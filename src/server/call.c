@@ -1,4 +1,5 @@
-/* The server's calls: routing, the handlers' turn, and the end. */
+/* The server's calls: interceptors, routing, the handlers' turn, and the end. */
+#include "conn/chain.h"
 #include "server/server.h"
 
 #include "io/sys.h"
@@ -13,7 +14,9 @@ typedef struct server_call {
   caw_call base;
   worker *worker; /* NULL once the server does not know the call any more */
   list node;
-  const method_entry *entry;      /* NULL until routed, or when refused */
+  const method_entry *entry;       /* NULL until routed, or when refused */
+  const method_entry *entry_found; /* with interceptors: that of the path at ... */
+  const char *found_at;
   rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
   caw_call_events events;
   void *events_user;
@@ -24,6 +27,7 @@ typedef struct server_call {
   uint64_t began;    /* the access log's, on the real clock */
   caw_status told;   /* the outcome */
   bool routed;
+  bool deciding;     /* interceptors are being asked */
   bool asked;        /* the handler's `message` (one) or `end` (many) was called */
   bool pending;      /* it returned CAW_PENDING */
   bool over;         /* status sent, or the stream is lost: nothing more goes out */
@@ -43,6 +47,37 @@ static bool many_requests(const server_call *sc) {
   return kind_of(sc) == CAW_CLIENT_STREAM || kind_of(sc) == CAW_BIDI;
 }
 
+/* ---- With interceptors: what is sent waits for the call's turn ---- */
+
+static int keep_message(caw_call *call, caw_payload *payload) {
+  int rc = chain_keep(call->chain, payload);
+  if (!rc) call_wake(call);
+  return rc;
+}
+
+static int keep_headers(caw_call *call) {
+  call->chain->send_headers = true;
+  call_wake(call);
+  return 0;
+}
+
+static void keep_end(caw_call *call, int code, char *text) {
+  call->chain->end = true;
+  call->chain->end_code = code;
+  call->chain->end_text = text;
+  call_wake(call);
+}
+
+static void intercept_headers(server_call *sc) {
+  if (!sc->base.rpc.headers_sent) chain_headers(sc->base.chain);
+}
+
+/* The handler's status on its way out. Metadata before it want a block of their own. */
+static void intercept_status(server_call *sc, caw_status *status) {
+  if (sc->headers.list.len) intercept_headers(sc);
+  chain_status(sc->base.chain, status);
+}
+
 /* ---- The end of a call ---- */
 
 /* Notes the outcome; the text is copied for the access log. */
@@ -59,14 +94,15 @@ static void tell(server_call *sc, int code, caw_str text) {
 static void send_status(server_call *sc, int code, caw_str text, bool own) {
   if (sc->over) return;
   bool details = own && code && !call_has(&sc->base, CALL_MUTE);
-  const caw_status status = {code, text, details ? sc->details : (caw_str){NULL, 0}};
+  caw_status status = {code, text, details ? sc->details : (caw_str){NULL, 0}};
+  if (own && sc->base.chain) intercept_status(sc, &status);
   int rc =
       rpc_call_end(&sc->base.rpc, &status, own ? &sc->headers : NULL, own ? &sc->trailers : NULL);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
   if (rc == CAW_ECLOSED) {
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   } else {
-    tell(sc, code, text);
+    tell(sc, status.code, status.message);
     sc->told.details = status.details;
   }
   if (sc->base.conn) conn_flush_later(sc->base.conn);
@@ -75,7 +111,7 @@ static void send_status(server_call *sc, int code, caw_str text, bool own) {
 /* Nothing more is expected of a handler that has not promised to finish, unless
  * another thread has just finished for it: then that is on its way here. */
 static void release_handler(server_call *sc) {
-  if (sc->pending) return;
+  if (sc->pending || sc->deciding) return;
   if (!(call_set(&sc->base, CALL_LOCAL_END) & CALL_LOCAL_END)) sc->handler_done = true;
 }
 
@@ -107,14 +143,44 @@ static void server_abort(caw_call *call, int code, const char *text) {
   cut(sc, code, caw_str_from(text));
 }
 
+static void end_now(server_call *sc, int code, char *text) {
+  bool kept = code && !text && !call_has(&sc->base, CALL_MUTE);
+  send_status(sc, code, kept ? sc->fail_text : caw_str_from(text), true);
+  caw_free(text);
+  call_wake(&sc->base);
+}
+
 /* The handler has finished. */
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  bool kept = code && !text && !call_has(call, CALL_MUTE);
-  send_status(sc, code, kept ? sc->fail_text : caw_str_from(text), true);
-  caw_free(text);
-  call_wake(call);
+  if (call->chain) keep_end(call, code, text);
+  else end_now(sc, code, text);
+}
+
+/* The call's turn: what its handler has sent passes the interceptors. */
+static void send_kept(server_call *sc) {
+  call_chain *c = sc->base.chain;
+  rpc_call *rpc = &sc->base.rpc;
+  int rc = 0;
+  if (!sc->over && (c->send_headers || c->out_len)) {
+    intercept_headers(sc);
+    rc = rpc_call_send_headers(rpc, &sc->headers);
+  }
+  for (size_t i = 0; i < c->out_len && !rc && !sc->over; i++) {
+    caw_payload *p = c->out[i];
+    chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
+    rc = rpc_call_send(rpc, p, &sc->headers);
+    if (!rc) sc->base.sent++;
+  }
+  chain_drop(c);
+  c->send_headers = false;
+  if (rc && rc != CAW_ECLOSED) server_abort(&sc->base, CAW_INTERNAL, "a message could not be sent");
+  if (!c->end || sc->over) return;
+  char *text = c->end_text;
+  c->end = false;
+  c->end_text = NULL;
+  end_now(sc, c->end_code, text);
 }
 
 /* The handler has returned its outcome; it goes behind what other threads have
@@ -139,6 +205,7 @@ static void complete(server_call *sc) {
   worker *w = sc->worker;
   call_set(&sc->base, CALL_OVER);
   if (sc->events.on_done) sc->events.on_done(&sc->base, &sc->told, sc->events_user);
+  if (sc->base.chain) chain_done(sc->base.chain, &sc->told);
   report(sc);
   list_remove(&sc->node);
   call_release(&sc->base);
@@ -149,9 +216,11 @@ static void complete(server_call *sc) {
 /* ---- Routing ---- */
 
 static void refuse(server_call *sc, unsigned http, int code, caw_str text) {
-  int rc = rpc_call_refuse(&sc->base.rpc, http, code, text);
+  caw_status status = {code, text, sc->details};
+  if (sc->base.chain) chain_status(sc->base.chain, &status);
+  int rc = rpc_call_refuse(&sc->base.rpc, http, &status, &sc->trailers);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
-  tell(sc, code, text);
+  tell(sc, status.code, status.message);
   release_handler(sc);
 }
 
@@ -166,6 +235,13 @@ static bool has_one_reply(const server_call *sc) {
   return kind_of(sc) == CAW_UNARY || kind_of(sc) == CAW_CLIENT_STREAM;
 }
 
+/* Sets the call's method, too. */
+static const method_entry *find_entry(server_call *sc) {
+  const method_entry *entry = map_get(&sc->worker->server->methods, sc->base.rpc.path);
+  sc->base.method = entry ? entry->handler->method : NULL;
+  return entry;
+}
+
 /* Before any handler runs: once one does, the arena is its thread's. */
 static int make_reply(server_call *sc) {
   if (!has_one_reply(sc)) return 0;
@@ -176,10 +252,6 @@ static int make_reply(server_call *sc) {
 static int begin(server_call *sc) {
   const caw_handler *h = sc->entry->handler;
   if (make_reply(sc)) return CAW_ENOMEM;
-  uint64_t timeout = sc->base.rpc.timeout;
-  if (timeout != UINT64_MAX && timeout < UINT64_MAX - sc->started &&
-      call_set_deadline(&sc->base, sc->started + timeout))
-    return CAW_ENOMEM;
   if (!many_requests(sc) || !h->open) return 0;
   return h->open(&sc->base, sc->entry->impl, sc->entry->self);
 }
@@ -189,23 +261,23 @@ static bool accepts(const server_call *sc, caw_encoding encoding) {
   return sc->base.rpc.accepts & 1u << encoding;
 }
 
-static void route(server_call *sc) {
+static int set_deadline(server_call *sc) {
+  uint64_t timeout = sc->base.rpc.timeout;
+  if (timeout == UINT64_MAX || timeout >= UINT64_MAX - sc->started) return 0;
+  return call_set_deadline(&sc->base, sc->started + timeout);
+}
+
+/* Interceptors have let the call pass. */
+static void enter(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
-  caw_str why;
-  unsigned http;
-  sc->routed = true;
-  int code = rpc_call_check_request(rpc, &why, &http);
-  if (code) {
-    refuse(sc, http, code, why);
-    return;
-  }
-  const method_entry *entry = map_get(&sc->worker->server->methods, rpc->path);
+  /* What interceptors see was looked up already, unless they have changed the path. */
+  const method_entry *entry =
+      sc->base.chain && sc->found_at == rpc->path.data ? sc->entry_found : find_entry(sc);
   if (!entry) {
     refuse(sc, 200, CAW_UNIMPLEMENTED,
            caw_arena_printf(rpc->arena, "unknown method %.*s", CAW_STR_ARG(rpc->path)));
     return;
   }
-  sc->base.method = entry->handler->method;
   if (!subtype_fits(sc)) {
     refuse(sc, 415, CAW_UNIMPLEMENTED,
            caw_arena_printf(rpc->arena, "content-subtype %.*s is not supported; use %s",
@@ -218,6 +290,52 @@ static void route(server_call *sc) {
   int rc = begin(sc);
   if (rc == CAW_PENDING) sc->pending = true;
   else if (rc) finish_now(sc, rc);
+}
+
+/* What the interceptors say. */
+static void decide(server_call *sc, int rc) {
+  if (rc == CAW_PENDING) return;
+  sc->deciding = false;
+  rpc_call_pause(&sc->base.rpc, false);
+  if (sc->over) return;
+  int told = call_status_code(rc);
+  if (!rc) {
+    enter(sc);
+  } else if (told == rc) {
+    refuse(sc, 200, rc, sc->base.chain->fail_text);
+  } else {
+    sc->details = (caw_str){NULL, 0};
+    refuse(sc, 200, told, sc->details);
+  }
+}
+
+/* The answer of one that had left his open: the next ones are asked. */
+static void take_answer(server_call *sc) {
+  int rc;
+  if (chain_take_answer(sc->base.chain, &rc)) decide(sc, rc ? rc : chain_ask(sc->base.chain));
+}
+
+/* The call that came: is it one, and who has something against it? */
+static void route(server_call *sc) {
+  rpc_call *rpc = &sc->base.rpc;
+  chain_list *interceptors = sc->worker->server->interceptors;
+  caw_str why;
+  unsigned http;
+  sc->routed = true;
+  int code = rpc_call_check_request(rpc, &why, &http);
+  if (code) {
+    refuse(sc, http, code, why);
+  } else if (set_deadline(sc) || (interceptors && chain_new(&sc->base, interceptors))) {
+    refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
+  } else if (sc->base.chain) {
+    sc->entry_found = find_entry(sc);
+    sc->found_at = rpc->path.data;
+    sc->deciding = true;
+    rpc_call_pause(rpc, true);
+    decide(sc, chain_ask(sc->base.chain));
+  } else {
+    enter(sc);
+  }
 }
 
 /* ---- The handler's turn ---- */
@@ -336,6 +454,7 @@ static void tell_handler(server_call *sc, bool drain) {
     sc->tell_shutdown = false;
     sc->events.on_shutdown(call, sc->events_user);
   }
+  if (sc->tell_cancel && sc->deciding) chain_cancel(call->chain);
   if (sc->tell_cancel && !sc->told_cancel && !sc->handler_done && sc->entry) {
     sc->told_cancel = true;
     if (sc->events.on_cancel) sc->events.on_cancel(call, sc->events_user);
@@ -352,8 +471,10 @@ static void server_dispatch(caw_call *call) {
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   }
   if (!sc->routed && call->rpc.headers_received && !sc->over) route(sc);
+  if (sc->deciding) take_answer(sc);
   if (wants_input(sc)) deliver(sc);
   tell_handler(sc, drain);
+  if (call->chain) send_kept(sc);
   if (sc->over) release_handler(sc);
   if (call->conn) conn_flush_later(call->conn);
   if (call->rpc.state == RPC_DONE && sc->handler_done) complete(sc);
@@ -364,6 +485,7 @@ static void server_dispatch(caw_call *call) {
 static int server_send(caw_call *call, caw_payload *payload) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
+  if (call->chain) return keep_message(call, payload);
   int rc = rpc_call_send(&call->rpc, payload, &sc->headers);
   if (rc) return rc;
   call->sent++;
@@ -374,14 +496,21 @@ static int server_send(caw_call *call, caw_payload *payload) {
 static int server_send_headers(caw_call *call) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
+  if (call->chain) return keep_headers(call);
   int rc = rpc_call_send_headers(&call->rpc, &sc->headers);
   if (!rc) conn_flush_later(call->conn);
   return rc;
 }
 
+static rpc_metadata *server_metadata(caw_call *call, caw_metadata_list which) {
+  server_call *sc = self_of(call);
+  if (which == CAW_REQUEST_METADATA) return &call->rpc.headers;
+  return which == CAW_RESPONSE_HEADERS ? &sc->headers : &sc->trailers;
+}
+
 static const call_class server_class = {
     sizeof(server_call), true, server_dispatch, server_send, server_end, server_send_headers,
-    server_abort,        NULL,
+    server_abort,        NULL, server_metadata,
 };
 
 caw_call *server_call_new(worker *w, conn *c) {
@@ -473,9 +602,14 @@ int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {
 
 int caw_call_fail(caw_call *call, int code, const char *format, ...) {
   va_list args;
-  if (!call->cls->server) return code;
   va_start(args, format);
-  self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
+  if (!(call->chain && chain_fail(call->chain, format, args)) && call->cls->server)
+    self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
   va_end(args);
   return code;
+}
+
+int caw_server_intercept(caw_server *server, const caw_interceptor *interceptor, void *user) {
+  if (server->started) return CAW_ESTATE;
+  return chain_list_add(&server->interceptors, interceptor, user);
 }

@@ -1,14 +1,11 @@
 /* caw_server: options, methods, listening, running and draining. */
 #include "server/server.h"
 
-#include "io/resolver.h"
 #include "io/sys.h"
 
 #include <caw/alloc.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define MAX_LOOPS     64
@@ -60,6 +57,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   s->own_loops = !s->options.loop;
   s->config.h2.max_streams = s->options.max_streams;
   s->config.ready_timeout = READY_TIMEOUT;
+  server_set_care(&s->config, &s->options);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);
@@ -67,14 +65,6 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   }
   *out = s;
   return 0;
-}
-
-static void close_listeners(caw_server *s) {
-  for (size_t i = 0; i < s->n_listeners; i++) {
-    if (s->listeners[i]) io_loop_release(s->workers[0].loop);
-    io_listener_close(s->listeners[i]);
-    s->listeners[i] = NULL;
-  }
 }
 
 /* Calls whose handlers have not finished: what they hold is left to them rather
@@ -117,25 +107,29 @@ static void free_parts(caw_server *s) {
   pthread_mutex_unlock(&s->lock);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
+  server_run_free_hooks(s);
   server_blocking_free(s);
   server_free_drain_hooks(s);
   for (method_entry *e = s->entries, *next; e; e = next) {
     next = e->next;
     caw_free(e);
   }
+  chain_list_unref(s->interceptors);
   map_finish(&s->methods);
-  caw_free(s->listeners);
-  for (size_t i = 0; i < s->n_listeners; i++) caw_free(s->addresses[i]);
-  caw_free(s->addresses);
-  /* A drain that is still on its way to the program's loop frees the rest. */
-  if (s->own_loops || !asked) free_struct(s);
+  caw_free(s->services);
+  server_free_entrances(s);
+  handover_free(s);
+  /* A post that is still on its way to the program's loop frees the rest. */
+  if (s->own_loops || (!asked && !s->begin_posted)) free_struct(s);
 }
 
 void caw_server_free(caw_server *s) {
   if (!s) return;
   s->ending = true;
   if (s->own_loops && s->n_workers) io_loop_adopt(s->workers[0].loop);
-  close_listeners(s);
+  if (s->n_workers) server_forget_signals(s);
+  server_unlisten(s);
+  handover_close(s);
   end_workers(s);
   io_pool_free(s->pool); /* its handlers have been told by now */
   s->pool = NULL;
@@ -181,6 +175,8 @@ method_entry *server_new_entries(size_t n) {
 int server_add_entries(caw_server *s, method_entry *entries, size_t n) {
   int rc = check_entries(s, entries, n);
   if (!rc) rc = map_reserve(&s->methods, n);
+  for (size_t i = 0; i < n && !rc; i++)
+    rc = server_note_service(s, entries[i].handler->method->path);
   if (rc) {
     caw_free(entries);
     return rc;
@@ -206,138 +202,31 @@ int caw_server_add(caw_server *s, const caw_handler *handlers, size_t n, const v
   return server_add_entries(s, entries, n);
 }
 
-/* ---- Listening ---- */
-
-CAW_PRINTF(3, 4)
-static int fail(caw_server *s, int rc, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(s->error, sizeof(s->error), format, args);
-  va_end(args);
-  return rc;
-}
-
-/* A connection on its way to another loop. */
-typedef struct arrival {
-  io_post post;
-  worker *worker;
-  int fd;
-} arrival;
-
-static void arrive(io_post *post) {
-  arrival *a = (arrival *)(void *)post;
-  worker_accept(a->worker, a->fd);
-  caw_free(a);
-}
-
-/* gRPC has few and long connections: each goes to the loop with the fewest. */
-static void on_accept(void *user, int fd) {
-  caw_server *s = user;
-  worker *least = &s->workers[0];
-  for (unsigned i = 1; i < s->n_workers; i++)
-    if (atomic_load(&s->workers[i].load) < atomic_load(&least->load)) least = &s->workers[i];
-  atomic_fetch_add(&least->load, 1);
-  if (least == &s->workers[0]) {
-    worker_accept(least, fd);
-    return;
-  }
-  arrival *a = caw_malloc(sizeof(*a));
-  if (!a) {
-    close(fd);
-    atomic_fetch_sub(&least->load, 1);
-    return;
-  }
-  a->worker = least;
-  a->fd = fd;
-  io_loop_post(least->loop, &a->post, arrive);
-}
-
-static int grow_listeners(caw_server *s) {
-  size_t n = s->n_listeners + 1;
-  io_listener **listeners = caw_realloc(s->listeners, n * sizeof(*listeners));
-  if (!listeners) return CAW_ENOMEM;
-  s->listeners = listeners;
-  char **addresses = caw_realloc(s->addresses, n * sizeof(*addresses));
-  if (!addresses) return CAW_ENOMEM;
-  s->addresses = addresses;
-  s->addresses[n - 1] = caw_malloc(IO_ADDRESS_TEXT);
-  return s->addresses[n - 1] ? 0 : CAW_ENOMEM;
-}
-
-/* The bound address as a target: without gRPC's "ipv4:" and "ipv6:". */
-static void print_address(char out[IO_ADDRESS_TEXT], const io_address *a) {
-  char text[IO_ADDRESS_TEXT];
-  io_address_format(text, a);
-  bool ip = !strncmp(text, "ipv4:", 5) || !strncmp(text, "ipv6:", 5);
-  snprintf(out, IO_ADDRESS_TEXT, "%s", ip ? text + 5 : text);
-}
-
-static int listen_one(caw_server *s, const io_address *address, const char *wanted) {
-  int rc = grow_listeners(s);
-  if (rc) return fail(s, rc, "cannot listen on %s: %s", wanted, caw_strerror(rc));
-  io_listener *l;
-  errno = 0;
-  rc = io_listener_new(&l, s->workers[0].loop, address, on_accept, s);
-  if (rc) {
-    char text[IO_ADDRESS_TEXT];
-    int err = errno;
-    print_address(text, address);
-    caw_free(s->addresses[s->n_listeners]);
-    return fail(s, rc, "cannot listen on %s (%s): %s", wanted, text,
-                err ? strerror(err) : caw_strerror(rc));
-  }
-  print_address(s->addresses[s->n_listeners], io_listener_address(l));
-  s->listeners[s->n_listeners++] = l;
-  io_loop_hold(s->workers[0].loop);
-  return 0;
-}
-
-/* Undoes the listeners from `keep` on: a name of which one address failed. */
-static void unlisten(caw_server *s, size_t keep) {
-  while (s->n_listeners > keep) {
-    io_listener_close(s->listeners[--s->n_listeners]);
-    caw_free(s->addresses[s->n_listeners]);
-    io_loop_release(s->workers[0].loop);
-  }
-}
-
-int caw_server_listen(caw_server *s, const char *address) {
-  io_target target;
-  const char *why = "";
-  size_t before = s->n_listeners;
-  s->error[0] = '\0';
-  if (s->draining) return fail(s, CAW_ESTATE, "the server is shutting down");
-  int rc = io_target_parse(&target, caw_str_from(address), true, &why);
-  if (rc) return fail(s, rc, "cannot listen on %s: %s", address, why);
-  if (target.host[0]) {
-    rc = io_resolve_now(target.host, target.port, target.addresses, IO_TARGET_MAX, &why);
-    if (rc < 0) return fail(s, rc, "cannot listen on %s: %s", address, why);
-    target.count = (unsigned)rc;
-  }
-  for (unsigned i = 0; i < target.count; i++) {
-    /* Port 0 of a name with several addresses: all get what the first got. */
-    if (i > 0 && io_address_port(&target.addresses[i]) == 0)
-      io_address_set_port(&target.addresses[i],
-                          io_address_port(io_listener_address(s->listeners[before])));
-    rc = listen_one(s, &target.addresses[i], address);
-    if (rc) {
-      unlisten(s, before);
-      return rc;
-    }
-  }
-  return 0;
-}
-
-const char *caw_server_error(const caw_server *s) {
-  return s->error;
-}
-
-const char *caw_server_address(const caw_server *s, size_t i) {
-  return i < s->n_listeners ? s->addresses[i] : NULL;
-}
-
 caw_loop *caw_server_loop(const caw_server *s) {
   return s->workers[0].loop;
+}
+
+/* ---- Beginning ---- */
+
+static void begin(io_post *post) {
+  caw_server *s = LIST_ENTRY(post, caw_server, begin_post);
+  s->begin_posted = false;
+  if (s->freed) {
+    pthread_mutex_lock(&s->lock);
+    bool asked = s->drain_asked;
+    pthread_mutex_unlock(&s->lock);
+    if (!s->own_loops && !asked) free_struct(s);
+    return;
+  }
+  if (s->ending || s->draining) return;
+  handover_begin(s);
+  systemd_begin(s);
+}
+
+void server_begin_later(caw_server *s) {
+  if (s->begin_posted) return;
+  s->begin_posted = true;
+  io_loop_post(s->workers[0].loop, &s->begin_post, begin);
 }
 
 /* ---- Draining ---- */
@@ -384,14 +273,15 @@ static void drain(io_post *post) {
   s->drain_asked = false;
   pthread_mutex_unlock(&s->lock);
   if (s->freed) {
-    if (!s->own_loops) free_struct(s);
+    if (!s->own_loops && !s->begin_posted) free_struct(s);
     return;
   }
   if (s->ending) return;
   if (!s->draining) {
     s->draining = true;
     s->left = s->n_workers;
-    close_listeners(s);
+    server_unlisten(s);
+    handover_close(s);
     server_tell_drain(s);
   }
   if (s->left == 0) { /* asked again afterwards */

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "conn/call.h"
+#include "conn/chain.h"
 #include "conn/conn.h"
 #include "io/pool.h"
 #include "io/socket.h"
@@ -14,6 +15,7 @@
 #include <caw/blocking.h>
 #include <caw/server.h>
 #include <pthread.h>
+#include <sys/types.h>
 
 /* A method that is served. */
 typedef struct method_entry {
@@ -22,6 +24,15 @@ typedef struct method_entry {
   const void *impl;
   void *self;
 } method_entry;
+
+/* An address at which connections come in: the owner of a listener (listen.c). */
+typedef struct entrance {
+  caw_server *server;
+  io_listener *listener;       /* NULL once nobody listens there */
+  caw_server_credentials *tls; /* NULL for plaintext */
+  char address[IO_ADDRESS_TEXT];
+  char wanted[]; /* the words in which it was asked for */
+} entrance;
 
 /* One loop of a server, with its connections and calls. Everything but `load`
  * and the posts belongs to the loop's thread. */
@@ -44,13 +55,20 @@ typedef struct worker {
   io_post drained_post; /* to the accepting loop */
 } worker;
 
-typedef struct drain_hook drain_hook; /* on_drain.c */
+typedef struct drain_hook drain_hook;   /* on_drain.c */
+typedef struct handover handover;       /* handover.c */
+typedef struct signal_wish signal_wish; /* signals.c */
+typedef struct free_hook free_hook;     /* on_free.c */
 
 struct caw_server {
   caw_server_options options;
   conn_config config;
+  chain_list *interceptors; /* NULL: none */
   map methods;
   method_entry *entries;
+  struct server_service *services; /* describe.c */
+  free_hook *free_hooks;           /* on_free.c */
+  size_t n_services;
   void *blocking; /* blocking.c's list of handlers */
   io_pool *pool;  /* made with the first blocking method */
   worker *workers;
@@ -60,9 +78,8 @@ struct caw_server {
   bool orphaned; /* to be freed, on the program's loop, when its last call is over */
   bool freed;    /* only posts that are on their way may still see it */
 
-  io_listener **listeners;
-  char **addresses; /* texts of IO_ADDRESS_TEXT bytes */
-  size_t n_listeners;
+  entrance **entrances;
+  size_t n_entrances;
   char error[512];
 
   /* Draining: asked from any thread, done on the accepting loop. */
@@ -75,6 +92,11 @@ struct caw_server {
   bool draining;
   unsigned left; /* workers that are not drained */
   drain_hook *drain_hooks;
+  signal_wish *signals;
+  handover *handover;
+  bool notify; /* systemd.c: the service manager is told */
+  io_post begin_post;
+  bool begin_posted; /* begin_post is on its way */
 };
 
 /* server.c: an array of entries, and the adding of all or none of them, which
@@ -82,11 +104,17 @@ struct caw_server {
 method_entry *server_new_entries(size_t n);
 int server_add_entries(caw_server *server, method_entry *entries, size_t n);
 
+/* describe.c: the service of a path is known from now on. 0 or CAW_ENOMEM. */
+int server_note_service(caw_server *server, const char *path);
+
+/* on_free.c */
+void server_run_free_hooks(caw_server *server);
+
 /* worker.c */
 int worker_init(worker *w, caw_server *server, caw_loop *loop);
 void worker_finish(worker *w);
-/* Takes over an accepted descriptor, on the worker's thread. */
-void worker_accept(worker *w, int fd);
+/* Takes over an accepted descriptor, on the worker's thread; `tls` may be NULL. */
+void worker_accept(worker *w, int fd, caw_server_credentials *tls);
 /* Ends connections and calls; the server is told by server_worker_drained. */
 void worker_drain(worker *w, uint64_t grace_at);
 /* Something ended: is the worker drained now? */
@@ -110,6 +138,44 @@ void server_calls_abort(worker *w);
 /* on_drain.c */
 void server_tell_drain(const caw_server *server);
 void server_free_drain_hooks(caw_server *server);
+
+/* listen.c: notes what went wrong for caw_server_error; returns `rc`. */
+int server_fail(caw_server *server, int rc, const char *format, ...) CAW_PRINTF(3, 4);
+/* listen.c: takes over a listening descriptor; on an error it stays the caller's. What
+ * was asked for, `wanted`, is copied; `tls` may be NULL. */
+int server_listen_on(caw_server *server, int fd, io_socket_file file, bool shared,
+                     const char *wanted, caw_server_credentials *tls);
+/* listen.c: nobody is let in any more; and the memory. */
+void server_unlisten(caw_server *server);
+void server_free_entrances(caw_server *server);
+/* server.c: has handover_begin and systemd_begin called in the loop's first turn. */
+void server_begin_later(caw_server *server);
+
+/*
+ * handover.c. Listens on what the process before us had for the same words; does nothing
+ * when there is none. The same for one address: CAW_ENOTFOUND, nothing was done.
+ */
+int handover_listen(caw_server *server, const char *wanted, caw_server_credentials *tls);
+int handover_listen_at(caw_server *server, const io_address *address, const char *wanted,
+                       caw_server_credentials *tls);
+/* Do our listening sockets go on in another process? */
+bool handover_keeps(const caw_server *server);
+/* Who took over, 0: nobody. */
+pid_t handover_heir(const caw_server *server);
+/* The loop runs: connections are accepted. */
+void handover_begin(caw_server *server);
+/* No other process is to come any more. On the accepting loop. */
+void handover_close(caw_server *server);
+void handover_free(caw_server *server);
+
+/* systemd.c: tells the service manager that the server serves. */
+void systemd_begin(const caw_server *server);
+
+/* care.c: what the options say of keepalive and of a connection's limits. */
+void server_set_care(conn_config *config, const caw_server_options *options);
+
+/* signals.c: heeds signals no more. On the accepting loop. */
+void server_forget_signals(caw_server *server);
 
 /* blocking.c */
 void server_blocking_free(caw_server *server);

@@ -1,8 +1,6 @@
 /* One loop of a server: its connections, and how they end. */
 #include "server/server.h"
 
-#include <unistd.h>
-
 #define SECOND UINT64_C(1000000000)
 
 /* How long the handlers of calls that were ended may take to finish. */
@@ -27,11 +25,10 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
 
 static const conn_events events = {on_open, NULL, NULL, NULL, on_closed};
 
-void worker_accept(worker *w, int fd) {
+void worker_accept(worker *w, int fd, caw_server_credentials *tls) {
   conn *c;
   const conn_config *config = &w->server->config;
-  if (conn_adopt(&c, w->loop, fd, config, config->h2.max_streams, &events, w)) {
-    close(fd);
+  if (conn_adopt(&c, w->loop, fd, config, tls, config->h2.max_streams, &events, w)) {
     atomic_fetch_sub(&w->load, 1);
     worker_check(w);
     return;

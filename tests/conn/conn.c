@@ -152,7 +152,7 @@ static void start(rig *r, uint32_t max_live, uint64_t ready_timeout) {
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
   r->fd = fds[1];
   const conn_config config = {.h2 = {.max_streams = 200}, .ready_timeout = ready_timeout};
-  assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &config, max_live, &events, r), 0);
+  assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &config, NULL, max_live, &events, r), 0);
 }
 
 static void hang_up(rig *r) {

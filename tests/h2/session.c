@@ -277,6 +277,34 @@ static void test_ping(void **state) {
   }
 }
 
+/* What a server counts of its client's PINGs, and of what it has said itself: each
+ * HEADERS, DATA and WINDOW_UPDATE, and neither acknowledgements nor PINGs of its own. */
+static void test_pings_and_frames(void **state) {
+  (void)state;
+  EACH_CHUNKING(&r) {
+    rig_pump(&r);
+    uint64_t said = h2_said(r.server.s), pings = h2_pings(r.server.s);
+    assert_int_equal(pings, 0);
+    assert_int_equal(h2_ping(r.client.s, 1), 0);
+    assert_int_equal(h2_ping(r.client.s, 2), 0);
+    assert_int_equal(h2_ping(r.server.s, 3), 0); /* its answer is none of the client's */
+    rig_pump(&r);
+    assert_int_equal(h2_pings(r.server.s), 2);
+    assert_int_equal(h2_pings(r.client.s), 1);
+    assert_int_equal(h2_said(r.server.s), said);
+    rig_stream *c = rig_request(&r.client, "/s/m");
+    assert_int_equal(h2_finish(r.client.s, c->h2, NULL, 0), 0);
+    rig_pump(&r);
+    rig_stream *s = &r.server.streams[0];
+    assert_int_equal(rig_respond(s), 0);
+    assert_int_equal(h2_said(r.server.s), said + 1);
+    assert_int_equal(rig_send(s, 100), 0);
+    assert_int_equal(rig_finish(s, "0"), 0);
+    rig_pump(&r);
+    assert_int_equal(h2_said(r.server.s), said + 3);
+  }
+}
+
 /* 100 until the peer's SETTINGS say otherwise; then what they say. */
 static void test_max_streams(void **state) {
   (void)state;
@@ -376,13 +404,21 @@ static void test_settings(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_unary),          cmocka_unit_test(test_frames_of_unary),
-      cmocka_unit_test(test_ways_to_end),    cmocka_unit_test(test_trailers_only),
-      cmocka_unit_test(test_trailers_later), cmocka_unit_test(test_server_ends_first),
-      cmocka_unit_test(test_bidi),           cmocka_unit_test(test_end_on_headers),
-      cmocka_unit_test(test_informational),  cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_ping),           cmocka_unit_test(test_max_streams),
-      cmocka_unit_test(test_secret),         cmocka_unit_test(test_many_fields),
+      cmocka_unit_test(test_unary),
+      cmocka_unit_test(test_frames_of_unary),
+      cmocka_unit_test(test_ways_to_end),
+      cmocka_unit_test(test_trailers_only),
+      cmocka_unit_test(test_trailers_later),
+      cmocka_unit_test(test_server_ends_first),
+      cmocka_unit_test(test_bidi),
+      cmocka_unit_test(test_end_on_headers),
+      cmocka_unit_test(test_informational),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_pings_and_frames),
+      cmocka_unit_test(test_ping),
+      cmocka_unit_test(test_max_streams),
+      cmocka_unit_test(test_secret),
+      cmocka_unit_test(test_many_fields),
       cmocka_unit_test(test_settings),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ echo 'int h2_recv(void); int h2_recv(void) { return 1; } int list_pop(void); int
 # shellcheck disable=SC2046
 cc -std=c11 -I "$work" -I "$work/usr/include" "$source/examples/hello/client.c" \
   "$work/greeter.caw.c" "$work/names.c" "$libdir/libcaw.a" \
-  $(pkg-config --libs libnghttp2 libuv libcares zlib) -lpthread -o "$work/static-client"
+  $(pkg-config --libs $(pkg-config --print-requires-private caw)) -lpthread -o "$work/static-client"
 
 "$work/cmake/hello-server" "unix:$work/socket" &
 server=$!

@@ -1,6 +1,8 @@
 """What the interoperability tests share: the cases' names, our two programs, and
 programs of other implementations as children. CMake passes what harness.py of
-tests/python wants, and CAW_GRPC_PROTOS, the folder of grpc/testing/*.proto."""
+tests/python wants, and CAW_GRPC_PROTOS, the folder of grpc/testing/*.proto. With
+CAW_TEST_TLS=1 all of it is over TLS, with the certificate of gRPC's interoperability
+tests, for foo.test.google.fr, from the folder CAW_GRPC_TESTDATA."""
 import os
 
 import harness
@@ -21,19 +23,26 @@ SERVER_COMPRESSED = ["server_compressed_unary", "server_compressed_streaming"]
 COMPRESSED = CLIENT_COMPRESSED + SERVER_COMPRESSED
 
 
+TLS = harness.TLS
+# What gRPC's interoperability tests say to their programs.
+TLS_SERVER = ["--use_tls=true"] if TLS else []
+TLS_CLIENT = ["--use_tls=true", "--use_test_ca=true",
+              "--server_host_override=" + harness.TLS_NAME] if TLS else []
+
+
 def port_of(address):
     return address.rsplit(":", 1)[1]
 
 
 def serve():
     """Our server, on a port that the system chose."""
-    return harness.Server("interop-server", "--port", "0", "--host=127.0.0.1")
+    return harness.Server("interop-server", "--port", "0", "--host=127.0.0.1", *TLS_SERVER)
 
 
 def run_client(case, port, *flags, code=0):
     """Runs our client with one case; its standard output and error."""
     return harness.run("interop-client", "--server_host=127.0.0.1", f"--server_port={port}",
-                       f"--test_case={case}", *flags, code=code)
+                       f"--test_case={case}", *TLS_CLIENT, *flags, code=code)
 
 
 def check_largest(test, port):

@@ -82,6 +82,7 @@ class Long(Served):
         self.assertEqual(out, "rpc_soak: passed\n")
 
 
+@unittest.skipIf(kit.TLS, "speaks bare HTTP/2")
 @kit.per_case(HTTP2)
 class Misbehaving(kit.Case):
     def check(self, case):
@@ -95,6 +96,7 @@ class Misbehaving(kit.Case):
                          {"goaway": (2, 2), "max_streams": (1, 11)}.get(case, (1, 1)))
 
 
+@unittest.skipIf(kit.TLS, "speaks bare HTTP/2")
 class Deadline(Served):
     def test_the_client_expires_first(self):
         """A server that resets an expired call leaves the client two milliseconds to
@@ -109,18 +111,23 @@ class Deadline(Served):
                 self.assertGreaterEqual(time.monotonic() - begin, 0.002)
 
 
+@unittest.skipIf(kit.TLS, "has flags of its own")
 class CommandLine(Served):
     def wrong(self, program, *args):
         _, err = harness.run(program, *args, code=2)
         return err
 
-    def test_no_tls(self):
-        for flag in (["--use_tls=true"], ["--use_tls", "true"], ["--use_tls"]):
-            with self.subTest(flag=flag):
-                for program, more in (("interop-server", ["--port=0"]),
-                                      ("interop-client", ["--server_port=1"])):
-                    err = self.wrong(program, *more, *flag)
-                    self.assertIn("this version of Caw has no TLS", err)
+    @unittest.skipUnless(harness.HAS_TLS, "built without TLS")
+    def test_tls_files(self):
+        for args in (["interop-server", "--port=0", "--use_tls", "--tls_cert_file=/none/x",
+                      "--tls_key_file=/none/y"],
+                     ["interop-client", "--server_port=1", "--test_case=empty_unary", "--use_tls",
+                      "true", "--ca_file=/none/x"]):
+            _, err = harness.run(*args, code=1)
+            self.assertIn("cannot use TLS: /none/x: No such file or directory", err)
+
+    def test_tls_flags_without_tls(self):
+        self.passes("empty_unary", self.port, "--use_test_ca=true", "--ca_file=/none/x")
 
     def test_forms_of_flags(self):
         for flags in (["--use_tls=false"], ["--use_tls", "false"], ["--use_test_ca", "false"]):

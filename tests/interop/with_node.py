@@ -68,6 +68,7 @@ class NodeClient(kit.Case):
         run_client(kit.port_of(self.server.address), case)
 
 
+@unittest.skipIf(kit.TLS, "speaks bare HTTP/2")
 class Padding(harness.Case):
     """That the padded frames of http2_server.py are right."""
 

@@ -80,7 +80,7 @@ class PythonServer(kit.Case):
     def setUpClass(cls):
         cls.server = grpc.server(concurrent.futures.ThreadPoolExecutor(16))
         stubs.add_TestServiceServicer_to_server(Service(), cls.server)
-        cls.port = cls.server.add_insecure_port("127.0.0.1:0")
+        cls.port = harness.add_port(cls.server)
         cls.server.start()
 
     @classmethod

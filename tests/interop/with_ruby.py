@@ -19,7 +19,8 @@ class RubyServer(kit.Case):
     @classmethod
     def setUpClass(cls):
         cls.peer = kit.Peer(RUBY, "-r", os.path.join(kit.HERE, "ruby_port.rb"),
-                            os.path.join(FOLDER, "server.rb"), "--port", "0").listening()
+                            os.path.join(FOLDER, "server.rb"), "--port", "0",
+                            *(["--use_tls", "true"] if kit.TLS else [])).listening()
 
     @classmethod
     def tearDownClass(cls):
@@ -54,7 +55,9 @@ class RubyClient(kit.Case):
     def check(self, case):
         client = harness.Child(RUBY, os.path.join(FOLDER, "client.rb"), "--server_host",
                                "127.0.0.1", "--server_port", kit.port_of(self.server.address),
-                               "--test_case", case)
+                               "--test_case", case,
+                               *(flag.replace("=", " ").split()[i] for flag in kit.TLS_CLIENT
+                                 for i in (0, 1)))
         client.wait_line(f'^"OK: {case}"$')
         client.wait(0)
 

@@ -295,6 +295,32 @@ static void tasks_are_fair(void **state) {
   caw_loop_free(loop);
 }
 
+/* Costly ones are done a few per turn, in order, and the loop does not sleep on them. */
+static void costly_tasks_take_turns(void **state) {
+  enum { MANY = 10 };
+  caw_loop *loop = kit_loop();
+  job j[MANY];
+  (void)state;
+  fired = 0;
+  for (int i = 0; i < MANY; i++) {
+    j[i] = (job){.loop = loop, .id = i};
+    io_task_init(&j[i].task, run_note);
+    io_defer_costly(loop, &j[i].task);
+    io_defer_costly(loop, &j[i].task);
+  }
+  io_task_cancel(&j[1].task);
+  for (int want = 4; want <= 8; want += 4) {
+    assert_int_equal(caw_loop_timeout(loop), 0);
+    assert_int_equal(caw_loop_run(loop, CAW_LOOP_NOWAIT), 1);
+    assert_int_equal(fired, want);
+  }
+  assert_int_equal(caw_loop_run(loop, CAW_LOOP_DEFAULT), 0);
+  assert_int_equal(fired, MANY - 1);
+  assert_int_equal(order[0], 0);
+  for (int i = 1; i < MANY - 1; i++) assert_int_equal(order[i], i + 1);
+  caw_loop_free(loop);
+}
+
 /* --- posts --------------------------------------------------------------- */
 
 enum { POSTERS = 4, POSTS = 5000 };
@@ -641,6 +667,7 @@ int main(void) {
       cmocka_unit_test(runs_once_at_a_time),
       cmocka_unit_test(tasks_in_order),
       cmocka_unit_test(tasks_are_fair),
+      cmocka_unit_test(costly_tasks_take_turns),
       cmocka_unit_test(posts_from_threads),
       cmocka_unit_test(free_while_posting),
       cmocka_unit_test(free_runs_leftover_posts),

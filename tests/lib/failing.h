@@ -11,9 +11,10 @@
 #include <string.h>
 
 static struct {
-  long left;   /* allocations until the one that fails; 0: none will */
-  bool failed; /* it did */
-  long live;   /* pieces that are not freed */
+  long left;    /* allocations until the one that fails; 0: none will */
+  bool failed;  /* it did */
+  long live;    /* pieces that are not freed */
+  size_t bytes; /* in these */
 } failing;
 
 static inline void *failing_malloc(size_t bytes, void *user) {
@@ -26,6 +27,7 @@ static inline void *failing_malloc(size_t bytes, void *user) {
   if (!p) return NULL;
   *p = bytes;
   failing.live++;
+  failing.bytes += bytes;
   memset(p + 2, 0xa5, bytes); /* nobody may count on zeros */
   return p + 2;
 }
@@ -33,6 +35,7 @@ static inline void *failing_malloc(size_t bytes, void *user) {
 static inline void failing_free(void *ptr, void *user) {
   (void)user;
   failing.live--;
+  failing.bytes -= *((size_t *)ptr - 2);
   free((size_t *)ptr - 2);
 }
 

@@ -6,9 +6,12 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "io/tls.h"
 
 #include <stdlib.h>
 #include <unistd.h>
+
+caw_server_credentials *fake_credentials;
 
 static void *on_stream(void *ctx, h2_stream *stream) {
   fake_conn *c = ctx;
@@ -59,8 +62,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   (void)ctx, (void)opaque;
 }
 
-static const h2_events events = {on_stream, on_field, on_headers,  on_data,   on_end,
-                                 on_sent,   on_close, on_settings, on_goaway, on_ping_ack, NULL};
+static const h2_events events = {on_stream, on_field,    on_headers, on_data,     on_end, on_sent,
+                                 on_close,  on_settings, on_goaway,  on_ping_ack, NULL};
 
 void fake_flush(fake_conn *c) {
   struct iovec parts[16];
@@ -86,8 +89,10 @@ static void run(io_task *task) {
   fake_flush(c);
 }
 
+/* The end of a TLS handshake. */
 static void on_connect(void *user, int rc) {
-  (void)user, (void)rc;
+  if (rc) fake_hang_up(user);
+  else fake_flush(user);
 }
 
 static void on_read(void *user, const uint8_t *data, size_t len) {
@@ -125,6 +130,7 @@ static void on_accept(void *user, int fd) {
   io_task_init(&c->task, run);
   assert_int_equal(h2_session_new(&c->h2, H2_SERVER, NULL, &events, c), 0);
   assert_int_equal(io_socket_adopt(&c->socket, f->loop, fd, &socket_events, c), 0);
+  if (fake_credentials) assert_int_equal(io_tls_accept(c->socket, fake_credentials), 0);
   io_socket_read(c->socket, true);
   if (f->goodbye) h2_goaway(c->h2, 0, H2_NO_ERROR, caw_str_from("bye"));
   fake_flush(c);

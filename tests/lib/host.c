@@ -36,11 +36,17 @@ static void *run(void *arg) {
 
 void host_start(host *h, const caw_server_options *options, const caw_handler *handlers, size_t n,
                 const caw_blocking_handler *blocking, size_t n_blocking, void *self) {
-  memset(h, 0, sizeof(*h));
-  assert_int_equal(caw_server_new(&h->server, options), 0);
-  if (n) assert_int_equal(caw_server_add(h->server, handlers, n, NULL, self), 0);
+  caw_server *server;
+  assert_int_equal(caw_server_new(&server, options), 0);
+  if (n) assert_int_equal(caw_server_add(server, handlers, n, NULL, self), 0);
   if (n_blocking)
-    assert_int_equal(caw_server_add_blocking(h->server, blocking, n_blocking, NULL, self), 0);
+    assert_int_equal(caw_server_add_blocking(server, blocking, n_blocking, NULL, self), 0);
+  host_run(h, server);
+}
+
+void host_run(host *h, caw_server *server) {
+  memset(h, 0, sizeof(*h));
+  h->server = server;
   assert_int_equal(caw_server_listen(h->server, "127.0.0.1:0"), 0);
   h->address = caw_server_address(h->server, 0);
   assert_int_equal(pthread_create(&h->thread, NULL, run, h), 0);

@@ -22,6 +22,8 @@ typedef struct host {
 /* Makes and starts a server with these handlers; either kind may be NULL. */
 void host_start(host *h, const caw_server_options *options, const caw_handler *handlers, size_t n,
                 const caw_blocking_handler *blocking, size_t n_blocking, void *self);
+/* Starts a server that was made by the test; host_stop frees it. */
+void host_run(host *h, caw_server *server);
 /* Waits until caw_server_run has returned; returns what it did. */
 int host_wait(host *h);
 /* Drains, waits and frees; returns as host_wait. Nothing when it is freed. */

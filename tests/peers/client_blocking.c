@@ -1,5 +1,6 @@
 /* The peer client with blocking calls, on a channel with a thread of its own. */
 #include "client.h"
+#include "later.h"
 
 #include <caw/blocking.h>
 #include <pthread.h>
@@ -127,6 +128,7 @@ int blocking_main(const char *target) {
                                  .backoff_max_ms = 500,
                                  .user_agent = "peer-client"};
   if (caw_channel_new(&channel, target, &options, NULL)) return 1;
+  if (later_intercept_channel(channel)) return 1;
   while (fgets(line, sizeof(line), stdin)) {
     caw_arena *arena = caw_arena_new(0);
     job *j = job_read(line);
@@ -138,5 +140,6 @@ int blocking_main(const char *target) {
     caw_arena_free(arena);
   }
   caw_channel_free(channel);
+  later_end();
   return 0;
 }

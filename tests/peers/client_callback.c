@@ -1,6 +1,7 @@
 /* The peer client with callbacks, on a loop that is lent to poll(2): standard
  * input and the calls are served by one thread. */
 #include "client.h"
+#include "later.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -117,6 +118,7 @@ int callback_main(const char *target) {
   if (caw_loop_new(&loop)) return 1;
   options.loop = loop;
   if (caw_channel_new(&channel, target, &options, NULL)) return 1;
+  if (later_intercept_channel(channel)) return 1;
   for (bool input = true; input || current;) {
     struct pollfd p[2] = {{caw_loop_fd(loop), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
     poll(p, input ? 2 : 1, caw_loop_timeout(loop));
@@ -130,5 +132,6 @@ int callback_main(const char *target) {
   }
   caw_channel_free(channel);
   caw_loop_free(loop);
+  later_end();
   return 0;
 }

@@ -1,6 +1,7 @@
 /* peer-server: carries out the orders of peer.proto, for the tests with other
  * gRPC implementations. On the public API and generated code only. */
 #include "answer.h"
+#include "later.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -58,6 +59,7 @@ int main(int argc, char **argv) {
   check(callback_add(stop.server), "Callback");
   check(blocking_add(stop.server), "Blocking");
   check(watch_add(stop.server, forward), "Watch");
+  check(later_intercept_server(stop.server), "interceptors");
   check(caw_loop_on_signal(caw_server_loop(stop.server), SIGTERM, on_signal, &stop), "SIGTERM");
   if (caw_server_listen(stop.server, address)) {
     fprintf(stderr, "peer-server: %s\n", caw_server_error(stop.server));
@@ -68,6 +70,7 @@ int main(int argc, char **argv) {
   int rc = caw_server_run(stop.server);
   watch_finish();
   caw_server_free(stop.server);
+  later_end();
   notes_free();
   check(rc, "run");
   return 0;

@@ -115,7 +115,8 @@ class Faces:
     def test_what_the_handler_sees_of_the_client(self):
         answer = self.stub.Unary(pb.Order(), timeout=TIMEOUT)
         self.assertRegex(answer.user_agent, r"grpc-python/")
-        self.assertEqual(answer.authority, self.server.address)
+        self.assertEqual(answer.authority,
+                         harness.TLS_NAME if harness.TLS else self.server.address)
         self.assertRegex(answer.peer, r"^ipv4:127\.0\.0\.1:\d+$")
 
     def test_initial_metadata_before_the_first_message(self):

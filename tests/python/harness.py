@@ -4,7 +4,8 @@ is waited for and whose sanitizers must have nothing to report.
 CMake passes where things are: CAW_BIN and CAW_TEST_BIN (folders of programs),
 CAW_STUBS (generated Python), CAW_ROOT (the source), CAW_SANITIZED (1 in builds
 with sanitizers). CAW_SCALE_DOWN=N divides the counts of what is repeated by N,
-for machines that are much slower.
+for machines that are much slower. With CAW_TEST_TLS=1 channels and servers are made
+with the certificates of CAW_GRPC_TESTDATA (gRPC's own for tests).
 """
 import os
 import queue
@@ -27,6 +28,9 @@ ROOT = os.environ["CAW_ROOT"]
 SANITIZED = os.environ.get("CAW_SANITIZED") == "1"
 TIMEOUT = 120 if SANITIZED else 40  # of every wait; reached only by a failure
 MIB = 1024 * 1024
+HAS_TLS = os.environ.get("CAW_TLS") != "OFF"
+TLS = os.environ.get("CAW_TEST_TLS") == "1"
+TLS_NAME = "foo.test.google.fr"  # the certificate is for *.test.google.fr
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)")
 
 
@@ -50,14 +54,14 @@ def environment():
 class Child:
     """A program that runs; its standard output can be waited for."""
 
-    def __init__(self, *args, env=None):
+    def __init__(self, *args, env=None, fds=()):
         self.args = args
         full = environment()
         full.update(env or {})
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env=full, bufsize=1)
+            env=full, bufsize=1, pass_fds=fds)
         self.lines = []
         self.arrived = threading.Condition()
         self.ended = False
@@ -152,9 +156,28 @@ def run(name, *args, code=0, env=None):
     return done.stdout, done.stderr
 
 
+def testdata(name):
+    with open(os.path.join(os.environ["CAW_GRPC_TESTDATA"], name), "rb") as file:
+        return file.read()
+
+
+def add_port(server, address="127.0.0.1:0"):
+    """Has a server of Python's listen; returns the port."""
+    if not TLS:
+        return server.add_insecure_port(address)
+    pair = testdata("server1.key"), testdata("server1.pem")
+    return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+
+
 def channel_to(address, *options):
     """A channel of its own connection: Python shares those of equal options."""
-    return grpc.insecure_channel(address, options=[
+    def make(options):
+        if not TLS:
+            return grpc.insecure_channel(address, options=options)
+        return grpc.secure_channel(
+            address, grpc.ssl_channel_credentials(testdata("ca.pem")),
+            options=[*options, ("grpc.ssl_target_name_override", TLS_NAME)])
+    return make([
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         # Not a back-off at all: the time in which a connection has to be made.

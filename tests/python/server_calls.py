@@ -116,7 +116,7 @@ def start(address="127.0.0.1:0", *options):
     server = grpc.server(pool, options=[("grpc.so_reuseport", 0), *options])
     servicer = Servicer()
     stubs.add_CallbackServicer_to_server(servicer, server)
-    port = server.add_insecure_port(address)
+    port = harness.add_port(server, address)
     server.start()
     return server, servicer, address if address.startswith("unix:") else f"127.0.0.1:{port}"
 

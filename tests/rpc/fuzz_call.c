@@ -107,7 +107,8 @@ static void serve(one *o, unsigned how) {
   if (o->call.state == RPC_DONE || o->call.state == RPC_CLOSING) return;
   int code = rpc_call_check_request(&o->call, &why, &http);
   if (code) {
-    rpc_call_refuse(&o->call, http, code, why);
+    const caw_status status = {code, why, {NULL, 0}};
+    rpc_call_refuse(&o->call, http, &status, NULL);
     return;
   }
   rpc_call_pause(&o->call, how & 1);
@@ -144,8 +145,8 @@ static void open_call(talk *t) {
   static const caw_metadata none;
   one *o = t->s.h2 ? new_call(t) : NULL;
   if (!o) return;
-  const rpc_request request = {CAW_STR("http"), CAW_STR("x"), CAW_STR("/a.B/C"),
-                               CAW_STR("fuzz"), UINT64_MAX,   &none};
+  const rpc_request request = {
+      CAW_STR("http"), CAW_STR("x"), CAW_STR("/a.B/C"), CAW_STR("fuzz"), UINT64_MAX, &none, NULL};
   if (rpc_call_open(&o->call, &t->s, &request)) free_call(o);
 }
 

@@ -61,6 +61,9 @@ static void bare_field(void *ctx, void *user, const h2_field *f) {
   char *to = p->leading_done ? p->trailers : p->headers;
   size_t len = strlen(to);
   snprintf(to + len, PAIR_TEXT - len, "%.*s: %.*s\n", CAW_STR_ARG(f->name), CAW_STR_ARG(f->value));
+  if (!(f->flags & H2_FIELD_SECRET)) return;
+  len = strlen(p->secret);
+  snprintf(p->secret + len, PAIR_TEXT - len, "%.*s;", CAW_STR_ARG(f->name));
 }
 
 static void bare_headers(void *ctx, void *user, unsigned flags) {
@@ -107,8 +110,8 @@ static void bare_goaway(void *ctx, uint32_t last_id, uint32_t code, caw_str debu
   ((pair *)ctx)->code = code;
 }
 
-static const h2_events bare_events = {bare_stream, bare_field, bare_headers, bare_data,
-                                      bare_end,    bare_sent,  bare_close,   bare_settings,
+static const h2_events bare_events = {bare_stream, bare_field,  bare_headers, bare_data,
+                                      bare_end,    bare_sent,   bare_close,   bare_settings,
                                       bare_goaway, on_ping_ack, NULL};
 
 /* ---- Both ---- */
@@ -226,7 +229,8 @@ void pair_open(pair *p, uint64_t timeout, const caw_metadata *metadata) {
   p->opened = true;
   rpc_request request = {CAW_STR("http"),   CAW_STR("example.com"),
                          CAW_STR("/a.B/C"), CAW_STR("grpc-test/1"),
-                         timeout,           metadata ? metadata : &none};
+                         timeout,           metadata ? metadata : &none,
+                         p->secrets};
   assert_int_equal(rpc_call_open(&p->call, &p->tested, &request), 0);
   pair_run(p);
 }

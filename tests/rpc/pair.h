@@ -26,11 +26,13 @@ typedef struct pair {
   unsigned news; /* all bits so far */
   size_t sent;   /* RPC_NEWS_SENT in sum */
   bool ready, goaway;
-  size_t limit; /* largest message; set before the call is made */
+  size_t limit;                /* largest message; set before the call is made */
+  const caw_metadata *secrets; /* of the request; as well */
 
   /* What the bare end saw of the call, and its stream. */
   h2_stream *stream;
   char headers[PAIR_TEXT], trailers[PAIR_TEXT]; /* "name: value\n" */
+  char secret[PAIR_TEXT];                       /* "name;" of those that may be put into no table */
   char body[PAIR_TEXT];
   size_t body_len;
   bool leading_done, ended, closed;

@@ -232,7 +232,8 @@ static void refusal(void **state) {
   (void)state;
   pair p;
   open_plain(&p, 0);
-  assert_int_equal(rpc_call_refuse(&p.call, 415, CAW_INTERNAL, caw_str_from("no")), 0);
+  const caw_status no = {CAW_INTERNAL, CAW_STR("no"), {NULL, 0}};
+  assert_int_equal(rpc_call_refuse(&p.call, 415, &no, NULL), 0);
   pair_run(&p);
   assert_string_equal(p.headers, ":status: 415\ncontent-type: application/grpc\ngrpc-status: 13\n"
                                  "grpc-message: no\n");

@@ -228,6 +228,49 @@ static void the_request_on_the_wire(void **state) {
   }
 }
 
+/* RFC 7541 section 7.1.3: what credentials say stays out of all tables, whatever its name. */
+static void secrets(void **state) {
+  (void)state;
+  static const caw_metadata_entry entries[] = {{CAW_STR("x-open"), CAW_STR("1")},
+                                               {CAW_STR("authorization"), CAW_STR("Bearer x")}};
+  static const caw_metadata_entry hidden[] = {{CAW_STR("x-api-key"), CAW_STR("2")},
+                                              {CAW_STR("x-sig-bin"), CAW_STR("\3")}};
+  static const caw_metadata metadata = {entries, 2}, secret = {hidden, 2};
+  pair p;
+  pair_init(&p, false, 0);
+  p.secrets = &secret;
+  pair_open(&p, UINT64_MAX, &metadata);
+  assert_non_null(strstr(p.headers, "x-open: 1\nauthorization: Bearer x\nx-api-key: 2\n"
+                                    "x-sig-bin: Aw\n"));
+  assert_string_equal(p.secret, "authorization;x-api-key;x-sig-bin;");
+  pair_finish(&p);
+}
+
+/* A message takes the last byte of the window and is not taken yet: a peer on nghttp2
+ * says that it was the last only when it could send more. One byte, once. */
+static void the_end_needs_room(void **state) {
+  (void)state;
+  enum { WINDOW = 262144 };
+  static const h2_field headers[] = {OK, TYPE, END};
+  static uint8_t message[WINDOW] = {0, 0, (WINDOW - 5) >> 16, ((WINDOW - 5) >> 8) & 255,
+                                    (WINDOW - 5) & 255};
+  pair p;
+  pair_init(&p, false, 0);
+  p.limit = WINDOW;
+  pair_open(&p, UINT64_MAX, NULL);
+  pair_respond(&p, headers);
+  pair_data(&p, message, sizeof(message));
+  assert_int_equal(p.call.in.len, WINDOW);
+  pair_data(&p, "xyz", 3);
+  assert_int_equal(p.call.in.len, WINDOW);
+  for (int i = 0; i < 3; i++) {
+    rpc_call_consumed(&p.call); /* as its owner does in each turn */
+    pair_run(&p);
+    assert_int_equal(p.call.in.len, WINDOW + 1);
+  }
+  pair_finish(&p);
+}
+
 static void metadata_of_the_response(void **state) {
   (void)state;
   static const h2_field headers[] = {OK, TYPE, F("h", "1"), F("h", "2"), END};
@@ -338,6 +381,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(statuses),
       cmocka_unit_test(the_request_on_the_wire),
+      cmocka_unit_test(secrets),
+      cmocka_unit_test(the_end_needs_room),
       cmocka_unit_test(metadata_of_the_response),
       cmocka_unit_test(goaway_and_again),
       cmocka_unit_test(sending_in_each_state),

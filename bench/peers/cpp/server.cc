@@ -4,6 +4,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "bench.grpc.pb.h"
@@ -83,12 +85,27 @@ class BenchService final : public bench::Bench::CallbackService {
 
 }  // namespace
 
-int main() {
+static std::string contents(const std::string &path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/* With TLS by server.pem and server.key of the folder that is given. */
+static std::shared_ptr<grpc::ServerCredentials> credentials(int argc, char **argv) {
+  if (argc < 2) return grpc::InsecureServerCredentials();
+  std::string folder = argv[1];
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back(
+      {contents(folder + "/server.key"), contents(folder + "/server.pem")});
+  return grpc::SslServerCredentials(options);
+}
+
+int main(int argc, char **argv) {
   GreeterService greeter;
   BenchService bench;
   int port = 0;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", credentials(argc, argv), &port);
   builder.RegisterService(&greeter);
   builder.RegisterService(&bench);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

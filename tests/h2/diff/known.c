@@ -29,6 +29,8 @@ struct known {
   size_t (*other)(diff *d, const frame *f, uint8_t *to); /* with the head */
 };
 
+#define MOST_SETTINGS 32 /* entries of a frame; both have this limit */
+
 static uint32_t read32(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
@@ -134,6 +136,7 @@ static bool between_windows(diff *d, const frame *f) {
 
 static bool overflows_by_setting(diff *d, const frame *f) {
   if (f->type != F_SETTINGS || f->flags & ACK || f->id || f->len % 6) return false;
+  if (f->len > 6 * MOST_SETTINGS) return false; /* for which it is refused before */
   for (size_t at = 0; at < f->len; at += 6) {
     const uint8_t *p = f->payload + at;
     if (is_bad(d, p)) return false; /* and comes first */
@@ -340,6 +343,10 @@ static bool is_short_on_none(diff *d, const frame *f) {
   return (f->type == F_PRIORITY && f->len != 5) || (f->type == F_HEADERS && !sound(f));
 }
 
+static bool is_large_early(diff *d, const frame *f) {
+  return !d->acked && f->len > 16384 && f->len <= d->config.max_frame;
+}
+
 static bool precedes_settings(diff *d, const frame *f) {
   return d->settings_due && f->type == F_RST;
 }
@@ -347,6 +354,10 @@ static bool precedes_settings(diff *d, const frame *f) {
 /* ---- the table ---- */
 
 static const known table[] = {
+    {"a frame that is larger than the default, before the peer has acknowledged that it may be",
+     "RFC 9113 6.5.3: upon receiving a SETTINGS frame with the ACK flag set, the sender of the "
+     "altered settings can rely on the values ... having been applied: before, either is right",
+     DROP, 0, is_large_early, NULL},
     {"more than 8 empty CONTINUATION frames",
      "RFC 9113 10.5: ... an endpoint that does not monitor use of these features exposes itself",
      JUDGE, H2_ENHANCE_YOUR_CALM, is_mostly_empty, NULL},

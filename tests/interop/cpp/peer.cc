@@ -5,13 +5,17 @@
 //   peer-cpp server [AGE]     says where it listens; ends when it is killed. After
 //                             AGE ms it asks each connection to go (GOAWAY)
 //   peer-cpp client PORT CASE
+//
+// With CAW_TEST_TLS=1 both are over TLS, with the certificates in CAW_GRPC_TESTDATA.
 #include <grpc/testing/test.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <future>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -128,11 +132,38 @@ class Service final : public TestService::Service {
   }
 };
 
+// ---- TLS ----
+
+static bool over_tls() {
+  const char *text = getenv("CAW_TEST_TLS");
+  return text && text[0] == '1';
+}
+
+static std::string testdata(const std::string &name) {
+  std::ifstream file(std::string(getenv("CAW_GRPC_TESTDATA")) + "/" + name);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+static std::shared_ptr<grpc::ServerCredentials> server_credentials() {
+  if (!over_tls()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({testdata("server1.key"), testdata("server1.pem")});
+  return grpc::SslServerCredentials(options);
+}
+
+static std::shared_ptr<grpc::ChannelCredentials> channel_credentials(grpc::ChannelArguments &a) {
+  if (!over_tls()) return grpc::InsecureChannelCredentials();
+  a.SetSslTargetNameOverride("foo.test.google.fr");
+  return grpc::SslCredentials({testdata("ca.pem"), "", ""});
+}
+
 static int serve(const char *age) {
   Service service;
   int port = 0;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", server_credentials(), &port);
   builder.RegisterService(&service);
   if (age) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, atoi(age));
   auto server = builder.BuildAndStart();
@@ -228,8 +259,8 @@ public:
   explicit Client(const std::string &port) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
-    channel = grpc::CreateCustomChannel("127.0.0.1:" + port, grpc::InsecureChannelCredentials(),
-                                        arguments);
+    auto credentials = channel_credentials(arguments);
+    channel = grpc::CreateCustomChannel("127.0.0.1:" + port, credentials, arguments);
     stub = TestService::NewStub(channel);
   }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what peer.js needs into a folder of the build, as the lock file says:
-#   install.sh FOLDER
+# Installs what tests in JavaScript need into a folder of the build, as a lock file says,
+# the one of this folder unless another is named:
+#   install.sh FOLDER [WHERE-THE-LOCK-FILE-IS]
 # Does nothing when it is there already. No script of a package is run.
 set -eu
-from=$(cd "$(dirname "$0")" && pwd)
+from=$(cd "${2:-$(dirname "$0")}" && pwd)
 mkdir -p "$1"
 cd "$1"
 cmp -s "$from/package-lock.json" installed.json && exit 0

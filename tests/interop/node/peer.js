@@ -6,10 +6,14 @@
 //   node peer.js client PORT CASE
 //
 // NODE_PATH is where the packages are, CAW_GRPC_PROTOS the folder of
-// grpc/testing/*.proto.
+// grpc/testing/*.proto. With CAW_TEST_TLS=1 both are over TLS, with the certificates in
+// the folder CAW_GRPC_TESTDATA; with CAW_TEST_MUTUAL, a folder that scripts/dev-certs made,
+// the server requires a client certificate, and the client shows one.
 'use strict';
 
 const assert = require('assert');
+const fs = require('fs');
+const path = require('path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
@@ -47,6 +51,25 @@ for (const name of ['UnaryCall', 'StreamingInputCall']) {
 }
 
 const zeros = (size) => ({ body: Buffer.alloc(size) });
+
+// ---- TLS ----
+
+const TLS = process.env.CAW_TEST_TLS === '1';
+const MUTUAL = process.env.CAW_TEST_MUTUAL;
+const read = (name) => fs.readFileSync(path.join(MUTUAL || process.env.CAW_GRPC_TESTDATA, name));
+
+function serverCredentials() {
+  if (!TLS && !MUTUAL) return grpc.ServerCredentials.createInsecure();
+  const name = MUTUAL ? 'server' : 'server1';
+  const pair = { private_key: read(name + '.key'), cert_chain: read(name + '.pem') };
+  return grpc.ServerCredentials.createSsl(MUTUAL ? read('ca.pem') : null, [pair], Boolean(MUTUAL));
+}
+
+function channelCredentials() {
+  if (MUTUAL) return grpc.credentials.createSsl(read('ca.pem'), read('client.key'), read('client.pem'));
+  return TLS ? grpc.credentials.createSsl(read('ca.pem')) : grpc.credentials.createInsecure();
+}
+const channelOptions = TLS ? { 'grpc.ssl_target_name_override': 'foo.test.google.fr' } : {};
 
 // ---- Server ----
 
@@ -113,7 +136,7 @@ function serve(age) {
   const options = age ? { 'grpc.max_connection_age_ms': Number(age) } : {};
   const server = new grpc.Server(options);
   server.addService(testing.TestService.service, service);
-  server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
+  server.bindAsync('127.0.0.1:0', serverCredentials(), (error, port) => {
     if (error) throw error;
     console.log(`listening on 127.0.0.1:${port}`);
   });
@@ -335,8 +358,8 @@ const cases = {
 async function run(port, name) {
   const clients = [];
   const make = (Service, options = {}) => {
-    const all = { 'grpc.max_receive_message_length': -1, ...options };
-    const client = new Service(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), all);
+    const all = { 'grpc.max_receive_message_length': -1, ...channelOptions, ...options };
+    const client = new Service(`127.0.0.1:${port}`, channelCredentials(), all);
     clients.push(client);
     return client;
   };

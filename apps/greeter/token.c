@@ -1,0 +1,44 @@
+/* An interceptor that lets only those in who know the token: "authorization: Bearer TOKEN"
+ * (RFC 6750). Health checks need none, as those who make them have none. */
+#include "greeter.h"
+#include "secret.h"
+
+#include <string.h>
+
+static bool starts_with(caw_str s, const char *start) {
+  size_t n = strlen(start);
+  return s.len >= n && !memcmp(s.data, start, n);
+}
+
+/* The scheme's case does not matter (RFC 9110 11.1). */
+static bool take_scheme(caw_str *value) {
+  static const char scheme[] = "bearer ";
+  const size_t n = sizeof(scheme) - 1;
+  if (value->len < n) return false;
+  for (size_t i = 0; i < n; i++)
+    if ((value->data[i] | 0x20) != scheme[i]) return false;
+  value->data += n;
+  value->len -= n;
+  return true;
+}
+
+static int on_request(caw_call *call, void *user) {
+  const char *token = user;
+  caw_str given = {NULL, 0};
+  size_t at = 0;
+  if (starts_with(caw_call_path(call), "/grpc.health.v1.Health/")) return 0;
+  const caw_metadata *metadata = caw_call_metadata(call);
+  if (!caw_metadata_find(metadata, "authorization", &at, &given))
+    return caw_call_fail(call, CAW_UNAUTHENTICATED,
+                         "this server wants a token: send the metadata \"authorization: Bearer "
+                         "TOKEN\" (greeter-client --token-file FILE)");
+  if (!take_scheme(&given))
+    return caw_call_fail(call, CAW_UNAUTHENTICATED,
+                         "the metadata \"authorization\" must be \"Bearer TOKEN\"");
+  if (!secret_equal(caw_str_from(token), given))
+    return caw_call_fail(call, CAW_UNAUTHENTICATED, "the token is not valid here");
+  return 0;
+}
+
+const caw_interceptor token_interceptor = {.size = sizeof(token_interceptor),
+                                           .on_request = on_request};
