@@ -122,8 +122,19 @@ int store_message_add(store *s, store_message *m, bool *duplicate) {
 
 #define COLUMNS "key, author_id, sent, kind, reply_to, client_id, guest_name, text, sum"
 
+/* Are the values of the kinds that were written? STRICT holds for what is written only. */
+static bool is_sound(const query *q) {
+  static const int kinds[] = {SQLITE_INTEGER, SQLITE_INTEGER, SQLITE_INTEGER,
+                              SQLITE_INTEGER, SQLITE_INTEGER, SQLITE_TEXT,
+                              SQLITE_TEXT,    SQLITE_TEXT,    SQLITE_INTEGER};
+  for (int i = 0; i < 9; i++)
+    if (sqlite3_column_type(q->st, i) != kinds[i]) return false;
+  return true;
+}
+
 static int read_message(const query *q, store_message *out, caw_arena *arena) {
   int rc = 0;
+  bool sound = is_sound(q); /* before a column is converted */
   int64_t key = get_int(q, 0);
   *out = (store_message){.room_id = key >> NUMBER_BITS,
                          .number = key & MOST_NUMBER,
@@ -134,9 +145,40 @@ static int read_message(const query *q, store_message *out, caw_arena *arena) {
                          .client_id = get_text(q, 5, arena, &rc),
                          .guest_name = get_text(q, 6, arena, &rc),
                          .text = get_text(q, 7, arena, &rc)};
-  if (!rc && sum_of(out) != get_int(q, 8))
+  if (!rc && (!sound || sum_of(out) != get_int(q, 8)))
     *out = (store_message){.room_id = out->room_id, .number = out->number, .damaged = true};
   return rc;
+}
+
+#define NEAR 1000
+
+/*
+ * The sound row of a key that a search did not find: a damaged key on the same page
+ * stands in the wrong place, and leads searches astray, or it is another row's now.
+ * Walking along the rows finds it, from at least one side.
+ */
+static int walk_to(query *q, int64_t key, store_message *out, caw_arena *arena) {
+  int rc;
+  while ((rc = next_row(q)) == 1) {
+    if (get_int(q, 0) != key) continue;
+    rc = read_message(q, out, arena);
+    if (!rc && out->damaged) continue;
+    drop(q);
+    return rc;
+  }
+  return rc ? rc : STORE_NONE;
+}
+
+static int find_near(store *s, int64_t key, store_message *out, caw_arena *arena) {
+  query q = ask(s, "SELECT " COLUMNS " FROM messages WHERE key >= ? ORDER BY key LIMIT ?");
+  put_int(&q, key - NEAR);
+  put_int(&q, 2 * NEAR);
+  int rc = walk_to(&q, key, out, arena);
+  if (rc != STORE_NONE && rc != STORE_DAMAGED) return rc;
+  q = ask(s, "SELECT " COLUMNS " FROM messages WHERE key <= ? ORDER BY key DESC LIMIT ?");
+  put_int(&q, key + NEAR);
+  put_int(&q, 2 * NEAR);
+  return walk_to(&q, key, out, arena);
 }
 
 /* One message by its number; one that cannot be read is damaged. */
@@ -148,8 +190,11 @@ static int read_one(store *s, int64_t room_id, int64_t number, store_message *ou
   if (!rc) {
     rc = read_message(&q, out, arena);
     drop(&q);
-    return rc;
+    if (rc || !out->damaged) return rc;
+    rc = STORE_DAMAGED;
   }
+  if (rc == STORE_NONE || rc == STORE_DAMAGED)
+    rc = find_near(s, key_of(room_id, number), out, arena);
   if (rc != STORE_NONE && rc != STORE_DAMAGED) return rc;
   *out = (store_message){.room_id = room_id, .number = number, .damaged = true};
   return 0;
@@ -199,6 +244,7 @@ static int scan(walk *w, query *q, int64_t number, int64_t end, int step) {
     if (!rc && is_full(w)) break;
     store_message *m = rc ? NULL : next_place(w);
     if (!rc) rc = m ? read_message(q, m, w->arena) : CAW_ENOMEM;
+    if (!rc && m->damaged) rc = read_one(w->s, w->room_id, at, m, w->arena);
     if (rc) break;
     take_bytes(w, m);
     number = at + step;

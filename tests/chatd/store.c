@@ -601,6 +601,84 @@ static void test_reopened(void **state) {
   assert_int_equal(count, 3);
 }
 
+/* ---- Damage ---- */
+
+static long find(const char *data, long len, const char *text) {
+  for (long i = 0; i + (long)strlen(text) <= len; i++)
+    if (!memcmp(data + i, text, strlen(text))) return i;
+  fail_msg("\"%s\" is not in the file", text);
+  return 0;
+}
+
+/* Where the row of a message begins and ends in the file: rows lie one before the other,
+ * and each ends with its text and a checksum of 8 bytes. */
+static void place_of(const char *data, long len, int number, long *from, long *to) {
+  char text[40], next[40];
+  snprintf(text, sizeof(text), "message %d", number);
+  snprintf(next, sizeof(next), "message %d", number + 1);
+  *from = find(data, len, next) + (long)strlen(next) + 8;
+  *to = find(data, len, text) + (long)strlen(text) + 8;
+  assert_in_range(*to - *from, 30, 60);
+}
+
+/* A bit may be flipped that says nothing: then the message is what was written. */
+static void with_flipped_bit(int64_t room, const char *data, long len, int number, long at, int bit,
+                             unsigned *reported) {
+  char *changed = malloc((size_t)len);
+  store_message *m;
+  size_t n;
+  memcpy(changed, data, (size_t)len);
+  changed[at] = (char)(changed[at] ^ 1 << bit);
+  FILE *f = fopen(path, "wb");
+  assert_int_equal(fwrite(changed, 1, (size_t)len, f), len);
+  fclose(f);
+  free(changed);
+  OK(store_sqlite_open(&w, path, true, why));
+  for (int backward = 0; backward < 2; backward++) {
+    OK(store_messages(w, room, 1, 100, 1000, 1 << 20, backward, &m, &n, arena));
+    assert_int_equal(n, 100);
+    for (size_t i = 0; i < n; i++)
+      if (m[i].number != (int64_t)i + 1 || (m[i].damaged && m[i].number != number))
+        fail_msg("bit %d of byte %ld of the row of message %d: number %d is %s", bit, at, number,
+                 (int)m[i].number, m[i].damaged ? "damaged" : "out of place");
+    for (size_t i = 0; i < n; i++) {
+      char text[40];
+      snprintf(text, sizeof(text), "message %zu", i + 1);
+      if (!m[i].damaged) assert_text(m[i].text, text);
+    }
+    *reported += m[number - 1].damaged;
+  }
+  store_close(w);
+  w = NULL;
+  caw_arena_reset(arena);
+}
+
+static void test_damage(void **state) {
+  (void)state;
+  static char data[1 << 20];
+  static const int numbers[] = {50, 57};
+  OK(store_begin(w));
+  int64_t room = add_room("r", 1);
+  fill(room, 1, 100);
+  OK(store_commit(w));
+  OK(store_sqlite_checkpoint(w));
+  store_close(r);
+  store_close(w);
+  r = w = NULL;
+  FILE *f = fopen(path, "rb");
+  long len = (long)fread(data, 1, sizeof(data), f), from, to;
+  fclose(f);
+  for (size_t k = 0; k < 2; k++) {
+    unsigned reported = 0;
+    place_of(data, len, numbers[k], &from, &to);
+    for (long at = from; at < to; at++)
+      for (int bit = 0; bit < 8; bit++)
+        with_flipped_bit(room, data, len, numbers[k], at, bit, &reported);
+    /* All but a few bits of the row say something. */
+    assert_in_range(reported, 2 * 8 * (to - from) - 4, 2 * 8 * (to - from));
+  }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -608,6 +686,7 @@ int main(void) {
       TEST(test_codes),  TEST(test_once),       TEST(test_notes),     TEST(test_rooms),
       TEST(test_direct), TEST(test_members),    TEST(test_messages),  TEST(test_pages),
       TEST(test_forget), TEST(test_mentions),   TEST(test_views),     TEST(test_reopened),
+      TEST(test_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
