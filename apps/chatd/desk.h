@@ -1,0 +1,70 @@
+/*
+ * Where chatd's loops leave work for the store: one writer thread, which puts whatever is
+ * queued into one transaction and tells its askers after the flush, and some readers.
+ * It knows queues and transactions, and nothing of what the work is.
+ */
+#ifndef CHATD_DESK_H
+#define CHATD_DESK_H
+
+#include "store.h"
+
+#include <stdatomic.h>
+
+typedef struct desk desk;
+typedef struct desk_job desk_job;
+
+/* A piece of work, embedded in what the asker keeps until `done`. */
+struct desk_job {
+  /*
+   * Does it, on a thread of the desk, within a turn of the store. Returns 0, or a code
+   * of the asker's own or of the store's for what is refused: it has written nothing
+   * then. It may be called again after it had returned 0, when the turn could not be
+   * committed because of another job.
+   */
+  int (*work)(desk_job *job, store *s);
+  /* The outcome, on the same thread: what `work` returned, once that is durable, or why
+   * it is not. Must not wait; mostly it posts to the asker's loop. The job may be freed. */
+  void (*done)(desk_job *job, int rc);
+  desk_job *next; /* the desk's */
+  int rc;         /* the desk's */
+};
+
+/* How the desk is, from any thread. */
+typedef enum desk_state {
+  DESK_FINE,
+  DESK_FULL,  /* the last turn failed for want of room; the next may not */
+  DESK_BROKEN /* a write or flush failed: nothing is written any more (what the system
+                 has kept of it is not known: a restart reads what is on the disk) */
+} desk_state;
+
+typedef struct desk_options {
+  size_t readers;    /* threads that read; 0: 2 */
+  size_t queue_most; /* jobs that may wait to write; beyond, they are refused; 0: 10,000 */
+  size_t turn_most;  /* jobs in one turn; 0: 1,000 */
+  /* Opens a connection of the store, with `why` as store_sqlite_open. */
+  int (*open)(store **out, bool writer, char why[400], void *user);
+  /* The writer has nothing to do and did much: time for a checkpoint. May be NULL. */
+  void (*rest)(store *writer, void *user);
+  /* The state is another; on the writer's thread. May be NULL. */
+  void (*on_state)(desk_state state, const char *why, void *user);
+  void *user;
+} desk_options;
+
+/* Opens the connections and starts the threads. Returns 0, or STORE_*, CAW_ENOMEM,
+ * CAW_ELIMIT (threads) with a sentence in `why`. */
+int desk_new(desk **out, const desk_options *options, char why[400]);
+
+/* Queues work; any thread. Returns 0 (done will be called), or, without calling it,
+ * CAW_EAGAIN (the queue is full), CAW_ECLOSED (the desk is being freed), STORE_BROKEN. */
+int desk_write(desk *d, desk_job *job);
+int desk_read(desk *d, desk_job *job);
+
+desk_state desk_state_of(const desk *d);
+
+/* Turns committed and jobs in them, so far. */
+void desk_counts(const desk *d, uint64_t *turns, uint64_t *jobs);
+
+/* Does what is queued, then ends the threads. NULL is fine. From no thread of the desk. */
+void desk_free(desk *d);
+
+#endif

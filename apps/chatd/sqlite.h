@@ -1,0 +1,71 @@
+/*
+ * The inside of the SQLite store: a connection, and queries as short as they can be.
+ * For the files sqlite_*.c alone.
+ */
+#ifndef CHATD_SQLITE_H
+#define CHATD_SQLITE_H
+
+#include "store.h"
+
+#include <sqlite3.h>
+
+#define STATEMENTS 128
+
+struct store {
+  sqlite3 *db;
+  bool writer;
+  bool turn; /* between begin and commit, rollback or end */
+  char *path;
+  char error[400];
+  struct {
+    const char *sql; /* compared by address: each is a literal */
+    sqlite3_stmt *st;
+  } statements[STATEMENTS];
+};
+
+/* A statement with what was bound so far. Errors wait in `rc` until it runs. */
+typedef struct query {
+  store *s;
+  sqlite3_stmt *st;
+  int bound;
+  int rc;
+} query;
+
+/* Prepares, or takes from the connection's statements. `sql` is a literal. */
+query ask(store *s, const char *sql);
+
+/* Binds the next parameter; texts and bytes are borrowed until the query has run. */
+void put_int(query *q, int64_t value);
+void put_text(query *q, caw_str value);
+void put_bytes(query *q, const void *data, size_t len);
+
+/* Takes a step: 1 when there is a row, 0 at the end, or an error; after the last two
+ * the query is over. */
+int next_row(query *q);
+
+/* Ends a query before its end. */
+void drop(query *q);
+
+/* Runs a query without rows: 0, STORE_TAKEN (a constraint), or an error. */
+int run(query *q);
+
+/* Runs a query for one row: 0, STORE_NONE, or an error. On 0 the row can be read until
+ * drop. */
+int one_row(query *q);
+
+int64_t get_int(const query *q, int column);
+
+/* Copied into the arena; *rc becomes CAW_ENOMEM when there is no memory. */
+caw_str get_text(const query *q, int column, caw_arena *arena, int *rc);
+
+/* Rows changed by the last run. */
+int changes(const store *s);
+
+/* Says what failed, and returns the STORE_* of an SQLite code. */
+int store_failed(store *s, int code);
+
+/* A list that grows in an arena; returns where the next item goes, or NULL. `items` is
+ * the address of the array's pointer. */
+void *list_more(void *items, size_t *n, size_t *room, size_t size, caw_arena *arena);
+
+#endif

@@ -1,0 +1,18 @@
+/* chatd's store in one SQLite file, in WAL mode with full synchronisation. */
+#ifndef CHATD_STORE_SQLITE_H
+#define CHATD_STORE_SQLITE_H
+
+#include "store.h"
+
+/*
+ * Opens the database `path` (made by the writer, mode 0600) and brings it up to this
+ * program's version; one of a newer program is refused. Exactly one writer may be
+ * open, and it is the only one that checkpoints; readers are opened after it. On an
+ * error `why`, of 400 bytes, has a sentence. Returns 0 or STORE_*, CAW_ENOMEM.
+ */
+int store_sqlite_open(store **out, const char *path, bool writer, char why[400]);
+
+/* The writer, now and then, when nobody waits: moves the log into the file. */
+int store_sqlite_checkpoint(store *s);
+
+#endif
