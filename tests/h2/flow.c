@@ -391,6 +391,52 @@ static void test_message_beyond_growth(void **state) {
   rig_stop(&r);
 }
 
+static size_t updates_since(size_t from) {
+  char *frames = rig_frames(r.server.wire.data + from, r.server.wire.len - from);
+  size_t n = count_lines(frames, "WINDOW");
+  caw_free(frames);
+  return n;
+}
+
+/* A window that is used up gets a byte when only the end is awaited, and no other does:
+ * nor that of a stream whose end is there, which was reset, or whose session has failed. */
+static void test_await_end(void **state) {
+  (void)state;
+  static const h2_config config = {.stream_window = 1000};
+  rig_start(&r, NULL, &config);
+  rig_pump(&r);
+  rig_stream *full = rig_request(&r.client, "/s/m"), *half = rig_request(&r.client, "/s/m");
+  rig_send(full, 1500);
+  rig_send(half, 10);
+  rig_pump(&r);
+  rig_stream *s = r.server.streams;
+  assert_int_equal(s[0].received, 1000);
+  assert_int_equal(s[1].received, 10);
+
+  size_t from = r.server.wire.len;
+  assert_int_equal(h2_await_end(r.server.s, s[1].h2), 0);
+  rig_pump(&r);
+  assert_int_equal(updates_since(from), 0);
+  assert_int_equal(h2_await_end(r.server.s, s[0].h2), 0);
+  rig_pump(&r);
+  assert_int_equal(updates_since(from), 1);
+  assert_int_equal(s[0].received, 1001);
+
+  from = r.server.wire.len;
+  rig_finish(half, NULL);
+  rig_pump(&r);
+  assert_int_equal(s[1].ends, 1);
+  assert_int_equal(h2_await_end(r.server.s, s[1].h2), 0);
+  assert_int_equal(h2_reset(r.server.s, s[0].h2, H2_CANCEL), 0);
+  assert_int_equal(h2_await_end(r.server.s, s[0].h2), 0);
+  static const uint8_t bad[9] = {0, 0, 1, 4};
+  assert_int_not_equal(rig_feed(&r.server, bad, sizeof(bad), 0), 0);
+  assert_int_equal(h2_await_end(r.server.s, s[1].h2), 0);
+  rig_drain(&r.server);
+  assert_int_equal(updates_since(from), 0);
+  rig_stop(&r);
+}
+
 /* ---- a long path ---- */
 
 #define TICK    UINT64_C(131072) /* nanoseconds, for 16 KiB: 1 Gbit/s */
@@ -491,6 +537,7 @@ int main(void) {
       cmocka_unit_test(test_streams_share),
       cmocka_unit_test(test_expected_message),
       cmocka_unit_test(test_message_beyond_growth),
+      cmocka_unit_test(test_await_end),
       cmocka_unit_test(test_long_path),
       cmocka_unit_test(test_large_frames),
       cmocka_unit_test(test_long_among_short),
