@@ -137,6 +137,22 @@ void *list_more(void *items, size_t *n, size_t *room, size_t size, caw_arena *ar
   return (char *)old + (*n)++ * size;
 }
 
+int all_rows(query *q, void *items, size_t *n, size_t size, row_reader *read, caw_arena *arena) {
+  void *none = NULL;
+  size_t room = 0;
+  int rc;
+  memcpy(items, &none, sizeof(none));
+  *n = 0;
+  while ((rc = next_row(q)) == 1) {
+    void *item = list_more(items, n, &room, size, arena);
+    rc = item ? read(q, item, arena) : CAW_ENOMEM;
+    if (!rc) continue;
+    drop(q);
+    break;
+  }
+  return rc;
+}
+
 /* ---- Turns ---- */
 
 static int simple(store *s, const char *sql) {

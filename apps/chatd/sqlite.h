@@ -58,6 +58,13 @@ int64_t get_int(const query *q, int column);
 /* Copied into the arena; *rc becomes CAW_ENOMEM when there is no memory. */
 caw_str get_text(const query *q, int column, caw_arena *arena, int *rc);
 
+/* Reads a row into an item; 0 or CAW_ENOMEM. */
+typedef int row_reader(const query *q, void *item, caw_arena *arena);
+
+/* Runs a query for all its rows, each an item of `size` bytes in the arena; `items` is the
+ * address of the array's pointer, which is NULL when there is no row. */
+int all_rows(query *q, void *items, size_t *n, size_t size, row_reader *read, caw_arena *arena);
+
 /* Rows changed by the last run. */
 int changes(const store *s);
 

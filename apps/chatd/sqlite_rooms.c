@@ -8,7 +8,8 @@
   "created, first_number, last_number, rooms.members"
 #define ROOM_WIDTH 13
 
-static int read_room(const query *q, store_room *out, caw_arena *arena) {
+static int read_room(const query *q, void *item, caw_arena *arena) {
+  store_room *out = item;
   int rc = 0;
   *out = (store_room){.id = get_int(q, 0),
                       .name = get_text(q, 1, arena, &rc),
@@ -107,22 +108,11 @@ int store_direct_add(store *s, int64_t a, int64_t b, store_room *room) {
 
 int store_rooms_public(store *s, caw_str after, size_t most, store_room **out, size_t *n,
                        caw_arena *arena) {
-  size_t room = 0;
-  *out = NULL;
-  *n = 0;
   query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms WHERE visibility = 1 AND folded > ?"
                    " ORDER BY folded LIMIT ?");
   put_text(&q, after);
   put_int(&q, (int64_t)most);
-  int rc;
-  while ((rc = next_row(&q)) == 1) {
-    store_room *one = list_more(out, n, &room, sizeof(*one), arena);
-    rc = one ? read_room(&q, one, arena) : CAW_ENOMEM;
-    if (!rc) continue;
-    drop(&q);
-    break;
-  }
-  return rc;
+  return all_rows(&q, out, n, sizeof(**out), read_room, arena);
 }
 
 /* ---- Members ---- */
@@ -209,27 +199,20 @@ int store_member_drop(store *s, int64_t room_id, int64_t user_id) {
   return changes(s) ? count_member(s, room_id, -1) : STORE_NONE;
 }
 
+static int read_only_member(const query *q, void *item, caw_arena *arena) {
+  (void)arena;
+  read_member(q, 0, item);
+  return 0;
+}
+
 int store_members(store *s, int64_t room_id, int64_t after, size_t most, store_member **out,
                   size_t *n, caw_arena *arena) {
-  size_t room = 0;
-  *out = NULL;
-  *n = 0;
   query q = ask(s, "SELECT " MEMBER_COLUMNS " FROM members WHERE room_id = ? AND user_id > ?"
                    " ORDER BY user_id LIMIT ?");
   put_int(&q, room_id);
   put_int(&q, after);
   put_int(&q, (int64_t)most);
-  int rc;
-  while ((rc = next_row(&q)) == 1) {
-    store_member *member = list_more(out, n, &room, sizeof(*member), arena);
-    if (member) {
-      read_member(&q, 0, member);
-      continue;
-    }
-    drop(&q);
-    return CAW_ENOMEM;
-  }
-  return rc;
+  return all_rows(&q, out, n, sizeof(**out), read_only_member, arena);
 }
 
 int store_members_with_role(store *s, int64_t room_id, int role, int64_t *count) {

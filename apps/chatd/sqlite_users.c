@@ -7,7 +7,8 @@
 #define USER_COLUMNS                                                                               \
   "id, handle, display_name, status_text, bio, avatar_url, role, state, created, updated"
 
-static int read_user(const query *q, store_user *out, caw_arena *arena) {
+static int read_user(const query *q, void *item, caw_arena *arena) {
+  store_user *out = item;
   int rc = 0;
   *out = (store_user){.id = get_int(q, 0),
                       .handle = get_text(q, 1, arena, &rc),
@@ -164,7 +165,6 @@ static caw_str behind(caw_str prefix, caw_arena *arena) {
 
 int store_users(store *s, caw_str prefix, int64_t after, size_t most, store_user **out, size_t *n,
                 caw_arena *arena) {
-  size_t room = 0;
   caw_str end = prefix.len ? behind(prefix, arena) : prefix;
   *out = NULL;
   *n = 0;
@@ -180,15 +180,7 @@ int store_users(store *s, caw_str prefix, int64_t after, size_t most, store_user
   }
   put_int(&q, after);
   put_int(&q, (int64_t)most);
-  int rc;
-  while ((rc = next_row(&q)) == 1) {
-    store_user *user = list_more(out, n, &room, sizeof(*user), arena);
-    rc = user ? read_user(&q, user, arena) : CAW_ENOMEM;
-    if (!rc) continue;
-    drop(&q);
-    break;
-  }
-  return rc;
+  return all_rows(&q, out, n, sizeof(**out), read_user, arena);
 }
 
 int store_users_with_role(store *s, int role, int64_t *count) {
@@ -222,7 +214,8 @@ int store_secret_put(store *s, int64_t user_id, caw_str secret) {
 
 #define SESSION_COLUMNS "id, user_id, client_name, peer, created, used, expires"
 
-static int read_session(const query *q, store_session *out, caw_arena *arena) {
+static int read_session(const query *q, void *item, caw_arena *arena) {
+  store_session *out = item;
   int rc = 0;
   *out = (store_session){.id = get_int(q, 0),
                          .user_id = get_int(q, 1),
@@ -268,43 +261,25 @@ int store_session_touch(store *s, int64_t id, int64_t used, int64_t expires) {
 }
 
 int store_sessions(store *s, int64_t user_id, store_session **out, size_t *n, caw_arena *arena) {
-  size_t room = 0;
-  *out = NULL;
-  *n = 0;
   query q = ask(s, "SELECT " SESSION_COLUMNS " FROM sessions WHERE user_id = ? ORDER BY id DESC");
   put_int(&q, user_id);
-  int rc;
-  while ((rc = next_row(&q)) == 1) {
-    store_session *session = list_more(out, n, &room, sizeof(*session), arena);
-    rc = session ? read_session(&q, session, arena) : CAW_ENOMEM;
-    if (!rc) continue;
-    drop(&q);
-    break;
-  }
-  return rc;
+  return all_rows(&q, out, n, sizeof(**out), read_session, arena);
+}
+
+static int read_id(const query *q, void *item, caw_arena *arena) {
+  (void)arena;
+  *(int64_t *)item = get_int(q, 0);
+  return 0;
 }
 
 int store_session_drop(store *s, int64_t user_id, int64_t id, int64_t except, int64_t **out,
                        size_t *n, caw_arena *arena) {
-  size_t room = 0;
-  *out = NULL;
-  *n = 0;
   query q = ask(s, "DELETE FROM sessions WHERE user_id = ?1 AND id <> ?3 AND (?2 = 0 OR id = ?2)"
                    " RETURNING id");
   put_int(&q, user_id);
   put_int(&q, id);
   put_int(&q, except);
-  int rc;
-  while ((rc = next_row(&q)) == 1) {
-    int64_t *gone = list_more(out, n, &room, sizeof(*gone), arena);
-    if (gone) {
-      *gone = get_int(&q, 0);
-      continue;
-    }
-    drop(&q);
-    return CAW_ENOMEM;
-  }
-  return rc;
+  return all_rows(&q, out, n, sizeof(**out), read_id, arena);
 }
 
 /* ---- Codes ---- */
