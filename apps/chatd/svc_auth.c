@@ -88,7 +88,7 @@ static void made(keys_job *key) {
 }
 
 static void use_key(logon *l, caw_str password, void (*then)(keys_job *)) {
-  l->key.job.password = password;
+  l->key.job.password = password.len ? password : caw_str_from("");
   l->key.job.done = then;
   int rc = keys_pool_put(l->task.app->keys, &l->key.job);
   if (rc) finish(l, rc);
