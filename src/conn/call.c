@@ -17,21 +17,10 @@ static void run_dispatch(io_task *task) {
   call->cls->dispatch(call);
 }
 
-/* A zeroed call, but for its arenas' first blocks, which are most of it. */
-static caw_call *alloc_call(const call_class *cls, caw_loop *loop) {
-  caw_call *call = cells_alloc(io_cells(loop), cls->size);
-  if (!call) return NULL;
-  memset(call, 0, offsetof(caw_call, protocol_block));
-  memset((char *)call + sizeof(*call), 0, cls->size - sizeof(*call));
-  return call;
-}
-
 caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit) {
-  caw_call *call = alloc_call(cls, loop);
+  caw_call *call = cells_calloc(io_cells(loop), 1, cls->size);
   if (!call) return NULL;
-  arena_init(&call->protocol, call->protocol_block, sizeof(call->protocol_block), 0);
-  arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
-  rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
+  rpc_call_init(&call->rpc, cls->server, NULL, max_receive);
   call->rpc.in.cells = io_cells(loop);
   io_task_init(&call->task, run_dispatch);
   list_init(&call->children);
@@ -51,8 +40,7 @@ static void destroy(caw_call *call, cells *of) {
   if (call->cls->destroy) call->cls->destroy(call);
   call->rpc.in.cells = of;
   rpc_call_finish(&call->rpc);
-  arena_finish(&call->protocol);
-  arena_finish(&call->arena);
+  arena_leave(of, call->arena);
   if (call->chain) chain_free(call->chain, of);
   if (call->values) call_free_values(call);
   caw_free(call->end_text);
@@ -452,8 +440,16 @@ caw_loop *caw_call_loop(const caw_call *call) {
   return call->loop;
 }
 
+#define ARENA_PREPARED ((size_t)224) /* a small request and its reply */
+#define ARENA_ASKED    ((size_t)96)  /* what a handler of a stream keeps */
+
+void call_prepare_arena(caw_call *call) {
+  arena_at(&call->arena, io_cells(call->loop), ARENA_PREPARED);
+}
+
 caw_arena *caw_call_arena(caw_call *call) {
-  return &call->arena;
+  if (call->arena) return call->arena;
+  return arena_at(&call->arena, io_on_loop(call->loop) ? io_cells(call->loop) : NULL, ARENA_ASKED);
 }
 
 void caw_call_set_data(caw_call *call, void *data) {

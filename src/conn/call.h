@@ -12,7 +12,6 @@
 
 #include <caw/call.h>
 #include <caw/interceptor.h>
-#include <stdalign.h>
 #include <stdatomic.h>
 
 /* Atomic flags of a call. */
@@ -56,12 +55,8 @@ typedef struct call_class {
 typedef struct call_chain call_chain; /* chain.h */
 typedef struct call_value call_value; /* values.c */
 
-/* The first blocks of a call's two arenas are inside it: that of the protocol's
- * strings, sized for a call with ordinary metadata (gRPC's clients need 320 to 400
- * bytes for what they say of themselves), and the handler's. */
-#define CALL_PROTOCOL_BLOCK 512
-#define CALL_USER_BLOCK     224
-
+/* A call at rest shall cost little: there are many. So what only some calls need, or need
+ * only while something happens, is made when it is needed. */
 struct caw_call {
   rpc_call rpc;
   const call_class *cls;
@@ -95,15 +90,16 @@ struct caw_call {
   list put_off;           /* in conn->put_off */
   size_t inflated;        /* of conn->inflated */
 
-  caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
-  caw_arena arena;    /* the handler's: caw_call_arena */
-  alignas(max_align_t) uint8_t protocol_block[CALL_PROTOCOL_BLOCK];
-  alignas(max_align_t) uint8_t user_block[CALL_USER_BLOCK];
+  caw_arena *arena; /* the handler's: caw_call_arena; the loop's is rpc_call_arena */
 };
 
 /* Allocates a call of a class, zeroed but for what is set here, with one
  * reference. NULL when memory is out. */
 caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit);
+
+/* Makes the handler's arena large enough for a small request and its reply, on the loop. It
+ * would be made smaller by the first caw_call_arena otherwise. */
+void call_prepare_arena(caw_call *call);
 
 /* Has dispatch called, later in this turn. */
 void call_wake(caw_call *call);

@@ -50,25 +50,40 @@ void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
   list_init(&c->node);
   c->server = server;
   c->arena = arena;
+  c->own_arena = !arena;
   c->in.limit = limit;
   c->timeout = UINT64_MAX;
 }
 
-void rpc_call_finish(rpc_call *c) {
+static void drop_input(rpc_call *c) {
   assert(!c->stream);
   rpc_deframer_finish(&c->in);
   buf_finish(&c->inflated);
+}
+
+void rpc_call_finish(rpc_call *c) {
+  drop_input(c);
+  if (c->own_arena) arena_leave(c->in.cells, c->arena);
+  rpc_caller_unref(c->caller);
+}
+
+/* Most calls need none: what all clients say of themselves is not kept for each call. */
+#define ARENA_FIRST ((size_t)192)
+
+caw_arena *rpc_call_arena(rpc_call *c) {
+  return c->arena ? c->arena : arena_at(&c->arena, c->in.cells, ARENA_FIRST);
 }
 
 void rpc_call_rewind(rpc_call *c) {
   caw_arena *arena = c->arena;
   cells *of = c->in.cells;
   size_t limit = c->in.limit;
-  bool paused = c->paused;
+  bool paused = c->paused, own_arena = c->own_arena;
   caw_encoding out_encoding = c->out_encoding;
-  assert(!c->server && !c->stream);
-  rpc_call_finish(c);
+  assert(!c->server);
+  drop_input(c);
   rpc_call_init(c, false, arena, limit);
+  c->own_arena = own_arena;
   c->in.cells = of;
   c->paused = paused;
   c->out_encoding = out_encoding;

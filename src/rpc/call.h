@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "h2/h2.h"
+#include "rpc/caller.h"
 #include "rpc/deframe.h"
 #include "rpc/metadata.h"
 #include "rpc/payload.h"
@@ -67,7 +68,7 @@ struct rpc_call {
   size_t held;           /* received bytes whose window is kept back */
   size_t sent_bytes;     /* payload framed since rpc_call_take_news */
 
-  caw_arena *arena; /* the owner's; metadata and status texts go there */
+  caw_arena *arena; /* metadata and status texts go there: rpc_call_arena */
   rpc_deframer in;
   buf inflated;                   /* the message that was taken last, if it came compressed */
   rpc_metadata headers, trailers; /* received */
@@ -76,21 +77,29 @@ struct rpc_call {
   caw_encoding in_encoding;  /* of received messages that say they are compressed */
   caw_encoding out_encoding; /* of messages that we send, until the headers went */
   bool took_compressed;      /* the message that was taken last came compressed */
+  bool own_arena;            /* `arena` was not given, and is freed with the call */
 
   /* The request's own fields, on a server. */
-  caw_str path, authority, encoding, subtype;
-  bool is_post;     /* :method */
-  bool bad_te;      /* the field te said something else than trailers */
-  unsigned accepts; /* encodings of the reply, a bit (1 << encoding) each */
-  caw_str raw_timeout;
-  uint64_t timeout; /* grpc-timeout, nanoseconds; UINT64_MAX: none */
+  rpc_caller *caller; /* who lends us texts, or NULL */
+  caw_str path, authority, subtype;
+  bool is_post;       /* :method */
+  bool bad_te;        /* the field te said something else than trailers */
+  bool bad_timeout;   /* grpc-timeout is malformed */
+  bool says_encoding; /* there is a grpc-encoding: in_encoding, 0 if it is not known */
+  bool agent_shared;  /* the user agent among the headers is the caller's */
+  unsigned accepts;   /* encodings of the reply, a bit (1 << encoding) each */
+  uint64_t timeout;   /* grpc-timeout, nanoseconds; UINT64_MAX: none */
 };
 
-/* Prepares a call. `arena` outlives it; `limit` is the largest message. */
+/* Prepares a call. `arena` outlives it; NULL: it has one of its own, made when it is
+ * needed. `limit` is the largest message. */
 void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit);
 
 /* Frees what the call holds. Its stream must be gone (RPC_DONE or RPC_IDLE). */
 void rpc_call_finish(rpc_call *c);
+
+/* For what lives as long as the call; loop's thread. Never NULL: see arena_at. */
+caw_arena *rpc_call_arena(rpc_call *c);
 
 /* Makes a client's call ready to be opened once more on another session. */
 void rpc_call_rewind(rpc_call *c);
@@ -181,6 +190,9 @@ typedef struct rpc_session_events {
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
   /* SETTINGS came again: its limits may have changed. */
   void (*on_settings)(void *ctx);
+  /* Server: a request's :path. Returns the same text where it lives as long as the
+   * call, or no data: then the call keeps a copy. May be NULL. */
+  caw_str (*on_path)(void *ctx, rpc_call *call, caw_str path);
 } rpc_session_events;
 
 struct rpc_session {
@@ -189,6 +201,7 @@ struct rpc_session {
   void *ctx;
   list calls; /* those with a stream */
   size_t count;
+  rpc_caller *caller; /* server: as the last call that said something new about itself */
   bool ready, goaway;
   bool failed; /* a stream could not be reset for want of memory: end the connection */
 };

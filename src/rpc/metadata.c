@@ -8,8 +8,8 @@
 /* The new entry's place; its array doubles within the arena. The list shows
  * its entries as const to programs, but they are ours. */
 static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
-  if (m->list.len == m->room) {
-    size_t room = m->room ? m->room * 2 : 8;
+  if (m->list.len >= m->room) {
+    size_t room = m->room ? m->room * 2 : 4;
     caw_metadata_entry *entries = caw_arena_alloc(arena, room * sizeof(*entries));
     if (!entries) return NULL;
     if (m->list.len) memcpy(entries, m->list.entries, m->list.len * sizeof(*entries));
@@ -32,8 +32,11 @@ int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str val
 void rpc_metadata_remove(rpc_metadata *m, caw_str key) {
   caw_metadata_entry *entries = (caw_metadata_entry *)m->list.entries;
   size_t kept = 0;
-  for (size_t i = 0; i < m->list.len; i++)
-    if (!caw_str_eq(entries[i].key, key)) entries[kept++] = entries[i];
+  for (size_t i = 0; i < m->list.len; i++) {
+    if (caw_str_eq(entries[i].key, key)) continue;
+    if (kept < i) entries[kept] = entries[i];
+    kept++;
+  }
   m->list.len = kept;
 }
 
@@ -58,13 +61,17 @@ static caw_str lasting(caw_arena *arena, const h2_field *f, caw_str text) {
   return f->flags & H2_FIELD_LASTING ? text : caw_arena_dup(arena, text);
 }
 
-static int add_text(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
+int rpc_metadata_append(rpc_metadata *m, caw_arena *arena, const caw_metadata_entry *entry) {
   caw_metadata_entry *e = append(m, arena);
-  if (!e || !key.data || !value.data) return CAW_ENOMEM;
-  e->key = key;
-  e->value = value;
+  if (!e) return CAW_ENOMEM;
+  *e = *entry;
   m->list.len++;
   return 0;
+}
+
+static int add_text(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
+  const caw_metadata_entry entry = {key, value};
+  return key.data && value.data ? rpc_metadata_append(m, arena, &entry) : CAW_ENOMEM;
 }
 
 int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field *f) {

@@ -84,7 +84,7 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 static char *on_room(void *ctx, void *user, size_t len) {
   (void)ctx;
   rpc_call *c = user;
-  char *room = caw_arena_alloc(c->arena, len);
+  char *room = caw_arena_alloc(rpc_call_arena(c), len);
   if (!room) c->out_of_memory = true;
   return room;
 }
@@ -104,4 +104,6 @@ int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
 void rpc_session_finish(rpc_session *s) {
   h2_session_free(s->h2);
   s->h2 = NULL;
+  rpc_caller_unref(s->caller);
+  s->caller = NULL;
 }

@@ -15,9 +15,8 @@ typedef struct server_call {
   worker *worker; /* NULL once the server does not know the call any more */
   list node;
   const method_entry *entry;       /* NULL until routed, or when refused */
-  const method_entry *entry_found; /* with interceptors: that of the path at ... */
-  const char *found_at;
-  rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
+  const method_entry *entry_found; /* that of the path that came, or NULL */
+  rpc_metadata headers, trailers;  /* to be sent; in the handler's arena */
   caw_call_events events;
   void *events_user;
   void *reply;       /* of kinds with one reply, made when needed */
@@ -85,7 +84,7 @@ static void tell(server_call *sc, int code, caw_str text) {
   if (sc->over) return;
   sc->over = true;
   sc->told.code = code;
-  if (text.len) sc->told.message = caw_arena_dup(&sc->base.protocol, text);
+  if (text.len) sc->told.message = caw_arena_dup(rpc_call_arena(&sc->base.rpc), text);
 }
 
 /* Sends the status, or resets the stream when there is no memory for it. Only
@@ -235,9 +234,20 @@ static bool has_one_reply(const server_call *sc) {
   return kind_of(sc) == CAW_UNARY || kind_of(sc) == CAW_CLIENT_STREAM;
 }
 
-/* Sets the call's method, too. */
+/* A path that is served need not be kept: the method's own lives for ever. */
+caw_str server_call_path(caw_call *call, caw_str path) {
+  server_call *sc = self_of(call);
+  sc->entry_found = map_get(&sc->worker->server->methods, path);
+  const char *same = sc->entry_found ? sc->entry_found->handler->method->path : NULL;
+  return caw_str_of(same, path.len);
+}
+
+/* Looks for the path, if an interceptor has changed it. Sets the call's method, too. */
 static const method_entry *find_entry(server_call *sc) {
-  const method_entry *entry = map_get(&sc->worker->server->methods, sc->base.rpc.path);
+  const method_entry *entry = sc->entry_found;
+  caw_str path = sc->base.rpc.path;
+  if (!entry || path.data != entry->handler->method->path)
+    entry = map_get(&sc->worker->server->methods, path);
   sc->base.method = entry ? entry->handler->method : NULL;
   return entry;
 }
@@ -245,12 +255,13 @@ static const method_entry *find_entry(server_call *sc) {
 /* Before any handler runs: once one does, the arena is its thread's. */
 static int make_reply(server_call *sc) {
   if (!has_one_reply(sc)) return 0;
-  sc->reply = caw_arena_calloc(&sc->base.arena, 1, sc->base.method->response->size);
+  sc->reply = caw_arena_calloc(caw_call_arena(&sc->base), 1, sc->base.method->response->size);
   return sc->reply ? 0 : CAW_ENOMEM;
 }
 
 static int begin(server_call *sc) {
   const caw_handler *h = sc->entry->handler;
+  if (kind_of(sc) == CAW_UNARY) call_prepare_arena(&sc->base);
   if (make_reply(sc)) return CAW_ENOMEM;
   if (!many_requests(sc) || !h->open) return 0;
   return h->open(&sc->base, sc->entry->impl, sc->entry->self);
@@ -270,17 +281,15 @@ static int set_deadline(server_call *sc) {
 /* Interceptors have let the call pass. */
 static void enter(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
-  /* What interceptors see was looked up already, unless they have changed the path. */
-  const method_entry *entry =
-      sc->base.chain && sc->found_at == rpc->path.data ? sc->entry_found : find_entry(sc);
+  const method_entry *entry = find_entry(sc);
   if (!entry) {
     refuse(sc, 200, CAW_UNIMPLEMENTED,
-           caw_arena_printf(rpc->arena, "unknown method %.*s", CAW_STR_ARG(rpc->path)));
+           caw_arena_printf(rpc_call_arena(rpc), "unknown method %.*s", CAW_STR_ARG(rpc->path)));
     return;
   }
   if (!subtype_fits(sc)) {
     refuse(sc, 415, CAW_UNIMPLEMENTED,
-           caw_arena_printf(rpc->arena, "content-subtype %.*s is not supported; use %s",
+           caw_arena_printf(rpc_call_arena(rpc), "content-subtype %.*s is not supported; use %s",
                             CAW_STR_ARG(rpc->subtype), sc->base.method->request->codec->name));
     return;
   }
@@ -328,8 +337,7 @@ static void route(server_call *sc) {
   } else if (set_deadline(sc) || (interceptors && chain_new(&sc->base, interceptors))) {
     refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
   } else if (sc->base.chain) {
-    sc->entry_found = find_entry(sc);
-    sc->found_at = rpc->path.data;
+    find_entry(sc); /* whose method interceptors see */
     sc->deciding = true;
     rpc_call_pause(rpc, true);
     decide(sc, chain_ask(sc->base.chain));
@@ -421,7 +429,7 @@ static void deliver_one(server_call *sc) {
     return;
   }
   if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
-  int code = call_receive(&sc->base, &sc->base.arena, &bytes, &message, &why);
+  int code = call_receive(&sc->base, caw_call_arena(&sc->base), &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, more came"));
@@ -569,7 +577,7 @@ void caw_call_on(caw_call *call, const caw_call_events *events, void *user) {
 
 static int add_metadata(caw_call *call, rpc_metadata *to, caw_str key, caw_str value) {
   int rc = rpc_metadata_check(key, value);
-  return rc ? rc : rpc_metadata_add(to, &call->arena, key, value);
+  return rc ? rc : rpc_metadata_add(to, caw_call_arena(call), key, value);
 }
 
 int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
@@ -584,7 +592,7 @@ int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value) {
 
 int caw_call_set_details(caw_call *call, caw_str google_rpc_status) {
   if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
-  caw_str copy = caw_arena_dup(&call->arena, google_rpc_status);
+  caw_str copy = caw_arena_dup(caw_call_arena(call), google_rpc_status);
   if (!copy.data) return CAW_ENOMEM;
   self_of(call)->details = copy;
   return 0;
@@ -604,7 +612,7 @@ int caw_call_fail(caw_call *call, int code, const char *format, ...) {
   va_list args;
   va_start(args, format);
   if (!(call->chain && chain_fail(call->chain, format, args)) && call->cls->server)
-    self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
+    self_of(call)->fail_text = caw_arena_vprintf(caw_call_arena(call), format, args);
   va_end(args);
   return code;
 }
