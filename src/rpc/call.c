@@ -183,9 +183,6 @@ static void give_window(rpc_call *c) {
   call_note(c, RPC_NEWS_DATA);
 }
 
-/* Most calls that had a message larger than this need the room no more. */
-#define KEEP_INFLATED ((size_t)16 * 1024)
-
 static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
   size_t limit = room < c->in.limit ? room : c->in.limit;
   c->inflated.len = 0;
@@ -217,7 +214,7 @@ int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
 
 void rpc_call_consumed(rpc_call *c) {
   rpc_deframer_release(&c->in);
-  if (c->inflated.room > KEEP_INFLATED) buf_finish(&c->inflated);
+  if (c->inflated.room) buf_finish(&c->inflated);
   give_window(c);
 }
 
