@@ -638,7 +638,8 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   call->method = method;
   cc->user = call->data = user;
   cc->wait_for_ready = o.wait_for_ready;
-  call->rpc.out_encoding = call->encoding = o.encoding ? o.encoding : ch->options.encoding;
+  call->encoding = (uint8_t)(o.encoding ? o.encoding : ch->options.encoding);
+  call->rpc.out_encoding = call->encoding;
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);

@@ -23,12 +23,12 @@ void call_set_state(rpc_call *c, rpc_state state) {
   bool ok = legal[c->state] & BIT(state);
   assert(ok);
   (void)ok;
-  c->state = state;
+  c->state = (uint8_t)state;
 }
 
 void call_note(rpc_call *c, unsigned news) {
   unsigned before = c->news;
-  c->news |= news;
+  c->news |= (uint8_t)news;
   /* Its owner knows that there are news until he takes them. */
   if (before && !(news & RPC_NEWS_CLOSED)) return;
   if (c->session) c->session->events->on_event(c->session->ctx, c);
@@ -51,7 +51,7 @@ void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
   c->server = server;
   c->arena = arena;
   c->own_arena = !arena;
-  c->in.limit = limit;
+  c->in.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX; /* no prefix says more */
   c->timeout = UINT64_MAX;
 }
 
@@ -64,7 +64,7 @@ static void drop_input(rpc_call *c) {
 void rpc_call_finish(rpc_call *c) {
   drop_input(c);
   if (c->own_arena) arena_leave(c->in.cells, c->arena);
-  rpc_caller_unref(c->caller);
+  if (c->server) rpc_caller_unref(c->caller);
 }
 
 /* Most calls need none: what all clients say of themselves is not kept for each call. */
@@ -79,7 +79,7 @@ void rpc_call_rewind(rpc_call *c) {
   cells *of = c->in.cells;
   size_t limit = c->in.limit;
   bool paused = c->paused, own_arena = c->own_arena;
-  caw_encoding out_encoding = c->out_encoding;
+  uint8_t out_encoding = c->out_encoding;
   assert(!c->server);
   drop_input(c);
   rpc_call_init(c, false, arena, limit);
@@ -186,7 +186,7 @@ static void give_window(rpc_call *c) {
 static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
   size_t limit = room < c->in.limit ? room : c->in.limit;
   c->inflated.len = 0;
-  int rc = rpc_decompress(c->in_encoding, m->data, m->len, &c->inflated, limit);
+  int rc = rpc_decompress((caw_encoding)c->in_encoding, m->data, m->len, &c->inflated, limit);
   m->data = c->inflated.data;
   m->len = c->inflated.len;
   switch (rc) {

@@ -22,7 +22,7 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   fields_add(&f, H2_T_USER_AGENT, "user-agent", request->user_agent);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
     fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
-               caw_str_from(caw_encoding_name(c->out_encoding)));
+               caw_str_from(caw_encoding_name((caw_encoding)c->out_encoding)));
   fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   fields_add_metadata(&f, request->metadata, 0);
   if (secrets) fields_add_metadata(&f, secrets, H2_FIELD_SECRET);
@@ -54,7 +54,7 @@ bool call_response_field(rpc_call *c, const h2_field *f) {
     if (!c->headers_received) c->grpc_content = rpc_content_type(f->value, &subtype);
     return true;
   case H2_T_GRPC_ENCODING:
-    c->in_encoding = rpc_encoding_of(f->value);
+    c->in_encoding = (uint8_t)rpc_encoding_of(f->value);
     c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
     return true;
   case H2_T_GRPC_STATUS: {

@@ -56,10 +56,10 @@ bool call_request_field(rpc_call *c, const h2_field *f) {
     return true;
   case H2_T_GRPC_ENCODING:
     c->says_encoding = f->value.len > 0;
-    c->in_encoding = rpc_encoding_of(f->value);
+    c->in_encoding = (uint8_t)rpc_encoding_of(f->value);
     return true;
   case H2_T_GRPC_ACCEPT_ENCODING:
-    c->accepts |= rpc_encodings_of(f->value);
+    c->accepts |= (uint8_t)rpc_encodings_of(f->value);
     return true;
   default:
     return false;
@@ -80,7 +80,7 @@ static int check_encoding(rpc_call *c) {
   if (!c->says_encoding) return 0;
   if (!c->in_encoding) return CAW_UNIMPLEMENTED;
   c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
-  c->accepts |= 1u << c->in_encoding;
+  c->accepts |= (uint8_t)(1u << c->in_encoding);
   return 0;
 }
 
@@ -151,7 +151,7 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   add_leading(c, &f, 200);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
     fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
-               caw_str_from(caw_encoding_name(c->out_encoding)));
+               caw_str_from(caw_encoding_name((caw_encoding)c->out_encoding)));
   /* A client that compresses learns what else it may use. */
   if (c->says_encoding)
     fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);

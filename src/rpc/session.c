@@ -30,7 +30,7 @@ static void on_headers(void *ctx, void *user, unsigned flags) {
 static void on_data(void *ctx, void *user, const uint8_t *data, size_t len) {
   (void)ctx;
   rpc_call *c = user;
-  c->held += len;
+  c->held += (uint32_t)len; /* less than a window */
   /* Once the call is ending, its input only keeps the window turning; and the
    * body of an answer that is not gRPC's (a proxy's page) says nothing. */
   bool ending = c->state == RPC_CLOSING || (c->server && c->state == RPC_HALF_CLOSED_LOCAL);
