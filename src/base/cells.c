@@ -6,12 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Sizes: steps of 32 bytes to 512, of 64 to 2,048 (calls are that large, and many at
- * rest), of 256 to 4,608. Larger pieces are malloc's. */
+/* Sizes: steps of 32 bytes to 1,024 (calls are that large, and many at rest), of 64 to
+ * 2,048, of 256 to 4,608. Larger pieces are malloc's. */
 #define SMALL_STEP   ((size_t)32)
-#define SMALL_SIZES  ((size_t)16)
+#define SMALL_SIZES  ((size_t)32)
 #define MEDIUM_STEP  ((size_t)64)
-#define MEDIUM_SIZES ((size_t)24)
+#define MEDIUM_SIZES ((size_t)16)
 #define LARGE_STEP   ((size_t)256)
 
 #define SMALL_MOST  (SMALL_STEP * SMALL_SIZES)

@@ -47,7 +47,6 @@ void call_remote_end(rpc_call *c) {
 
 void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
   memset(c, 0, sizeof(*c));
-  list_init(&c->node);
   c->server = server;
   c->arena = arena;
   c->own_arena = !arena;
@@ -68,7 +67,7 @@ void rpc_call_finish(rpc_call *c) {
 }
 
 /* Most calls need none: what all clients say of themselves is not kept for each call. */
-#define ARENA_FIRST ((size_t)192)
+#define ARENA_FIRST ((size_t)256)
 
 caw_arena *rpc_call_arena(rpc_call *c) {
   return c->arena ? c->arena : arena_at(&c->arena, c->in.cells, ARENA_FIRST);
@@ -232,7 +231,5 @@ void call_closed(rpc_call *c, uint32_t code, bool remote) {
   call_set_state(c, RPC_DONE);
   if (!c->server) call_decide(c);
   call_note(c, RPC_NEWS_CLOSED);
-  list_remove(&c->node);
-  c->session->count--;
   c->session = NULL;
 }

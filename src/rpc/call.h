@@ -12,7 +12,6 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/list.h"
 #include "h2/h2.h"
 #include "rpc/caller.h"
 #include "rpc/deframe.h"
@@ -46,7 +45,6 @@ enum {
 struct rpc_call {
   rpc_session *session; /* NULL before and after the stream */
   h2_stream *stream;    /* NULL before and after the stream */
-  list node;            /* in session->calls */
   uint8_t state;        /* rpc_state */
   uint8_t news;         /* bits since rpc_call_take_news */
   uint8_t in_encoding;  /* of received messages that say they are compressed */
@@ -202,8 +200,6 @@ struct rpc_session {
   h2_session *h2;
   const rpc_session_events *events;
   void *ctx;
-  list calls; /* those with a stream */
-  size_t count;
   rpc_caller *caller; /* server: as the last call that said something new about itself */
   bool ready, goaway;
   bool failed; /* a stream could not be reset for want of memory: end the connection */

@@ -19,12 +19,26 @@ static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
   return (caw_metadata_entry *)&m->list.entries[m->list.len];
 }
 
+/* Copies both texts in one piece, each with a NUL behind it. */
+static int copy_entry(caw_metadata_entry *to, caw_arena *arena, caw_str key, caw_str value) {
+  if (key.len > SIZE_MAX / 4 || value.len > SIZE_MAX / 4) return CAW_ENOMEM;
+  char *p = caw_arena_alloc(arena, key.len + value.len + 2);
+  if (!p) return CAW_ENOMEM;
+  if (key.len) memcpy(p, key.data, key.len);
+  p[key.len] = '\0';
+  to->key = caw_str_of(p, key.len);
+  p += key.len + 1;
+  if (value.len) memcpy(p, value.data, value.len);
+  p[value.len] = '\0';
+  to->value = caw_str_of(p, value.len);
+  return 0;
+}
+
 int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
   caw_metadata_entry *e = append(m, arena);
   if (!e) return CAW_ENOMEM;
-  e->key = caw_arena_dup(arena, key);
-  e->value = caw_arena_dup(arena, value);
-  if (!e->key.data || !e->value.data) return CAW_ENOMEM;
+  int rc = copy_entry(e, arena, key, value);
+  if (rc) return rc;
   m->list.len++;
   return 0;
 }
@@ -57,10 +71,6 @@ static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str v
   }
 }
 
-static caw_str lasting(caw_arena *arena, const h2_field *f, caw_str text) {
-  return f->flags & H2_FIELD_LASTING ? text : caw_arena_dup(arena, text);
-}
-
 int rpc_metadata_append(rpc_metadata *m, caw_arena *arena, const caw_metadata_entry *entry) {
   caw_metadata_entry *e = append(m, arena);
   if (!e) return CAW_ENOMEM;
@@ -69,23 +79,20 @@ int rpc_metadata_append(rpc_metadata *m, caw_arena *arena, const caw_metadata_en
   return 0;
 }
 
-static int add_text(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
-  const caw_metadata_entry entry = {key, value};
-  return key.data && value.data ? rpc_metadata_append(m, arena, &entry) : CAW_ENOMEM;
-}
-
 int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field *f) {
   static const caw_str user_agent = CAW_STR("user-agent");
   if (f->token == H2_T_USER_AGENT) { /* the one reserved field that programs see */
     if (!rpc_ascii_value_valid(f->value)) return 0;
-    return add_text(m, arena, user_agent, lasting(arena, f, f->value));
+    return rpc_metadata_add(m, arena, user_agent, f->value);
   }
   if (rpc_key_reserved(f->name)) return 0;
   if (rpc_key_binary(f->name)) return add_binary(m, arena, f->name, f->value);
   /* Legal in HTTP, not in gRPC: thrown away, as the protocol document permits,
    * so that a program may send back whatever it was given. */
   if (!rpc_key_valid(f->name) || !rpc_ascii_value_valid(f->value)) return 0;
-  return add_text(m, arena, lasting(arena, f, f->name), lasting(arena, f, f->value));
+  if (!(f->flags & H2_FIELD_LASTING)) return rpc_metadata_add(m, arena, f->name, f->value);
+  const caw_metadata_entry entry = {f->name, f->value};
+  return rpc_metadata_append(m, arena, &entry);
 }
 
 int rpc_metadata_check(caw_str key, caw_str value) {

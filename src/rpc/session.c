@@ -5,8 +5,6 @@
 void call_join(rpc_call *c, rpc_session *s, h2_stream *stream) {
   c->session = s;
   c->stream = stream;
-  list_push_back(&s->calls, &c->node);
-  s->count++;
   call_set_state(c, RPC_OPEN);
 }
 
@@ -95,7 +93,6 @@ static const h2_events events = {on_stream, on_field,    on_headers, on_data,   
 int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
                      const rpc_session_events *session_events, void *ctx) {
   memset(s, 0, sizeof(*s));
-  list_init(&s->calls);
   s->events = session_events;
   s->ctx = ctx;
   return h2_session_new(&s->h2, role, config, &events, s);

@@ -30,13 +30,13 @@ typedef struct server_call {
   uint64_t began;   /* for the access log, on the real clock */
   caw_status *told; /* the outcome's texts, in the protocol's arena; NULL: none */
   int code;         /* and its code */
-  bool routed;
-  bool deciding;     /* interceptors are being asked */
-  bool asked;        /* the handler's `message` (one) or `end` (many) was called */
-  bool pending;      /* it returned CAW_PENDING */
-  bool over;         /* status sent, or the stream is lost: nothing more goes out */
-  bool handler_done; /* finished, or nobody will finish */
-  bool tell_cancel, told_cancel, tell_shutdown;
+  bool routed : 1;
+  bool deciding : 1;     /* interceptors are being asked */
+  bool asked : 1;        /* the handler's `message` (one) or `end` (many) was called */
+  bool pending : 1;      /* it returned CAW_PENDING */
+  bool over : 1;         /* status sent, or the stream is lost: nothing more goes out */
+  bool handler_done : 1; /* finished, or nobody will finish */
+  bool tell_cancel : 1, told_cancel : 1, tell_shutdown : 1;
 } server_call;
 
 static server_call *self_of(caw_call *call) {
