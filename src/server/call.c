@@ -25,11 +25,11 @@ typedef struct server_call {
   const method_entry *entry_found; /* that of the path that came, or NULL */
   caw_call_events events;
   void *events_user;
-  void *reply;      /* of kinds with one reply, made when needed */
-  answer *answer;   /* NULL: nothing was said of it yet */
-  uint64_t began;   /* for the access log, on the real clock */
-  caw_status *told; /* the outcome's texts, in the protocol's arena; NULL: none */
-  int code;         /* and its code */
+  void *reply;              /* of kinds with one reply, made when needed */
+  _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
+  uint64_t began;           /* for the access log, on the real clock */
+  caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
+  int code;                 /* and its code */
   bool routed : 1;
   bool deciding : 1;     /* interceptors are being asked */
   bool asked : 1;        /* the handler's `message` (one) or `end` (many) was called */
@@ -43,22 +43,34 @@ static server_call *self_of(caw_call *call) {
   return (server_call *)(void *)call;
 }
 
+/* What was said so far, or NULL. A handler on another thread may say the first of it while
+ * the loop sends the headers: trailers, for instance. So it shows itself complete. */
+static answer *said(const server_call *sc) {
+  return atomic_load_explicit(&sc->answer, memory_order_acquire);
+}
+
 /* Makes it if need be. NULL: memory is out. */
 static answer *answer_of(server_call *sc) {
-  if (!sc->answer) sc->answer = caw_arena_calloc(caw_call_arena(&sc->base), 1, sizeof(answer));
-  return sc->answer;
+  answer *a = said(sc);
+  if (a) return a;
+  a = caw_arena_calloc(caw_call_arena(&sc->base), 1, sizeof(*a));
+  atomic_store_explicit(&sc->answer, a, memory_order_release);
+  return a;
 }
 
 static const rpc_metadata *headers_of(const server_call *sc) {
-  return sc->answer ? &sc->answer->headers : NULL;
+  const answer *a = said(sc);
+  return a ? &a->headers : NULL;
 }
 
 static const rpc_metadata *trailers_of(const server_call *sc) {
-  return sc->answer ? &sc->answer->trailers : NULL;
+  const answer *a = said(sc);
+  return a ? &a->trailers : NULL;
 }
 
 static caw_str details_of(const server_call *sc) {
-  return sc->answer ? sc->answer->details : (caw_str){NULL, 0};
+  const answer *a = said(sc);
+  return a ? a->details : (caw_str){NULL, 0};
 }
 
 static caw_call_kind kind_of(const server_call *sc) {
@@ -173,9 +185,8 @@ static void server_abort(caw_call *call, int code, const char *text) {
 
 static void end_now(server_call *sc, int code, char *text) {
   bool kept = code && !text && !call_has(&sc->base, CALL_MUTE);
-  caw_str said = caw_str_from(text);
-  if (kept && sc->answer) said = sc->answer->fail_text;
-  send_status(sc, code, said, true);
+  const answer *a = kept ? said(sc) : NULL;
+  send_status(sc, code, a ? a->fail_text : caw_str_from(text), true);
   caw_free(text);
   call_wake(&sc->base);
 }
@@ -347,8 +358,9 @@ static void decide(server_call *sc, int rc) {
   } else if (told == rc) {
     refuse(sc, 200, rc, sc->base.chain->fail_text);
   } else {
-    sc->answer->details = (caw_str){NULL, 0};
-    refuse(sc, 200, told, sc->answer->details);
+    const caw_str none = {NULL, 0};
+    said(sc)->details = none;
+    refuse(sc, 200, told, none);
   }
 }
 
@@ -554,8 +566,9 @@ static rpc_metadata *server_metadata(caw_call *call, caw_metadata_list which) {
   server_call *sc = self_of(call);
   static rpc_metadata none; /* never changed: only who is intercepted is asked to */
   if (which == CAW_REQUEST_METADATA) return &call->rpc.headers;
-  if (!sc->answer) return &none;
-  return which == CAW_RESPONSE_HEADERS ? &sc->answer->headers : &sc->answer->trailers;
+  answer *a = said(sc);
+  if (!a) return &none;
+  return which == CAW_RESPONSE_HEADERS ? &a->headers : &a->trailers;
 }
 
 static const call_class server_class = {
