@@ -76,7 +76,8 @@ class Follower:
                 raise AssertionError(f"room {m.room_id} was not asked for")
             if expected is not None and (m.number < expected if m.room_id in self.loose
                                          else m.number != expected):
-                raise AssertionError(f"room {m.room_id}: {m.number} came, not {expected}")
+                raise AssertionError(f"room {m.room_id}: {m.number} came, not {expected}; "
+                                     f"loose {m.room_id in self.loose}, all {self.all_rooms}")
             self.next[m.room_id] = m.number + 1
             self.world.heard(m)
         elif what == "member" and item.member.user_id == self.me.user.id:
