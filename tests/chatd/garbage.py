@@ -207,7 +207,7 @@ class Limits(chatting.Case):
 
     def test_many_rooms_in_one_subscription(self):
         positions = [chat.Position(room_id=self.hall.id)] * 10001
-        self.wrong(["rooms"], lambda r: list(self.ann.Subscribe(r)),
+        self.wrong(["rooms"], lambda r, timeout: list(self.ann.Subscribe(r)),
                    chat.SubscribeRequest(rooms=positions))
         stream = self.ann.Subscribe(chat.SubscribeRequest(rooms=positions[:10000]))
         self.assertEqual(next(stream).caught_up.room_id, self.hall.id)
