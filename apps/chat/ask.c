@@ -18,7 +18,7 @@ static void check(int rc, const char *what) {
 
 void client_connect(client *c, bool token) {
   static login found;
-  if (login_find(&found, c->server, c->handle)) c->who = &found;
+  if (token && login_find(&found, c->server, c->handle)) c->who = &found;
   if (token && !c->who) {
     if (c->handle)
       args_fail(PROGRAM, "%s is not logged in: %s login %s", c->handle, PROGRAM, c->handle);
@@ -27,6 +27,7 @@ void client_connect(client *c, bool token) {
   }
   if (!c->server) c->server = token ? c->who->server : getenv("CHAT_SERVER");
   if (!c->server) c->server = "127.0.0.1:50051";
+  login_check(c->server);
   caw_channel_options options = {.size = sizeof(options),
                                  .user_agent = "chat",
                                  .backoff_initial_ms = 200,

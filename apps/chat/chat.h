@@ -34,6 +34,9 @@ typedef struct login {
 /* The login that the command line means, or the newest; false: there is none. */
 bool login_find(login *out, const char *server, const char *handle);
 
+/* Exits when a login on this server could not be kept. */
+void login_check(const char *server);
+
 /* Keeps a login, as the newest; an empty token removes it. Exits on an error. */
 void login_keep(const login *l);
 
@@ -67,6 +70,9 @@ caw_str random_id(client *c);
 int64_t room_id(client *c, const char *word);
 
 /* ---- show.c: output ---- */
+
+/* Sends on what was written; exits when nobody takes it. */
+void show_flush(void);
 
 /* As JSON in one line. */
 void show_json(client *c, const caw_type *type, const void *message);

@@ -37,8 +37,31 @@ static void folder_path(char out[3072]) {
   make_folder(out);
 }
 
+/* Words are separated by one blank, and none is longer than there is room for. */
+static bool take_word(char **line, char *out, size_t room) {
+  size_t n = strcspn(*line, " \n");
+  if (!n || n >= room) return false;
+  memcpy(out, *line, n);
+  out[n] = '\0';
+  *line += n + ((*line)[n] == ' ');
+  return true;
+}
+
+static bool parse_login(char *line, login *l) {
+  return take_word(&line, l->server, sizeof(l->server)) &&
+         take_word(&line, l->handle, sizeof(l->handle)) &&
+         take_word(&line, l->token, sizeof(l->token)) && *line == '\n';
+}
+
+void login_check(const char *server) {
+  if (strlen(server) >= sizeof(((login *)0)->server) || strpbrk(server, " \n"))
+    args_fail(PROGRAM, "--server: an address with blanks, or with more than 255 bytes, cannot be "
+                       "kept with a login");
+}
+
 static int read_logins(const char *path, login all[MOST]) {
-  char line[512];
+  char *line = NULL;
+  size_t room = 0;
   int n = 0;
   struct stat st;
   FILE *file = fopen(path, "re");
@@ -48,10 +71,9 @@ static int read_logins(const char *path, login all[MOST]) {
   if (st.st_mode & 077)
     args_fail(PROGRAM, "others can read %s, which has secrets: chmod 600 it, and log in again",
               path);
-  while (n < MOST && fgets(line, sizeof(line), file)) {
-    login *l = &all[n];
-    if (sscanf(line, "%255s %63s %127s", l->server, l->handle, l->token) == 3) n++;
-  }
+  while (n < MOST && getline(&line, &room, file) > 0)
+    if (parse_login(line, &all[n])) n++;
+  free(line);
   fclose(file);
   return n;
 }
@@ -82,8 +104,10 @@ static void write_logins(const char *path, const login *first, const login *rest
     if (strcmp(first->server, rest[i].server) || strcmp(first->handle, rest[i].handle))
       fprintf(file, "%s %s %s\n", rest[i].server, rest[i].handle, rest[i].token);
   bool bad = fflush(file) || fsync(fd) || ferror(file);
-  if (fclose(file) || bad || rename(temporary, path))
-    args_fail(PROGRAM, "cannot write %s: %s", path, strerror(errno));
+  if (!fclose(file) && !bad && !rename(temporary, path)) return;
+  int why = errno;
+  unlink(temporary);
+  args_fail(PROGRAM, "cannot write %s: %s", path, strerror(why));
 }
 
 /* Two at once take turns. */

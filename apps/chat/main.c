@@ -51,7 +51,8 @@ static void print_help(void) {
        "ROOM is a name, a number, or @HANDLE for the room of you and somebody else.\n"
        "\n"
        "  --server ADDRESS      HOST:PORT, unix:PATH, ... (default: where you logged in\n"
-       "                        last; else $CHAT_SERVER; else 127.0.0.1:50051)\n"
+       "                        last; for register and login $CHAT_SERVER, else\n"
+       "                        127.0.0.1:50051)\n"
        "  --as HANDLE           as whom, if you are logged in as several\n"
        "  --json                output for programs, one message a line\n"
        "  --password-file FILE  the password is its first line\n"
@@ -318,7 +319,7 @@ static void do_create(client *c, int argc, char **argv) {
   chat_v1_create_room_request request = {.room = &room, .request_id = random_id(c)};
   chat_v1_create_room_response reply;
   ask(c, &chat_v1_room_service_create_room_method, &request, &reply);
-  if (c->json) {
+  if (c->json && reply.room) {
     show_json(c, &chat_v1_room_type, reply.room);
   } else if (reply.room) {
     show_room(c, reply.room);

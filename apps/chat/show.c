@@ -10,14 +10,19 @@
 
 #define NAMES 256 /* remembered at a time */
 
+void show_flush(void) {
+  if (fflush(stdout) || ferror(stdout)) args_fail(PROGRAM, "cannot write the output");
+}
+
 void show_json(client *c, const caw_type *type, const void *message) {
   caw_arena *arena = caw_arena_new(0);
   caw_str text;
   int rc = arena ? caw_json_write(&text, arena, type, message, NULL, NULL) : CAW_ENOMEM;
   (void)c;
   if (rc) args_fail(PROGRAM, "cannot write JSON: %s", caw_strerror(rc));
-  printf("%.*s\n", CAW_STR_ARG(text));
-  fflush(stdout);
+  fwrite(text.data, 1, text.len, stdout);
+  putchar('\n');
+  show_flush();
   caw_arena_free(arena);
 }
 
@@ -75,7 +80,7 @@ void show_message(client *c, const chat_v1_message *m) {
   fputs(m->kind == CHAT_V1_MESSAGE_KIND_ACTION ? " " : ": ", stdout);
   print_lines(m->text);
   putchar('\n');
-  fflush(stdout);
+  show_flush();
 }
 
 void show_gap(client *c, const chat_v1_gap *g) {
@@ -88,5 +93,5 @@ void show_gap(client *c, const chat_v1_gap *g) {
   int reason = g->reason > 0 && g->reason <= 3 ? g->reason : 0;
   printf("-- messages %lld to %lld: %s --\n", (long long)g->from_number, (long long)g->to_number,
          reasons[reason]);
-  fflush(stdout);
+  show_flush();
 }

@@ -2,6 +2,7 @@
  * same id, which the server knows, and a reader resumes behind the last one that it has. */
 #include "args.h"
 #include "chat.h"
+#include "text.h"
 
 #include <caw/blocking.h>
 #include <poll.h>
@@ -45,7 +46,8 @@ static void send_words(client *c, int64_t room, int argc, char **argv) {
 /* ---- Lines from a pipe ---- */
 
 typedef struct line {
-  char *text; /* malloc'd */
+  char *text; /* malloc'd, of `len` bytes: it may have a NUL, which the server refuses */
+  size_t len;
   char id[64];
 } line;
 
@@ -59,34 +61,59 @@ typedef struct pipe_state {
   caw_stream *stream;
   size_t written; /* how many of the window were sent on this stream */
   bool eof;
+  bool skips; /* the rest of a line that is too long */
   char input[TEXT_MOST * 2];
   size_t have;
 } pipe_state;
 
-/* A line from the input, without waiting unless `wait`. NULL: none now, or the end. */
-static char *take_line(pipe_state *p, bool wait) {
+static void cannot_send(pipe_state *p, const char *text, size_t len, caw_str why) {
+  p->failed++;
+  fprintf(stderr, "%s: \"", PROGRAM);
+  text_print(stderr, caw_str_of(text, len < 40 ? len : 40));
+  fputs("\": ", stderr);
+  text_print(stderr, why);
+  fputc('\n', stderr);
+}
+
+/* How many bytes the first line in the buffer has; false: it is not whole yet. */
+static bool find_line(const pipe_state *p, size_t *n) {
+  const char *end = memchr(p->input, '\n', p->have);
+  *n = end ? (size_t)(end - p->input) : p->have;
+  return end || (p->have && (p->eof || p->have == sizeof(p->input)));
+}
+
+/* Takes the first n bytes off, and the newline behind them. True: they are a line to be sent. */
+static bool cut_line(pipe_state *p, size_t n, line *out) {
+  const bool ends = n < p->have, whole = !p->skips && (ends || p->eof);
+  size_t len = n && p->input[n - 1] == '\r' ? n - 1 : n;
+  if (!p->skips && len > TEXT_MOST)
+    cannot_send(p, p->input, len, caw_str_from("is longer than 16384 bytes"));
+  p->skips = !ends && !p->eof;
+  bool good = whole && len && len <= TEXT_MOST;
+  if (good) {
+    out->text = malloc(len);
+    if (!out->text) check(CAW_ENOMEM, "cannot go on");
+    memcpy(out->text, p->input, len);
+    out->len = len;
+  }
+  p->have -= n + ends;
+  memmove(p->input, p->input + n + ends, p->have);
+  return good;
+}
+
+/* A line from the input, without waiting unless `wait`. False: none now, or the end. */
+static bool take_line(pipe_state *p, bool wait, line *out) {
   for (;;) {
-    char *end = memchr(p->input, '\n', p->have);
-    if (!end && p->eof && p->have) end = p->input + p->have;
-    if (!end && p->have >= sizeof(p->input)) end = p->input + p->have;
-    if (end) {
-      size_t n = (size_t)(end - p->input), used = n < p->have ? n + 1 : n;
-      char *text = malloc(n + 1);
-      if (!text) check(CAW_ENOMEM, "cannot go on");
-      memcpy(text, p->input, n);
-      text[n] = '\0';
-      memmove(p->input, p->input + used, p->have - used);
-      p->have -= used;
-      if (n && text[n - 1] == '\r') text[n - 1] = '\0';
-      if (text[0]) return text;
-      free(text); /* an empty line is no message */
+    size_t n;
+    if (find_line(p, &n)) {
+      if (cut_line(p, n, out)) return true;
       continue;
     }
     struct pollfd ready = {STDIN_FILENO, POLLIN, 0};
-    if (p->eof || (!wait && poll(&ready, 1, 0) <= 0)) return NULL;
-    ssize_t n = read(STDIN_FILENO, p->input + p->have, sizeof(p->input) - p->have);
-    if (n <= 0) p->eof = true;
-    else p->have += (size_t)n;
+    if (p->eof || (!wait && poll(&ready, 1, 0) <= 0)) return false;
+    ssize_t got = read(STDIN_FILENO, p->input + p->have, sizeof(p->input) - p->have);
+    if (got <= 0) p->eof = true;
+    else p->have += (size_t)got;
   }
 }
 
@@ -100,7 +127,14 @@ static void lose_stream(pipe_state *p, int *tries) {
   int rc = caw_stream_finish(p->stream, p->c->arena, &status);
   p->stream = NULL;
   p->written = 0;
-  if (!try_again(rc ? rc : CAW_UNAVAILABLE, tries)) fail_with(p->c, rc, status.message);
+  if (!rc) rc = CAW_UNAVAILABLE; /* nobody asked for its end */
+  if (!try_again(rc, tries)) fail_with(p->c, rc, status.message);
+}
+
+static void drop_line(pipe_state *p, size_t at) {
+  free(window_at(p, at)->text);
+  for (size_t i = at; i + 1 < p->n; i++) *window_at(p, i) = *window_at(p, i + 1);
+  p->n--;
 }
 
 static void write_window(pipe_state *p) {
@@ -108,10 +142,16 @@ static void write_window(pipe_state *p) {
     const line *l = window_at(p, p->written);
     chat_v1_send_request send = {.room_id = p->room,
                                  .client_message_id = caw_str_from(l->id),
-                                 .text = caw_str_from(l->text)};
+                                 .text = caw_str_of(l->text, l->len)};
     const chat_v1_chat_request request = {.what_case = CHAT_V1_CHAT_REQUEST_WHAT_CASE_SEND,
                                           .what.send = &send};
-    if (chat_v1_chat_service_chat_write(p->stream, &request)) return; /* reading tells why */
+    int rc = chat_v1_chat_service_chat_write(p->stream, &request);
+    if (rc == CAW_EUTF8) {
+      cannot_send(p, l->text, l->len, caw_str_from("is not UTF-8"));
+      drop_line(p, p->written);
+      continue;
+    }
+    if (rc) return; /* reading tells why */
     p->written++;
   }
 }
@@ -119,14 +159,14 @@ static void write_window(pipe_state *p) {
 /* What one ack says. A line that cannot be sent is told of, and the others go on. */
 static void take_ack(pipe_state *p, const chat_v1_ack *ack) {
   line *l = window_at(p, 0);
-  if (!caw_str_is(ack->client_message_id, l->id)) return;
+  if (!p->written || !caw_str_is(ack->client_message_id, l->id)) return;
   if (ack->result_case == CHAT_V1_ACK_RESULT_CASE_SENT) {
     p->sent++;
     if (p->c->json) show_json(p->c, &chat_v1_ack_type, ack);
   } else {
-    p->failed++;
-    fprintf(stderr, "%s: \"%.40s\": %.*s\n", PROGRAM, l->text,
-            CAW_STR_ARG(ack->result.error->message));
+    const bool told = ack->result_case == CHAT_V1_ACK_RESULT_CASE_ERROR;
+    cannot_send(p, l->text, l->len,
+                told ? ack->result.error->message : caw_str_from("was refused"));
   }
   free(l->text);
   p->first = (p->first + 1) % WINDOW;
@@ -151,10 +191,9 @@ static void send_lines(client *c, int64_t room) {
   p.room = room;
   snprintf(p.base, sizeof(p.base), "%.*s", CAW_STR_ARG(random_id(c)));
   for (;;) {
-    char *text = p.n < WINDOW ? take_line(&p, p.n == 0) : NULL;
-    if (text) {
+    bool more = p.n < WINDOW && take_line(&p, p.n == 0, window_at(&p, p.n));
+    if (more) {
       line *l = window_at(&p, p.n++);
-      l->text = text;
       snprintf(l->id, sizeof(l->id), "%s-%llu", p.base, p.next++);
     }
     if (!p.n) break;
@@ -164,7 +203,7 @@ static void send_lines(client *c, int64_t room) {
                                                           .wait_for_ready = true}),
             "cannot begin to chat");
     write_window(&p);
-    if (text && p.n < WINDOW) continue; /* more may be there already */
+    if (!p.n || (more && p.n < WINDOW)) continue; /* more may be there already */
     if (read_ack(&p)) tries = 0;
     else lose_stream(&p, &tries);
   }
@@ -209,8 +248,8 @@ static int64_t show_pages(client *c, int64_t room) {
 
 static void show_event(client *c, const chat_v1_event *event, int64_t *last) {
   if (event->what_case == CHAT_V1_EVENT_WHAT_CASE_MESSAGE) {
-    show_message(c, event->what.message);
     *last = event->what.message->number;
+    if (*last >= c->from) show_message(c, event->what.message);
   } else if (event->what_case == CHAT_V1_EVENT_WHAT_CASE_GAP) {
     if (event->what.gap->reason == CHAT_V1_GAP_TOO_SLOW) return; /* it resumes */
     show_gap(c, event->what.gap);
@@ -251,23 +290,38 @@ void do_tail(client *c, const char *room) {
   fail_with(c, rc, status.message);
 }
 
-void do_read_all(client *c, const char *room) {
-  chat_v1_read_all_request request = {.room_id = room_id(c, room)};
+/* Shows what is behind *last; returns why it ended. */
+static int read_all(client *c, int64_t room, int64_t *last, caw_status *status, int *tries) {
+  chat_v1_read_all_request request = {.room_id = room};
   const caw_call_options options = {.size = sizeof(options), .wait_for_ready = true};
   chat_v1_read_all_response reply;
   caw_stream *stream = NULL;
-  caw_status status;
   check(chat_v1_chat_service_read_all(&stream, c->channel, &request, &options), "cannot read");
   caw_arena *arena = caw_arena_new(0);
   if (!arena) check(CAW_ENOMEM, "cannot read");
   while (!chat_v1_chat_service_read_all_read(stream, &reply, arena)) {
-    if (reply.what_case == CHAT_V1_READ_ALL_RESPONSE_WHAT_CASE_MESSAGE)
+    if (reply.what_case == CHAT_V1_READ_ALL_RESPONSE_WHAT_CASE_MESSAGE &&
+        reply.what.message->number > *last) {
       show_message(c, reply.what.message);
-    else if (reply.what_case == CHAT_V1_READ_ALL_RESPONSE_WHAT_CASE_GAP)
+      *last = reply.what.message->number;
+      *tries = 0;
+    } else if (reply.what_case == CHAT_V1_READ_ALL_RESPONSE_WHAT_CASE_GAP &&
+               reply.what.gap->to_number > *last) {
       show_gap(c, reply.what.gap);
+      *last = reply.what.gap->to_number;
+    }
     caw_arena_reset(arena);
   }
   caw_arena_free(arena);
-  int rc = caw_stream_finish(stream, c->arena, &status);
+  return caw_stream_finish(stream, c->arena, status);
+}
+
+void do_read_all(client *c, const char *word) {
+  caw_status status;
+  int64_t room = room_id(c, word), last = 0;
+  int rc, tries = 0;
+  do {
+    rc = read_all(c, room, &last, &status, &tries);
+  } while (rc && try_again(rc, &tries));
   if (rc) fail_with(c, rc, status.message);
 }
