@@ -121,6 +121,92 @@ class Chatting(Case):
             feed.end()
 
 
+class Many(Case):
+    def test_rooms_on_one_stream(self):
+        """Ten thousand: followed, left one by one, and dropped with their stream at once."""
+        n = harness.scaled(1000 if harness.SANITIZED else 10000)
+        rooms = self.ann.stubs[2]
+        made = []
+        for first in range(0, n, 500):  # a desk takes so many at a time
+            calls = [rooms.CreateRoom.future(room.CreateRoomRequest(
+                room=room.Room(name=f"room {i}"), request_id=fresh()),
+                metadata=self.ann.metadata) for i in range(first, min(n, first + 500))]
+            made += [c.result().room.id for c in calls]
+        begin = time.time()
+        stream = Listener(self.ann.Subscribe(chat.SubscribeRequest(all_rooms=True)))
+        stream.wait_for(lambda items: len(items) >= n + 2)
+        self.assertEqual({i.caught_up.room_id for i in stream.items},
+                         set(made) | {self.hall, self.yard})
+        followed = time.time()
+        self.ann.say(made[0], "the first")
+        self.ann.say(made[-1], "the last")
+        stream.wait_for(lambda items: len(items) == n + 4)
+        stream.cancel()
+        feed = harness.Feed(chat.ChatRequest(subscribe=chat.SubscribeRequest(
+            rooms=[Position(room_id=id) for id in made])))
+        stream = Listener(self.ann.Chat(feed))
+        stream.wait_for(lambda items: len(items) >= n)
+        left = time.time()
+        for id in made:
+            feed.put(unsubscribe(id))
+        feed.put(subscribe(self.hall, 0))
+        stream.wait_for(lambda items: items[-1].event.caught_up.room_id == self.hall)
+        print(f"{n} rooms: followed in {followed - begin:.2f} s, left in "
+              f"{time.time() - left:.2f} s")
+        stream.cancel()
+
+
+class End(chatting.Case):
+    def test_with_everything_on_its_way(self):
+        """No leak and no use of what is gone, however the server ends."""
+        for grace in ("5", "0.001"):
+            server = self.start("--no-log", "--loops", "2", "--grace", grace)
+            ann = self.member(server, "ann")
+            hall = ann.make_room("hall").id
+            stop = threading.Event()
+
+            def write():
+                def lines():
+                    while not stop.is_set():
+                        yield chat.ChatRequest(send=chat.SendRequest(
+                            room_id=hall, text="x" * 1000, client_message_id=fresh()))
+                while not stop.is_set():
+                    try:
+                        for _ in ann.Chat(lines()):
+                            pass
+                    except grpc.RpcError:
+                        pass
+
+            def work():
+                from chatting import PASSWORD, auth
+                while not stop.is_set():
+                    for call, request in (
+                            (ann.Login, auth.LoginRequest(handle="ann", password=PASSWORD)),
+                            (ann.Register, auth.RegisterRequest(
+                                handle="p" + fresh()[:20], password=PASSWORD, request_id=fresh()))):
+                        try:
+                            call(request)
+                        except grpc.RpcError:
+                            pass
+            threads = [threading.Thread(target=f, daemon=True) for f in [write] * 3 + [work] * 6]
+            for t in threads:
+                t.start()
+            streams = [Listener(ann.Subscribe(chat.SubscribeRequest(rooms=[
+                Position(room_id=hall)]))) for _ in range(10)]
+            slow = [ann.Subscribe(chat.SubscribeRequest(rooms=[Position(room_id=hall)]))
+                    for _ in range(10)]
+            streams[0].wait_for(lambda items: len(items) > 300)
+            server.signal(15)
+            for call in slow if grace == "5" else ():
+                call.cancel()
+            stop.set()
+            server.wait()
+            for t in threads:
+                t.join(harness.TIMEOUT)
+            for stream in streams:
+                stream.wait_end()
+
+
 class SentAway(Case):
     def test_at_any_moment(self):
         """Somebody is sent away while their stream catches up: they hear it, and then nothing."""

@@ -237,6 +237,43 @@ class Access(chatting.Case):
         feed.end()
         self.assertIsNone(stream.wait_end())
 
+    def test_guests_know_who_is_in_a_room_with_them(self):
+        guest, ann, bob = (self.login(self.make(role)) for role in (
+            user.ROLE_GUEST, user.ROLE_MEMBER, user.ROLE_MEMBER))
+        hall = ann.make_room("hall").id
+        ann.make_room("other")
+
+        def sees(who):
+            try:
+                return guest.GetUser(user.GetUserRequest(user_id=who.user.id)).user == who.user
+            except grpc.RpcError as error:
+                self.assertEqual(chatting.reason_of(error), "NO_USER")
+                return False
+        self.assertEqual([sees(w) for w in (guest, ann, bob)], [True, False, False])
+        ann.AddMember(room.AddMemberRequest(room_id=hall, user_id=guest.user.id))
+        self.assertEqual([sees(w) for w in (guest, ann, bob)], [True, True, False])
+        bob.JoinRoom(room.JoinRoomRequest(room_id=hall))
+        self.assertEqual([sees(w) for w in (guest, ann, bob)], [True, True, True])
+        bob.LeaveRoom(room.LeaveRoomRequest(room_id=hall))
+        self.assertFalse(sees(bob))
+        self.refused("NOT_FOUND", "NO_USER", guest.GetUser,
+                     user.GetUserRequest(handle=ann.user.handle))
+
+    def test_who_is_no_admin_any_more_reads_no_further(self):
+        admin, ann = self.login(self.make(user.ROLE_ADMIN)), self.login(self.make())
+        hall = ann.make_room("hall").id
+        for _ in range(300):
+            ann.say(hall, "x" * 4000)
+        stream = admin.ReadAll(chat.ReadAllRequest(room_id=hall))
+        next(stream)  # and no more for now: the server waits
+        self.top.UpdateUser(user.UpdateUserRequest(
+            user=user.User(id=admin.user.id, role=user.ROLE_GUEST),
+            update_mask={"paths": ["role"]}))
+        with self.assertRaises(grpc.RpcError) as raised:
+            for _ in stream:
+                pass
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.NOT_FOUND)
+
     def test_tokens_of_every_shape(self):
         channel = self.connect(self.server.address)
         stub = chatting.user_stubs.UserServiceStub(channel)

@@ -231,6 +231,19 @@ class Rooms(chatting.Case):
         self.assertEqual((listed.other.handle, listed.unread_count), ("ann", 1)) \
             if listed.room.id == mine.room.id else self.fail(listed)
 
+    def test_a_room_of_two_of_whom_one_is_no_more(self):
+        id = self.ann.OpenDirect(room.OpenDirectRequest(user_id=self.bob.user.id)).view.room.id
+        self.bob.DeleteUser(user.DeleteUserRequest(user_id=self.bob.user.id))
+        view = self.ann.GetRoom(room.GetRoomRequest(room_id=id)).view
+        self.assertFalse(view.HasField("other"), view)
+
+    def test_who_is_alone_stays_the_owner(self):
+        attic = self.ann.make_room("attic").id
+        self.refused("FAILED_PRECONDITION", "LAST_OWNER", self.ann.SetMemberRole,
+                     room.SetMemberRoleRequest(room_id=attic, user_id=self.ann.user.id,
+                                               role=room.ROOM_ROLE_READER))
+        self.ann.LeaveRoom(room.LeaveRoomRequest(room_id=attic))  # but may go
+
     def test_mine_with_what_is_unread(self):
         attic, bath = self.ann.make_room("attic"), self.ann.make_room("bath")
         for where in (attic, bath):
