@@ -171,20 +171,26 @@ static void forget_entered(feed *st) {
   }
 }
 
+/* What an ended stream needs no more: its call may last for as long as the client reads nothing.
+ * Not while the subs of a place are walked. */
+static void let_go(feed *st) {
+  while (st->subs) drop_sub(st->subs);
+  idmap_free(&st->by_room);
+  forget_entered(st);
+  if (st->page) page_free(st->page);
+  st->page = NULL;
+}
+
 static void on_done(caw_call *call, const caw_status *status, void *user) {
   feed *st = user;
   (void)call;
   (void)status;
   st->over = true;
-  while (st->subs) drop_sub(st->subs);
-  idmap_free(&st->by_room);
-  forget_entered(st);
+  let_go(st);
   off_wheel(st);
   note_room(st);
   leave_user(st);
   leave_hungry(st);
-  if (st->page) page_free(st->page);
-  st->page = NULL;
   leave_shard(st->shard);
   feed_unref(st);
 }
@@ -613,9 +619,11 @@ void tell_read(shard *s, const notice *n) {
 }
 
 void tell_end(shard *s, const notice *n) {
-  for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user)
-    if (!n->session_id || st->who.session_id == n->session_id)
-      feed_end(st, CAW_UNAUTHENTICATED, "SESSION_ENDED", "your session has ended: log in again");
+  for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user) {
+    if (n->session_id && st->who.session_id != n->session_id) continue;
+    feed_end(st, CAW_UNAUTHENTICATED, "SESSION_ENDED", "your session has ended: log in again");
+    let_go(st);
+  }
 }
 
 /* ---- Turns ---- */
@@ -742,6 +750,7 @@ static void end_slow(feed *st) {
   }
   feed_end(st, CAW_RESOURCE_EXHAUSTED, "TOO_SLOW",
            "you read too slowly: go on behind the last message that you have");
+  let_go(st);
 }
 
 static void look_at_full(shard *s, uint64_t now) {

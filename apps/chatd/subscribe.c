@@ -62,7 +62,8 @@ static int look_at_all(look *l) {
   store_room *rooms;
   store_member *members;
   size_t n;
-  int rc = store_rooms_of(t->store, t->who->user_id, 0, MOST_ROOMS, &rooms, &members, &n, t->arena);
+  int rc =
+      store_rooms_of(t->store, t->who->user_id, 0, SIZE_MAX >> 1, &rooms, &members, &n, t->arena);
   if (rc) return rc;
   wish *wishes = caw_arena_calloc(t->arena, l->n + n, sizeof(*wishes));
   if (!wishes) return CAW_ENOMEM;

@@ -205,40 +205,26 @@ static int find_secret(logon *l, caw_str handle) {
 /* Makes room for one more session of a user. */
 static int bound_sessions(task *t, int64_t user_id) {
   store_session *all;
-  int64_t *gone;
   size_t n, least = 0;
   int rc = store_sessions(t->store, user_id, &all, &n, t->arena);
   if (rc || n < MOST_SESSIONS) return rc;
   for (size_t i = 1; i < n; i++)
     if (all[i].used < all[least].used) least = i;
-  rc = store_session_drop(t->store, user_id, all[least].id, 0, &gone, &n, t->arena);
-  if (rc) return rc;
-  effect *e = task_effect(t, EFFECT_ENDED, 0, user_id, 0);
-  if (!e) return CAW_ENOMEM;
-  e->session_id = all[least].id;
-  return 0;
+  return task_end_sessions(t, user_id, all[least].id, 0, NULL);
 }
 
 /* A session that a lost answer told of is replaced rather than left over. */
-static int replace_session(task *t, int64_t user_id, caw_str once, caw_str client_name,
-                           int64_t *old) {
+static int replace_session(task *t, int64_t user_id, caw_str once, caw_str client_name) {
   uint8_t digest[32];
-  int64_t *gone;
-  size_t n;
-  *old = 0;
+  int64_t old;
   crypto_generichash(digest, sizeof(digest), (const uint8_t *)client_name.data, client_name.len,
                      NULL, 0);
-  int rc = store_once(t->store, user_id, once, digest, old, t->now);
+  int rc = store_once(t->store, user_id, once, digest, &old, t->now);
   if (rc == STORE_NONE) return 0;
   if (rc == STORE_TAKEN)
     return task_fail(t, CAW_ALREADY_EXISTS, "REQUEST_ID_USED",
                      "another request had this request_id");
-  if (!rc) rc = store_session_drop(t->store, user_id, *old, 0, &gone, &n, t->arena);
-  if (rc) return rc;
-  effect *e = task_effect(t, EFFECT_ENDED, 0, user_id, 0);
-  if (!e) return CAW_ENOMEM;
-  e->session_id = *old;
-  return 0;
+  return rc ? rc : task_end_sessions(t, user_id, old, 0, NULL);
 }
 
 /* "KIND NAME ID": under what a request is kept. An id may have any bytes. */
@@ -264,7 +250,6 @@ static int open_session(logon *l, int64_t user_id, caw_str client_name, caw_str 
   task *t = &l->task;
   char text[KEYS_TOKEN];
   uint8_t hash[32];
-  int64_t old;
   caw_str once = once_key(t, "session", caw_str_of(NULL, 0), request_id);
   store_session session = {.user_id = user_id,
                            .client_name = client_name,
@@ -273,7 +258,7 @@ static int open_session(logon *l, int64_t user_id, caw_str client_name, caw_str 
                            .used = t->now,
                            .expires = t->now + t->app->session_life};
   if (!once.data) return CAW_ENOMEM;
-  int rc = request_id.len ? replace_session(t, user_id, once, client_name, &old) : 0;
+  int rc = request_id.len ? replace_session(t, user_id, once, client_name) : 0;
   if (!rc) rc = bound_sessions(t, user_id);
   keys_token(text, hash);
   if (!rc) rc = store_session_add(t->store, &session, hash);
@@ -283,18 +268,6 @@ static int open_session(logon *l, int64_t user_id, caw_str client_name, caw_str 
   *out = caw_arena_alloc(t->arena, sizeof(**out));
   sodium_memzero(text, sizeof(text));
   return token->data && *out && to_session(*out, &session, session.id, t->arena) ? 0 : CAW_ENOMEM;
-}
-
-static int end_sessions(task *t, int64_t user_id, int64_t except) {
-  int64_t *gone;
-  size_t n;
-  int rc = store_session_drop(t->store, user_id, 0, except, &gone, &n, t->arena);
-  for (size_t i = 0; !rc && i < n; i++) {
-    effect *e = task_effect(t, EFFECT_ENDED, 0, user_id, 0);
-    if (!e) return CAW_ENOMEM;
-    e->session_id = gone[i];
-  }
-  return rc;
 }
 
 /* ---- Register ---- */
@@ -510,7 +483,7 @@ static int change_write(logon *l) {
   task *t = &l->task;
   int rc = still_the_same(l);
   if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.job.secret));
-  return rc ? rc : end_sessions(t, l->user.id, t->who->session_id);
+  return rc ? rc : task_end_sessions(t, l->user.id, 0, t->who->session_id, NULL);
 }
 
 /* ---- ResetPassword ---- */
@@ -537,7 +510,7 @@ static int reset_write(logon *l) {
     return task_fail(t, CAW_UNAUTHENTICATED, "WRONG_CREDENTIALS",
                      "the handle or the code is wrong, or the code was used or is too old");
   if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.job.secret));
-  if (!rc) rc = end_sessions(t, l->user.id, 0);
+  if (!rc) rc = task_end_sessions(t, l->user.id, 0, 0, NULL);
   if (!rc) forgive(l, q->handle);
   return rc;
 }

@@ -11,7 +11,6 @@
 #define TOPIC_MOST     500
 #define SLOW_MOST      ((int64_t)3600 * 1000000)
 #define MENTIONS_AMONG 1000
-#define SOME_ROOM      ((size_t)10000) /* rooms that one user may be in */
 
 /* ---- What a member sees ---- */
 
@@ -264,7 +263,8 @@ static int newest_first(const void *a, const void *b) {
 static int all_mine(task *t, mine **out, size_t *n) {
   store_room *rooms;
   store_member *members;
-  int rc = store_rooms_of(t->store, t->who->user_id, 0, SOME_ROOM, &rooms, &members, n, t->arena);
+  int rc =
+      store_rooms_of(t->store, t->who->user_id, 0, SIZE_MAX >> 1, &rooms, &members, n, t->arena);
   *out = rc ? NULL : caw_arena_calloc(t->arena, *n, sizeof(**out));
   if (rc || !*out) return rc ? rc : CAW_ENOMEM;
   for (size_t i = 0; i < *n; i++) (*out)[i] = (mine){rooms[i], members[i]};

@@ -7,27 +7,10 @@
 
 #define CODE_LIFE ((int64_t)24 * 3600 * 1000000)
 
-/* What a session that ended means: nobody is let in by it, and its streams end. */
-static int tell_ended(task *t, const int64_t *ids, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    effect *e = task_effect(t, EFFECT_ENDED, 0, t->who->user_id, 0);
-    if (!e) return CAW_ENOMEM;
-    e->session_id = ids[i];
-  }
-  return 0;
-}
-
-static int end_sessions(task *t, int64_t id, int64_t except, size_t *n) {
-  int64_t *gone;
-  int rc = store_session_drop(t->store, t->who->user_id, id, except, &gone, n, t->arena);
-  return rc ? rc : tell_ended(t, gone, *n);
-}
-
 int work_logout(task *t, const void *request, void *reply) {
-  size_t n;
   (void)request;
   (void)reply;
-  return end_sessions(t, t->who->session_id, 0, &n);
+  return task_end_sessions(t, t->who->user_id, t->who->session_id, 0, NULL);
 }
 
 int work_revoke_session(task *t, const void *request, void *reply) {
@@ -37,10 +20,10 @@ int work_revoke_session(task *t, const void *request, void *reply) {
   int rc;
   if (q->which_case == CHAT_V1_REVOKE_SESSION_REQUEST_WHICH_CASE_SESSION_ID) {
     if (q->which.session_id <= 0) return task_wrong(t, "session_id", "is no session");
-    rc = end_sessions(t, q->which.session_id, 0, &n);
+    rc = task_end_sessions(t, t->who->user_id, q->which.session_id, 0, &n);
   } else if (q->which_case == CHAT_V1_REVOKE_SESSION_REQUEST_WHICH_CASE_ALL_OTHERS &&
              q->which.all_others) {
-    rc = end_sessions(t, 0, t->who->session_id, &n);
+    rc = task_end_sessions(t, t->who->user_id, 0, t->who->session_id, &n);
   } else {
     return task_wrong(t, "which", "is missing: give session_id, or all_others = true");
   }

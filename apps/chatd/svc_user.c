@@ -145,14 +145,6 @@ static int put_state(task *t, store_user *user, int state) {
   return rc;
 }
 
-static int end_sessions(task *t, int64_t user_id) {
-  int64_t *gone;
-  size_t n;
-  int rc = store_session_drop(t->store, user_id, 0, 0, &gone, &n, t->arena);
-  if (!rc && !task_effect(t, EFFECT_ENDED, 0, user_id, 0)) rc = CAW_ENOMEM;
-  return rc;
-}
-
 static int put_managed(task *t, store_user *user, const chat_v1_user *new, bool role) {
   if (!manages(t, user))
     return task_fail(t, CAW_PERMISSION_DENIED, "ROLE", "you may not change this user's %s",
@@ -209,7 +201,8 @@ int work_update_user(task *t, const void *request, void *reply) {
   user.updated = t->now;
   if (!rc) rc = profile_search(t, &user);
   if (!rc) rc = store_user_put(t->store, &user);
-  if (!rc && user.state == CHAT_V1_USER_STATE_SUSPENDED) rc = end_sessions(t, user.id);
+  if (!rc && user.state == CHAT_V1_USER_STATE_SUSPENDED)
+    rc = task_end_sessions(t, user.id, 0, 0, NULL);
   if (!rc) rc = reply_user(t, &user, &r->user);
   return rc ? rc : tell_profile(t, r->user);
 }

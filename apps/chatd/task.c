@@ -306,6 +306,19 @@ int task_tell_message(task *t, const store_message *message) {
   return 0;
 }
 
+int task_end_sessions(task *t, int64_t user_id, int64_t id, int64_t except, size_t *n) {
+  int64_t *gone;
+  size_t ended;
+  int rc = store_session_drop(t->store, user_id, id, except, &gone, &ended, t->arena);
+  for (size_t i = 0; !rc && i < ended; i++) {
+    effect *e = task_effect(t, EFFECT_ENDED, 0, user_id, 0);
+    if (!e) return CAW_ENOMEM;
+    e->session_id = gone[i];
+  }
+  if (!rc && n) *n = ended;
+  return rc;
+}
+
 void task_publish(const task *t) {
   for (const effect *e = t->effects; e; e = e->next) {
     switch (e->kind) {

@@ -127,6 +127,10 @@ int task_tell_member(task *t, int64_t room_id, int64_t user_id, int role);
 /* Tells the room of a new message. */
 int task_tell_message(task *t, const store_message *message);
 
+/* Ends a session of a user, or all (0) but `except`; *n is how many, unless NULL. Nobody is let
+ * in by them any more, and their streams end. */
+int task_end_sessions(task *t, int64_t user_id, int64_t id, int64_t except, size_t *n);
+
 int64_t now_us(void);
 
 #endif
