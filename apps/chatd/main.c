@@ -360,13 +360,12 @@ static void make_server(program *p, int64_t lobby) {
 }
 
 /* What people are to do with it. */
-static void print_token(const program *p, const char *token) {
+static void print_token(const char *token) {
   if (!token[0]) return;
   printf("\n  This server has no owner yet. Who registers with this one-time token becomes it:\n"
          "\n      %s\n\n"
          "      build/bin/chat register --owner-token %s NAME\n\n",
          token, token);
-  (void)p;
   fflush(stdout);
 }
 
@@ -394,7 +393,7 @@ int main(int argc, char **argv) {
   check(setup_store(p.app.desk, s->owner_token, token, s->lobby ? &lobby : NULL),
         "cannot prepare the store");
   make_server(&p, lobby);
-  print_token(&p, token);
+  print_token(token);
 
   int rc = caw_server_run(p.server);
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");

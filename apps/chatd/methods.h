@@ -31,7 +31,6 @@ const rule *rule_of(const caw_method *method);
 const rule *rules(size_t *n);
 
 /* svc_user.c */
-int work_create_user(task *t, const void *request, void *reply);
 int work_get_user(task *t, const void *request, void *reply);
 int work_get_me(task *t, const void *request, void *reply);
 int work_list_users(task *t, const void *request, void *reply);
@@ -73,7 +72,7 @@ int work_send_typing(task *t, const void *request, void *reply);
 /* A room as the caller sees it, from t->room and t->member; NULL and *rc on an error. */
 chat_v1_room_view *room_view(task *t, int *rc);
 
-/* Is it the name of a role, ...? For what a request may set. */
+/* May it be the id of a request that can be repeated: 1 to 64 bytes? */
 bool is_request_id(caw_str id);
 
 #endif

@@ -1,4 +1,4 @@
-/* ChatService: the methods with one reply. Streams: stream.c, chat.c. */
+/* ChatService: the methods with one reply. Streams: subscribe.c, chat.c. */
 #include "convert.h"
 #include "methods.h"
 #include "words.h"

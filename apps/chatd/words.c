@@ -43,8 +43,9 @@ const char *words_text(caw_str text, size_t most, bool lines, bool needed, caw_a
     if (is_control(c) && !(lines && (c == '\n' || c == '\t')))
       return lines ? "has control characters other than newline and tab" : "has control characters";
     utf8proc_category_t kind = utf8proc_category(c);
+    /* Some letters show nothing: Hangul's fillers. */
     seen = seen || !(c == '\n' || c == '\t' || kind == UTF8PROC_CATEGORY_ZS ||
-                     kind == UTF8PROC_CATEGORY_CF);
+                     kind == UTF8PROC_CATEGORY_CF || utf8proc_get_property(c)->ignorable);
     i += (size_t)n;
   }
   return needed && !seen ? "has nothing to be seen in it" : NULL;

@@ -56,7 +56,8 @@ static void test_texts(void **state) {
       {"hello", false, true, NULL},
       {"", false, false, NULL},
       {"", false, true, nothing},
-      {" \xc2\xa0\xe2\x80\x8b", false, true, nothing}, /* spaces, one of no width */
+      {" \xc2\xa0\xe2\x80\x8b", false, true, nothing},    /* spaces, one of no width */
+      {"\xe3\x85\xa4\xe1\x85\xa0", false, true, nothing}, /* Hangul's fillers, which are letters */
       {"a\tb\nc", true, true, NULL},
       {"a\tb", false, true, one_line},
       {"a\rb", true, true, many},
