@@ -14,7 +14,11 @@
 struct store {
   sqlite3 *db;
   bool writer;
-  bool turn; /* between begin and commit, rollback or end */
+  bool turn;     /* between begin and commit, rollback or end */
+  bool broken;   /* a write or flush failed */
+  int file;      /* the writer's lock; -1: none */
+  int log_pages; /* in the log, after the last turn */
+  int log_moved; /* of these at the last checkpoint, when some could not be moved */
   char *path;
   char error[400];
   struct {
@@ -67,6 +71,13 @@ int all_rows(query *q, void *items, size_t *n, size_t size, row_reader *read, ca
 
 /* Rows changed by the last run. */
 int changes(const store *s);
+
+/* Runs statements that have neither parameters nor rows. */
+int execute(store *s, const char *sql);
+
+/* Brings the tables up to this program's version; or to that of a list of `n` steps. */
+int upgrade(store *s);
+int upgrade_by(store *s, const char *const *list, int n);
 
 /* Says what failed, and returns the STORE_* of an SQLite code. */
 int store_failed(store *s, int code);

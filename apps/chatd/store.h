@@ -19,7 +19,9 @@
  * STORE_TAKEN (there is one already); STORE_BUSY (another process holds the
  * database); STORE_FULL (the disk, or its quota); STORE_DAMAGED (what was read is not
  * what was written); STORE_BROKEN (the disk failed); CAW_ENOMEM. After FULL, DAMAGED
- * of a page, BROKEN or ENOMEM in a writer only store_rollback is of use.
+ * of a page, BROKEN or ENOMEM in a writer only store_rollback is of use; after BROKEN it
+ * begins no turn any more: what the system has kept of what it was given is not known, and
+ * a store that is opened anew makes sure of what it reads.
  */
 #ifndef CHATD_STORE_H
 #define CHATD_STORE_H
@@ -100,7 +102,17 @@ void store_rollback(store *s);
 /* Ends what a reader began. */
 void store_end(store *s);
 
-/* Closes the connection. NULL is fine. */
+/*
+ * The writer, between two turns, after each and when nobody waits (`idle`): does what
+ * wants to be done now and then, if it does. 0, or what failed as of a turn: readers see
+ * nothing of it, and nothing is lost.
+ */
+int store_rest(store *s, bool idle);
+
+/* The writer, between two turns, after STORE_FULL: 0 when there is room for a turn again. */
+int store_probe(store *s);
+
+/* Closes the connection; the writer's is closed last. NULL is fine. */
 void store_close(store *s);
 
 /* What failed last, a sentence that names the file; "" when nothing did. */
