@@ -18,6 +18,7 @@ struct store {
   bool broken;   /* a write or flush failed */
   int file;      /* the writer's lock; -1: none */
   int log_pages; /* in the log, after the last turn */
+  int rest_idle, rest_busy;
   int log_moved; /* of these at the last checkpoint, when some could not be moved */
   char *path;
   char error[400];

@@ -17,9 +17,9 @@
 
 #define PAGE 4096
 
-/* The log's pages that make moving it worth while: when nobody waits, and at latest. */
-#define LOG_SOON ((int)(2 * 1024 * 1024 / PAGE))
-#define LOG_LATE ((int)(32 * 1024 * 1024 / PAGE))
+/* 2 and 32 MiB. */
+#define REST_IDLE 512
+#define REST_BUSY 8192
 
 /* ---- The file ---- */
 
@@ -64,8 +64,13 @@ int store_sqlite_checkpoint(store *s) {
   return 0;
 }
 
+void store_sqlite_rest_at(store *s, int idle, int busy) {
+  s->rest_idle = idle;
+  s->rest_busy = busy;
+}
+
 int store_rest(store *s, bool idle) {
-  if (s->log_pages - s->log_moved < (idle ? LOG_SOON : LOG_LATE)) return 0;
+  if (s->log_pages - s->log_moved < (idle ? s->rest_idle : s->rest_busy)) return 0;
   return store_sqlite_checkpoint(s);
 }
 
@@ -162,6 +167,7 @@ int store_sqlite_open_on(store **out, const char *path, bool writer, const char 
   memset(s, 0, sizeof(*s));
   s->writer = writer;
   s->file = -1;
+  store_sqlite_rest_at(s, REST_IDLE, REST_BUSY);
   int rc = open_it(s, path, vfs);
   if (!rc) {
     *out = s;

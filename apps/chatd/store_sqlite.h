@@ -18,6 +18,10 @@ int store_sqlite_open(store **out, const char *path, bool writer, char why[400])
 int store_sqlite_open_on(store **out, const char *path, bool writer, const char *vfs,
                          char why[400]);
 
+/* At how many pages of 4 KiB in its log the writer's store_rest moves them, when nobody
+ * waits and otherwise; 512 and 8,192 at first. */
+void store_sqlite_rest_at(store *s, int idle, int busy);
+
 /* The writer, between turns: moves the log into the file. store_rest knows when. */
 int store_sqlite_checkpoint(store *s);
 
