@@ -114,10 +114,8 @@ static void take_turn(desk *d, jobs_link *all) {
   tell_all(all, STORE_BROKEN);
 }
 
-/* Is there room again? What the store does at rest may have made some. */
 static void look_for_room(desk *d) {
-  int rc = store_rest(d->writer, true);
-  if (!rc || rc == STORE_FULL) rc = store_probe(d->writer);
+  int rc = store_probe(d->writer);
   if (rc) note_failure(d, rc);
   else set_state(d, DESK_FINE);
 }

@@ -69,9 +69,12 @@ void store_sqlite_rest_at(store *s, int idle, int busy) {
   s->rest_busy = busy;
 }
 
+/* Without room for the file to grow the log can go on for a while. */
 int store_rest(store *s, bool idle) {
   if (s->log_pages - s->log_moved < (idle ? s->rest_idle : s->rest_busy)) return 0;
-  return store_sqlite_checkpoint(s);
+  int rc = store_sqlite_checkpoint(s);
+  if (rc == STORE_FULL) s->log_moved = s->log_pages;
+  return rc == STORE_FULL ? 0 : rc;
 }
 
 /*
@@ -107,9 +110,11 @@ static int secure(store *s) {
 
 #define PROBE ((size_t)16 * PAGE)
 
-/* A turn that writes as much as a small one does; another takes it away. */
+/* A turn that writes as much as a small one does; another takes it away. A log that was
+ * moved begins anew, which may be all the room that there is. */
 int store_probe(store *s) {
-  int rc = store_begin(s);
+  int rc = store_sqlite_checkpoint(s);
+  if (!rc || rc == STORE_FULL) rc = store_begin(s);
   if (rc) return rc;
   query q = ask(s, "INSERT OR REPLACE INTO notes(name, value) VALUES('probe', ?)");
   char *filler = caw_malloc(PROBE);
