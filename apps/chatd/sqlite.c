@@ -172,6 +172,9 @@ int store_begin(store *s) {
   if (s->broken && s->writer) return STORE_BROKEN;
   int rc = s->writer ? simple(s, "BEGIN IMMEDIATE") : simple(s, "BEGIN");
   s->turn = !rc;
+  if (rc || !s->quota) return rc;
+  rc = store_size(s, &s->size);
+  if (rc) store_rollback(s);
   return rc;
 }
 
@@ -193,7 +196,7 @@ void store_end(store *s) {
   store_rollback(s);
 }
 
-/* ---- Notes and size ---- */
+/* ---- Notes, size ---- */
 
 int store_note_get(store *s, const char *name, caw_str *value, caw_arena *arena) {
   query q = ask(s, "SELECT value FROM notes WHERE name = ?");
@@ -213,11 +216,23 @@ int store_note_put(store *s, const char *name, caw_str value) {
   return run(&q);
 }
 
-int store_size(store *s, int64_t *bytes) {
-  query q = ask(s, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+static int number(query q, int64_t *value) {
   int rc = one_row(&q);
   if (rc) return rc;
-  *bytes = get_int(&q, 0);
+  *value = get_int(&q, 0);
   drop(&q);
   return 0;
+}
+
+int store_size(store *s, int64_t *bytes) {
+  int64_t pages = 0, unused = 0, size = 0;
+  int rc = number(ask(s, "PRAGMA page_count"), &pages);
+  if (!rc) rc = number(ask(s, "PRAGMA freelist_count"), &unused);
+  if (!rc) rc = number(ask(s, "PRAGMA page_size"), &size);
+  *bytes = (pages - unused) * size;
+  return rc;
+}
+
+void store_set_quota(store *s, int64_t bytes) {
+  s->quota = bytes;
 }

@@ -20,6 +20,8 @@ struct store {
   int log_pages; /* in the log, after the last turn */
   int rest_idle, rest_busy;
   int log_moved; /* of these at the last checkpoint, when some could not be moved */
+  int64_t quota; /* 0: none */
+  int64_t size;  /* about, within the writer's turn, when there is a quota */
   char *path;
   char error[400];
   struct {

@@ -97,10 +97,19 @@ static int count_sent(store *s, int64_t user_id, int64_t by) {
   return run(&q);
 }
 
+/* The turn's size was measured when it began; what it adds is about this. */
+static bool is_too_much(store *s, const store_message *m) {
+  if (!s->quota) return false;
+  if (s->size >= s->quota) return true;
+  s->size += (int64_t)(m->text.len + 2 * m->client_id.len + m->guest_name.len) + 64;
+  return false;
+}
+
 int store_message_add(store *s, store_message *m, bool *duplicate) {
   int rc = m->client_id.len ? sent_before(s, m) : 0;
   *duplicate = rc == 1;
   if (rc) return rc == 1 ? 0 : rc;
+  if (is_too_much(s, m)) return STORE_QUOTA;
   if ((rc = take_number(s, m))) return rc;
   query q =
       ask(s, "INSERT INTO messages(key, author_id, sent, kind, reply_to, client_id, guest_name,"

@@ -115,6 +115,15 @@ int store_rooms_public(store *s, caw_str after, size_t most, store_room **out, s
   return all_rows(&q, out, n, sizeof(**out), read_room, arena);
 }
 
+int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
+                        caw_arena *arena) {
+  query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms INDEXED BY rooms_limited"
+                   " WHERE (max_age > 0 OR max_messages > 0) AND id > ? ORDER BY id LIMIT ?");
+  put_int(&q, after);
+  put_int(&q, (int64_t)most);
+  return all_rows(&q, out, n, sizeof(**out), read_room, arena);
+}
+
 /* ---- Members ---- */
 
 #define MEMBER_COLUMNS "room_id, user_id, role, joined, read_number, members.last_sent"

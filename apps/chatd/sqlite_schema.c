@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* What leads from each version to the next. None is ever changed: files that it made are
- * about (tests/chatd/versions has what each one left). */
+/* What leads from each version to the next. None is ever changed: there are files that it
+ * made (tests/chatd/store_version1.sql is one). */
 static const char *const steps[] = {
     /* 1 */
     "CREATE TABLE notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
@@ -50,6 +50,11 @@ static const char *const steps[] = {
     "  client_id TEXT NOT NULL, guest_name TEXT NOT NULL, text TEXT NOT NULL,"
     "  sum INTEGER NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX messages_once ON messages(author_id, client_id) WHERE client_id <> '';",
+    /* 2: what retention looks for */
+    "CREATE INDEX rooms_limited ON rooms(id) WHERE max_age > 0 OR max_messages > 0;"
+    "CREATE INDEX sessions_expire ON sessions(expires);"
+    "CREATE INDEX codes_expire ON codes(expires);"
+    "CREATE INDEX once_done ON once(done);",
 };
 
 static int version_of(store *s, int *version) {

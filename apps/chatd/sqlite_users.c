@@ -340,3 +340,29 @@ int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t res
   put_text(&q, request_id);
   return found(s, run(&q));
 }
+
+/* ---- What is of no use any more ---- */
+
+static int expire(query q, int64_t time, size_t most, bool *left) {
+  put_int(&q, time);
+  put_int(&q, (int64_t)most);
+  int rc = run(&q);
+  if (!rc && (size_t)changes(q.s) == most) *left = true;
+  return rc;
+}
+
+int store_expire(store *s, int64_t now, int64_t once, size_t most, bool *left) {
+  *left = false;
+  int rc = expire(ask(s, "DELETE FROM sessions WHERE id IN"
+                         " (SELECT id FROM sessions WHERE expires < ? LIMIT ?)"),
+                  now, most, left);
+  if (!rc)
+    rc = expire(ask(s, "DELETE FROM codes WHERE user_id IN"
+                       " (SELECT user_id FROM codes WHERE expires < ? LIMIT ?)"),
+                now, most, left);
+  if (!rc)
+    rc = expire(ask(s, "DELETE FROM once WHERE (user_id, request_id) IN"
+                       " (SELECT user_id, request_id FROM once WHERE done < ? LIMIT ?)"),
+                once, most, left);
+  return rc;
+}

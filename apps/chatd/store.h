@@ -40,7 +40,8 @@ enum {
   STORE_BUSY = -902,
   STORE_FULL = -903,
   STORE_DAMAGED = -904,
-  STORE_BROKEN = -905
+  STORE_BROKEN = -905,
+  STORE_QUOTA = -906 /* of store_message_add alone */
 };
 
 /* The numbers are those of chat.v1.Role, UserState, Visibility, RoomKind, RoomRole and
@@ -235,7 +236,24 @@ int store_forget(store *s, int64_t room_id, int64_t number, size_t most, bool *l
 /* The number of the newest message that is older than `time`; 0: none. */
 int store_older_than(store *s, int64_t room_id, int64_t time, int64_t *number);
 
-/* Bytes on the disk. */
+/* ---- Room ---- */
+
+/* Rooms that keep their messages for a time, or up to a number, by id after `after`. */
+int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
+                        caw_arena *arena);
+
+/* Removes sessions and codes that expired before `now`, and what was done once before
+ * `once`, at most `most` of each; *left says whether there are more. */
+int store_expire(store *s, int64_t now, int64_t once, size_t most, bool *left);
+
+/* Bytes that take what is kept; room in the file that is free for more does not count. */
 int store_size(store *s, int64_t *bytes);
+
+/*
+ * The writer's: as soon as what is kept takes `bytes` (0: no end), no message is added any
+ * more: STORE_QUOTA, which is a refusal and spoils no turn. Everything else goes on, above
+ * all what makes room. What is on its way to the file (its log) comes on top of it.
+ */
+void store_set_quota(store *s, int64_t bytes);
 
 #endif
