@@ -179,7 +179,8 @@ int store_begin(store *s) {
 }
 
 int store_commit(store *s) {
-  int rc = simple(s, "COMMIT");
+  int rc = settle(s);
+  if (!rc) rc = simple(s, "COMMIT");
   if (!rc) s->turn = false;
   else store_rollback(s);
   return rc;
@@ -188,6 +189,7 @@ int store_commit(store *s) {
 /* After some errors SQLite has rolled back by itself. The reason stays what was said. */
 void store_rollback(store *s) {
   s->turn = false;
+  unsettle(s);
   if (sqlite3_get_autocommit(s->db)) return;
   sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }

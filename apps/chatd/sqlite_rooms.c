@@ -22,7 +22,7 @@ static int read_room(const query *q, void *item, caw_arena *arena) {
                       .creator_id = get_int(q, 8),
                       .created = get_int(q, 9),
                       .first_number = get_int(q, 10),
-                      .last_number = get_int(q, 11),
+                      .last_number = last_number_of(q->s, get_int(q, 0), get_int(q, 11)),
                       .members = (int)get_int(q, 12)};
   return rc;
 }
