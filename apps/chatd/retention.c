@@ -86,7 +86,7 @@ static int work(desk_job *job, store *s) {
   retention *r = of(job);
   r->next = (step){.behind = r->behind};
   if (r->expires)
-    return store_expire(s, r->now, r->now - r->options.once, r->options.step, &r->next.expires);
+    return store_sweep(s, r->now, r->now - r->options.once, r->options.step, &r->next.expires);
   caw_arena *arena = caw_arena_new(0);
   int rc = arena ? forget_in_rooms(r, s, arena) : CAW_ENOMEM;
   caw_arena_free(arena);

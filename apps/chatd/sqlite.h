@@ -105,8 +105,8 @@ int next_number(store *s, int64_t room_id, int64_t *number, int64_t *sent);
 /* Takes it, and counts it for its author (0: nobody). */
 int take_number(store *s, int64_t room_id, int64_t author_id, int64_t sent);
 
-/* The last number of a room, which has `kept` in its row. */
-int64_t last_number_of(const store *s, int64_t room_id, int64_t kept);
+/* What a room's row will have, where the turn has taken numbers of it. */
+void noted_numbers(const store *s, int64_t room_id, int64_t *last_number, int64_t *last_sent);
 
 /* Writes what the turn has come to; forgets it. */
 int settle(store *s);

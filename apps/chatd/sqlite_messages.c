@@ -81,6 +81,18 @@ static bool is_too_much(store *s, const store_message *m) {
   return false;
 }
 
+int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *number) {
+  query q = ask(s, "SELECT key FROM messages WHERE author_id = ? AND client_id = ?"
+                   " AND client_id <> ''");
+  put_int(&q, author_id);
+  put_text(&q, client_id);
+  int rc = one_row(&q);
+  if (rc) return rc;
+  *number = get_int(&q, 0) & MOST_NUMBER;
+  drop(&q);
+  return 0;
+}
+
 static int insert(store *s, const store_message *m) {
   query q =
       ask(s, "INSERT INTO messages(key, author_id, sent, kind, reply_to, client_id, guest_name,"
@@ -264,7 +276,8 @@ static int clip(store *s, int64_t room_id, int64_t *from, int64_t *to) {
   int rc = one_row(&q);
   if (rc) return rc;
   if (*from < get_int(&q, 0)) *from = get_int(&q, 0);
-  int64_t last = last_number_of(s, room_id, get_int(&q, 1));
+  int64_t last = get_int(&q, 1), sent;
+  noted_numbers(s, room_id, &last, &sent);
   if (*to > last) *to = last;
   drop(&q);
   return 0;

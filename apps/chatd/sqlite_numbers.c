@@ -88,8 +88,10 @@ int take_number(store *s, int64_t room_id, int64_t author_id, int64_t sent) {
   return s->turn ? 0 : settle(s);
 }
 
-int64_t last_number_of(const store *s, int64_t room_id, int64_t kept) {
-  if (!s->noted.n_rooms) return kept;
+void noted_numbers(const store *s, int64_t room_id, int64_t *last_number, int64_t *last_sent) {
+  if (!s->noted.n_rooms) return;
   const note *room = &s->noted.rooms[place_of(s->noted.rooms, room_id)];
-  return room->taken ? room->last_number : kept;
+  if (!room->taken) return;
+  *last_number = room->last_number;
+  *last_sent = room->last_sent;
 }

@@ -5,8 +5,8 @@
 
 #define ROOM_COLUMNS                                                                               \
   "rooms.id, name, topic, visibility, kind, slow_mode, max_age, max_messages, creator_id, "        \
-  "created, first_number, last_number, rooms.members"
-#define ROOM_WIDTH 13
+  "created, first_number, last_number, rooms.last_sent, rooms.members"
+#define ROOM_WIDTH 14
 
 static int read_room(const query *q, void *item, caw_arena *arena) {
   store_room *out = item;
@@ -22,8 +22,10 @@ static int read_room(const query *q, void *item, caw_arena *arena) {
                       .creator_id = get_int(q, 8),
                       .created = get_int(q, 9),
                       .first_number = get_int(q, 10),
-                      .last_number = last_number_of(q->s, get_int(q, 0), get_int(q, 11)),
-                      .members = (int)get_int(q, 12)};
+                      .last_number = get_int(q, 11),
+                      .last_sent = get_int(q, 12),
+                      .members = (int)get_int(q, 13)};
+  noted_numbers(q->s, out->id, &out->last_number, &out->last_sent);
   return rc;
 }
 

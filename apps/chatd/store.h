@@ -17,7 +17,7 @@
  *
  * Returns, where nothing else is said: 0; STORE_NONE (there is no such thing);
  * STORE_TAKEN (there is one already); STORE_BUSY (another process holds the
- * database); STORE_FULL (the disk, or its quota); STORE_DAMAGED (what was read is not
+ * database); STORE_FULL (the disk); STORE_DAMAGED (what was read is not
  * what was written); STORE_BROKEN (the disk failed); CAW_ENOMEM. After FULL, DAMAGED
  * of a page, BROKEN or ENOMEM in a writer only store_rollback is of use; after BROKEN it
  * begins no turn any more: what the system has kept of what it was given is not known, and
@@ -73,6 +73,7 @@ typedef struct store_room {
   int64_t creator_id, created;
   int64_t first_number; /* of the oldest message that is kept; last_number + 1 when none is */
   int64_t last_number;  /* 0: none yet */
+  int64_t last_sent;    /* the time of that message; not written by store_room_put */
   int members;
 } store_room;
 
@@ -149,6 +150,7 @@ int store_secret_put(store *s, int64_t user_id, caw_str secret);
 
 int store_session_add(store *s, store_session *session, const uint8_t hash[32]);
 int store_session_find(store *s, const uint8_t hash[32], store_session *out, caw_arena *arena);
+int store_session_get(store *s, int64_t id, store_session *out, caw_arena *arena);
 int store_session_touch(store *s, int64_t id, int64_t used, int64_t expires);
 int store_sessions(store *s, int64_t user_id, store_session **out, size_t *n, caw_arena *arena);
 
@@ -159,16 +161,20 @@ int store_session_drop(store *s, int64_t user_id, int64_t id, int64_t except, in
 /* ---- Reset codes and things done once ---- */
 
 int store_code_put(store *s, int64_t user_id, const uint8_t hash[32], int64_t expires);
-/* Removes it, whether or not it fits. 0: it was there, fits and had not expired. */
+/* Removes it, if it fits. 0: it was there, fits and had not expired; else NONE. */
 int store_code_take(store *s, int64_t user_id, const uint8_t hash[32], int64_t now);
 
 /* Has `user_id` done a thing with this id before? `digest` is of what was asked for,
  * `result` what it made (a user's or room's id). NONE: no, and now it has, if the turn
  * is committed. 0: yes, the same, *result is what it made then. TAKEN: yes, but
- * something else. */
+ * something else. What has made nothing (result 0) counts as not done. */
 int store_once(store *s, int64_t user_id, caw_str request_id, const uint8_t digest[32],
                int64_t *result, int64_t now);
 int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t result);
+
+/* Removes sessions and codes that have expired, and forgets what was done once before
+ * `once_before`; at most `most` of each. *left says whether there may be more. */
+int store_sweep(store *s, int64_t now, int64_t once_before, size_t most, bool *left);
 
 /* A text by name: the owner's token, the server's id, ... NONE. */
 int store_note_get(store *s, const char *name, caw_str *value, caw_arena *arena);
@@ -216,6 +222,9 @@ int store_ban_get(store *s, int64_t room_id, int64_t user_id); /* 0: banned; NON
  */
 int store_message_add(store *s, store_message *message, bool *duplicate);
 
+/* The number of the message that the author has sent with this client_id. NONE. */
+int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *number);
+
 /* Messages with from <= number <= to, in order, at most `most` of them and
  * `bytes` of text (one at least); `backward`: those nearest to `to`, still in ascending
  * order. A row that is damaged is one with `damaged`. */
@@ -241,10 +250,6 @@ int store_older_than(store *s, int64_t room_id, int64_t time, int64_t *number);
 /* Rooms that keep their messages for a time, or up to a number, by id after `after`. */
 int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
                         caw_arena *arena);
-
-/* Removes sessions and codes that expired before `now`, and what was done once before
- * `once`, at most `most` of each; *left says whether there are more. */
-int store_expire(store *s, int64_t now, int64_t once, size_t most, bool *left);
 
 /* Bytes that take what is kept; room in the file that is free for more does not count. */
 int store_size(store *s, int64_t *bytes);
