@@ -244,7 +244,8 @@ static void test_codes(void **state) {
   OK(store_code_put(w, 7, a, 100));
   OK(store_code_put(w, 7, b, 100)); /* in place of the first */
   assert_int_equal(store_code_take(w, 7, a, 50), STORE_NONE);
-  assert_int_equal(store_code_take(w, 7, b, 50), STORE_NONE); /* one try is all it had */
+  OK(store_code_take(w, 7, b, 50)); /* a wrong one has not taken it away */
+  assert_int_equal(store_code_take(w, 7, b, 50), STORE_NONE);
   OK(store_code_put(w, 7, a, 100));
   OK(store_code_take(w, 7, a, 50));
   OK(store_code_put(w, 7, a, 100));
@@ -263,6 +264,8 @@ static void test_once(void **state) {
   assert_int_equal(result, 42);
   assert_int_equal(store_once(w, 7, caw_str_from("x"), b, &result, 2), STORE_TAKEN);
   assert_int_equal(store_once(w, 8, caw_str_from("x"), b, &result, 2), STORE_NONE);
+  assert_int_equal(store_once(w, 8, caw_str_from("x"), a, &result, 2),
+                   STORE_NONE); /* made nothing */
   store_rollback(w);
   OK(store_begin(w));
   assert_int_equal(store_once(w, 7, caw_str_from("x"), a, &result, 1), STORE_NONE);
@@ -469,6 +472,9 @@ static void test_a_great_turn(void **state) {
       if (i % 7) continue;
       OK(store_room_get(w, rooms[i], &room, arena));
       assert_int_equal(room.last_number, k);
+      assert_int_equal(room.last_sent, 9);
+      OK(store_message_find(w, m.author_id, m.client_id, &count));
+      assert_int_equal(count, k);
       OK(store_messages(w, rooms[i], 1, 100, 100, 1 << 20, false, &list, &n, arena));
       assert_int_equal(n, k);
       if (i % 3) continue;

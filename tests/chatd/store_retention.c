@@ -238,7 +238,7 @@ static int make_expiring(store *s, void *arg) {
     rc = store_session_add(s, &session, hash);
     if (!rc) rc = store_code_put(s, i, hash, i * 100);
     if (!rc) rc = store_once(s, 1, caw_str_from(id), hash, &result, i * 100);
-    if (rc == STORE_NONE) rc = 0;
+    if (rc == STORE_NONE) rc = store_once_result(s, 1, caw_str_from(id), i);
   }
   return rc;
 }
