@@ -3,6 +3,7 @@
 
 #include "store_sqlite.h"
 
+#include <caw/status.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -105,7 +106,7 @@ static store_user user_of(const char *handle) {
                       .state = 1};
 }
 
-static int set_up(store *s) {
+static int make_all(store *s) {
   int rc = 0;
   char name[20];
   for (int i = 0; !rc && i < SENDERS; i++) {
@@ -125,6 +126,35 @@ static int set_up(store *s) {
     life.rooms[i] = room.id;
   }
   return rc;
+}
+
+/* How many of the users and rooms are there. */
+static int find_all(store *s, caw_arena *arena) {
+  int there = 0;
+  char name[20];
+  for (int i = 0; i < SENDERS; i++) {
+    store_user user;
+    snprintf(name, sizeof(name), "sender%d", i);
+    if (store_user_by_handle(s, caw_str_from(name), &user, arena)) continue;
+    life.users[i] = user.id;
+    there++;
+  }
+  for (int i = 0; i < ROOMS; i++) {
+    store_room room;
+    snprintf(name, sizeof(name), "room%d", i);
+    if (store_room_by_name(s, caw_str_from(name), 0, &room, arena)) continue;
+    life.rooms[i] = room.id;
+    there++;
+  }
+  return there;
+}
+
+/* It may have been done before, and not acknowledged. */
+static int set_up(store *s) {
+  caw_arena *arena = caw_arena_new(0);
+  int there = arena ? find_all(s, arena) : 0;
+  caw_arena_free(arena);
+  return there == SENDERS + ROOMS ? 0 : make_all(s);
 }
 
 static int send(op *o, store *s) {
@@ -160,8 +190,8 @@ static int look(op *o, store *s) {
   caw_arena *arena = caw_arena_new(0);
   store_room room;
   store_message *m;
-  size_t n;
-  int rc = store_room_get(s, life.rooms[o->room], &room, arena);
+  size_t n = 0;
+  int rc = arena ? store_room_get(s, life.rooms[o->room], &room, arena) : CAW_ENOMEM;
   if (!rc)
     rc = store_messages(s, room.id, room.last_number - 10, room.last_number, 20, 1 << 20, true, &m,
                         &n, arena);
@@ -225,6 +255,7 @@ static void acked(op *o) {
 /* Whoever reads does not notice that nothing can be written. */
 static bool may_fail(const op *o, int rc) {
   if (disk_is_off()) return true;
+  if (life.breaks && rc == CAW_ENOMEM) return true;
   return life.breaks && o->kind != LOOK && (rc == STORE_FULL || rc == STORE_BROKEN);
 }
 
@@ -442,22 +473,7 @@ static void check_other(store *s, op *o, caw_arena *arena) {
 
 /* What was made in one turn is there as a whole, or not at all. */
 static void find_rooms(store *s, caw_arena *arena) {
-  int there = 0;
-  char name[20];
-  for (int i = 0; i < SENDERS; i++) {
-    store_user user;
-    snprintf(name, sizeof(name), "sender%d", i);
-    if (store_user_by_handle(s, caw_str_from(name), &user, arena)) continue;
-    life.users[i] = user.id;
-    there++;
-  }
-  for (int i = 0; i < ROOMS; i++) {
-    store_room room;
-    snprintf(name, sizeof(name), "room%d", i);
-    if (store_room_by_name(s, caw_str_from(name), 0, &room, arena)) continue;
-    life.rooms[i] = room.id;
-    there++;
-  }
+  int there = find_all(s, arena);
   if (life.made ? there != SENDERS + ROOMS : there && there != SENDERS + ROOMS)
     crash_wrong("%d of the users and rooms are there", there);
   life.made = there == SENDERS + ROOMS;
@@ -517,6 +533,10 @@ void crash_new(void) {
 
 const char *crash_what_is_wrong(void) {
   return life.wrong[0] ? life.wrong : NULL;
+}
+
+bool crash_broken(void) {
+  return life.broken;
 }
 
 void crash_counts(long *acknowledged, long *refused) {

@@ -34,6 +34,9 @@ void crash_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The first thing that was wrong, or NULL. */
 const char *crash_what_is_wrong(void);
 
+/* Has the desk said that the disk is broken, since it was opened? */
+bool crash_broken(void);
+
 /* Operations acknowledged and not, so far. */
 void crash_counts(long *acknowledged, long *refused);
 

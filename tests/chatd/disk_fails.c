@@ -14,8 +14,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <caw/alloc.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -176,6 +178,76 @@ static int read_last(desk_job *base, store *s) {
   return store_message_count(s, 1, 0, &((ask *)base)->number);
 }
 
+/* ---- Memory ---- */
+
+static sqlite3_mem_methods memory; /* SQLite's own */
+static atomic_long until_none;     /* allocations until one fails; <= 0: none does */
+static atomic_long failed;
+
+static bool is_out(void) {
+  if (atomic_load(&until_none) <= 0 || atomic_fetch_sub(&until_none, 1) != 1) return false;
+  atomic_fetch_add(&failed, 1);
+  return true;
+}
+
+static void *sqlite_malloc(int bytes) {
+  return is_out() ? NULL : memory.xMalloc(bytes);
+}
+
+static void *sqlite_realloc(void *old, int bytes) {
+  return is_out() ? NULL : memory.xRealloc(old, bytes);
+}
+
+static void *our_malloc(size_t bytes, void *user) {
+  (void)user;
+  return is_out() ? NULL : malloc(bytes);
+}
+
+static void *our_realloc(void *old, size_t bytes, void *user) {
+  (void)user;
+  return is_out() ? NULL : realloc(old, bytes);
+}
+
+static void our_free(void *ptr, void *user) {
+  (void)user;
+  free(ptr);
+}
+
+static void watch_memory(void) {
+  static const caw_allocator ours = {sizeof(ours), our_malloc, our_realloc, our_free, NULL};
+  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory);
+  sqlite3_mem_methods watched = memory;
+  watched.xMalloc = sqlite_malloc;
+  watched.xRealloc = sqlite_realloc;
+  sqlite3_config(SQLITE_CONFIG_MALLOC, &watched);
+  caw_set_allocator(&ours);
+}
+
+/* Without memory a job is refused, or its turn; nothing else. */
+static void test_no_memory(void **state) {
+  (void)state;
+  uint64_t chance = seed;
+  for (uint64_t disk = 1; disk <= (uint64_t)failures / 3; disk++) {
+    disk_new(disk);
+    crash_new();
+    crash_breaks(true);
+    for (int i = 0; i < 3; i++) {
+      atomic_store(&until_none, 1 + crash_chance(&chance, 1u << crash_chance(&chance, 14)));
+      process(&chance);
+      atomic_store(&until_none, 0);
+      if (crash_broken()) crash_wrong("the disk is called broken");
+    }
+    crash_breaks(false);
+    if (!process(&chance)) crash_wrong("cannot be opened any more");
+    lose_power();
+    if (!crash_what_is_wrong()) check();
+    if (crash_what_is_wrong())
+      fail_msg("disk %llu: %s", (unsigned long long)disk, crash_what_is_wrong());
+  }
+  print_message("out of memory %ld times\n", atomic_load(&failed));
+  assert_true(atomic_load(&failed) > failures / 2);
+}
+
 static void await(desk *d, desk_state state) {
   struct timespec moment = {.tv_nsec = 1000000};
   for (int i = 0; i < 20000 && desk_state_of(d) != state; i++) nanosleep(&moment, NULL);
@@ -287,12 +359,14 @@ static void test_a_forgotten_flush_of_the_file(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_failures),
+      cmocka_unit_test(test_no_memory),
       cmocka_unit_test(test_room_again),
       cmocka_unit_test(test_a_forgotten_flush_of_the_log),
       cmocka_unit_test(test_a_forgotten_flush_of_the_file),
   };
   if (argc > 1) failures = atol(argv[1]);
   if (argc > 2) seed = strtoull(argv[2], NULL, 10);
+  watch_memory();
   disk_register();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
