@@ -34,6 +34,7 @@ int store_failed(store *s, int code) {
   snprintf(s->error, sizeof(s->error), "%s: %s", path,
            s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
   int rc = meaning(code);
+  s->failed = code;
   if (rc == STORE_BROKEN) s->broken = true;
   return rc;
 }
@@ -55,8 +56,20 @@ static sqlite3_stmt **slot_of(store *s, const char *sql) {
   return NULL;
 }
 
+/*
+ * After some errors SQLite has rolled back by itself. What came behind would be a turn of
+ * its own, and durable: it fails as what went wrong did, whoever overlooked that.
+ */
+static bool is_undone(const store *s) {
+  return s->turn && sqlite3_get_autocommit(s->db);
+}
+
 query ask(store *s, const char *sql) {
   query q = {.s = s};
+  if (is_undone(s)) {
+    q.rc = s->failed ? s->failed : SQLITE_ABORT;
+    return q;
+  }
   sqlite3_stmt **slot = slot_of(s, sql);
   if (!slot) {
     q.rc = SQLITE_NOMEM;
@@ -170,6 +183,8 @@ static int simple(store *s, const char *sql) {
 
 int store_begin(store *s) {
   if (s->broken && s->writer) return STORE_BROKEN;
+  store_rollback(s); /* the last one may have failed for want of memory */
+  s->failed = 0;
   int rc = s->writer ? simple(s, "BEGIN IMMEDIATE") : simple(s, "BEGIN");
   s->turn = !rc;
   if (rc || !s->quota) return rc;
@@ -186,7 +201,7 @@ int store_commit(store *s) {
   return rc;
 }
 
-/* After some errors SQLite has rolled back by itself. The reason stays what was said. */
+/* The reason stays what was said. */
 void store_rollback(store *s) {
   s->turn = false;
   unsettle(s);

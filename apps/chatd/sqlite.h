@@ -28,6 +28,7 @@ struct store {
   bool writer;
   bool turn;     /* between begin and commit, rollback or end */
   bool broken;   /* a write or flush failed */
+  int failed;    /* SQLite's code of what failed last in this turn */
   int file;      /* the writer's lock; -1: none */
   int log_pages; /* in the log, after the last turn */
   int rest_idle, rest_busy;

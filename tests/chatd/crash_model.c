@@ -320,10 +320,13 @@ static void *send_on(void *arg) {
   for (int i = 0; i < me->most; i++) {
     lock();
     while (me->out == OUTSTANDING) pthread_cond_wait(&life.change, &life.lock);
+    /* Queued at once: what was chosen must come before what is chosen then. */
     op *o = op_new(me);
+    int rc = !o                ? 0
+             : o->kind == LOOK ? desk_read(life.desk, &o->base)
+                               : desk_write(life.desk, &o->base);
     unlock();
     if (!o) break;
-    int rc = o->kind == LOOK ? desk_read(life.desk, &o->base) : desk_write(life.desk, &o->base);
     if (!rc) continue;
     done(&o->base, rc);
     break;
