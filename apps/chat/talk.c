@@ -223,7 +223,7 @@ static int follow(client *c, int64_t room, int64_t *last, caw_status *status, in
   chat_v1_position position = {.room_id = room, .after_number = *last};
   chat_v1_subscribe_request request = {.rooms = {&position, 1}};
   const caw_call_options options = {.size = sizeof(options), .wait_for_ready = true};
-  caw_stream *stream;
+  caw_stream *stream = NULL;
   chat_v1_event event;
   caw_arena *arena = caw_arena_new(0);
   int rc =
@@ -255,7 +255,7 @@ void do_read_all(client *c, const char *room) {
   chat_v1_read_all_request request = {.room_id = room_id(c, room)};
   const caw_call_options options = {.size = sizeof(options), .wait_for_ready = true};
   chat_v1_read_all_response reply;
-  caw_stream *stream;
+  caw_stream *stream = NULL;
   caw_status status;
   check(chat_v1_chat_service_read_all(&stream, c->channel, &request, &options), "cannot read");
   caw_arena *arena = caw_arena_new(0);

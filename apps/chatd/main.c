@@ -364,6 +364,7 @@ int main(int argc, char **argv) {
   int64_t lobby = 0;
   settings *s = &p.settings;
   signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
+  signal(SIGXFSZ, SIG_IGN); /* a limit of files' sizes is a disk's error as others are */
   read_args(s, argc, argv);
   if (keys_init()) args_fail(PROGRAM, "the system gives no random numbers");
   p.tls = tls_server(PROGRAM, s->tls_cert, s->tls_key, s->tls_client_ca, log_handshake_error);

@@ -18,6 +18,7 @@ static bool normal(task *t, const char *field, const char *why, caw_str given, c
 
 bool profile_display_name(task *t, const char *field, caw_str given, caw_str handle, caw_str *out) {
   if (!given.len) given = handle;
+  if (!given.len) return true; /* what is wrong with the handle has been noted */
   return normal(t, field, words_text(given, NAME_MOST, false, true, t->arena), given, out);
 }
 
