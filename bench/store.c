@@ -5,6 +5,8 @@
  * of a million messages takes to open, also after an end without warning, and to forget.
  *
  *   bench-store FOLDER [MESSAGES [RUNS]]
+ *   bench-store FOLDER alone MESSAGES BATCH   the loop that only inserts; prints rows a second
+ *   bench-store FOLDER fill MESSAGES          leaves a chat.db with so many messages
  */
 #include "desk.h"
 #include "store_sqlite.h"
@@ -241,7 +243,7 @@ static void add(store *s, long from, long to) {
   for (long n = from; n < to;) {
     must(store_begin(s), "begin");
     for (int i = 0; i < 1000 && n < to; i++, n++) {
-      char id[20];
+      char id[24];
       snprintf(id, sizeof(id), "%ld", n);
       store_message m = {.room_id = 1 + n % ROOMS,
                          .author_id = 1 + n % SENDERS,
@@ -307,7 +309,29 @@ static void forgetting(void) {
   store_close(s);
 }
 
+/* The database as a chatd would find it. */
+static void fill(long messages) {
+  char why[400];
+  store *s;
+  make("chat");
+  must(store_sqlite_open(&s, path, true, why), path);
+  add(s, 0, messages);
+  store_close(s);
+}
+
 int main(int argc, char **argv) {
+  memset(text, 'x', sizeof(text));
+  if (argc == 5 && !strcmp(argv[2], "alone") && atol(argv[4]) > 0) {
+    folder = argv[1];
+    printf("%.0f\n", alone(atol(argv[3]), (size_t)atol(argv[4])));
+    remove_all();
+    return 0;
+  }
+  if (argc == 4 && !strcmp(argv[2], "fill")) {
+    folder = argv[1];
+    fill(atol(argv[3]));
+    return 0;
+  }
   long messages = argc > 2 ? atol(argv[2]) : 200000;
   int runs = argc > 3 ? atoi(argv[3]) : 5;
   if (argc < 2 || messages < 1 || runs < 1 || runs > 16) {
@@ -315,7 +339,6 @@ int main(int argc, char **argv) {
     return 2;
   }
   folder = argv[1];
-  memset(text, 'x', sizeof(text));
   speed(messages, runs);
   make("million");
   store *s;
