@@ -40,6 +40,7 @@ int task_work(task *t, const void *request, void *reply) {
 
 /* ---- Failing ---- */
 
+CAW_PRINTF(3, 0)
 static void set_failure(task *t, int code, const char *format, va_list args) {
   t->failure = (caw_details_status){.code = code};
   t->failure.message = caw_arena_vprintf(t->arena, format, args);
