@@ -26,7 +26,7 @@ static uint64_t seed = 1;
 static void run(uint64_t *state) {
   char why[400];
   desk *d = crash_open(state, why);
-  if (d) crash_send(state);
+  if (d) crash_send(state, 300);
   else if (!disk_is_off()) crash_wrong("cannot be opened: %s", why);
   if (crash_chance(state, 2)) disk_cut(); /* not closed in peace */
   desk_free(d);

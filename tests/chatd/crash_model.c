@@ -372,12 +372,12 @@ desk *crash_open(uint64_t *state, char why[400]) {
   return desk_new(&life.desk, &options, why) ? NULL : life.desk;
 }
 
-void crash_send(uint64_t *state) {
+void crash_send(uint64_t *state, uint32_t most) {
   sender senders[SENDERS] = {{.out = 0}};
   if (!life.made) make_rooms();
   for (int i = 0; life.made && i < SENDERS; i++) {
     senders[i].n = i;
-    senders[i].most = 10 + (int)crash_chance(state, 300);
+    senders[i].most = 1 + (int)crash_chance(state, most);
     senders[i].chance = *state + (uint64_t)i;
     pthread_create(&senders[i].thread, NULL, send_on, &senders[i]);
   }

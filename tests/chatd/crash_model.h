@@ -22,8 +22,8 @@ void crash_breaks(bool breaks);
 desk *crash_open(uint64_t *state, char why[400]);
 
 /* Makes users and rooms unless they are there, and sends until all is done or nothing goes
- * on. */
-void crash_send(uint64_t *state);
+ * on: each sender at most `most` operations. */
+void crash_send(uint64_t *state, uint32_t most);
 
 /* Is everything there? What is there is known for the next time. */
 void crash_check(store *s);

@@ -42,7 +42,7 @@ static long met[KINDS]; /* how often each has happened */
 static bool process(uint64_t *state) {
   char why[400];
   desk *d = crash_open(state, why);
-  if (d) crash_send(state);
+  if (d) crash_send(state, 100);
   desk_free(d);
   return d != NULL;
 }
