@@ -199,11 +199,11 @@ static void sends(uint64_t n) {
          (double)latencies[messages * 99 / 100] / 1e3);
 }
 
-static uint64_t number(const char *text) {
+static uint64_t number(const char *digits) {
   char *end;
-  uint64_t n = strtoull(text, &end, 10);
-  if (!*text || *end || !n) {
-    fprintf(stderr, "%s is no number\n", text);
+  uint64_t n = strtoull(digits, &end, 10);
+  if (!*digits || *end || !n) {
+    fprintf(stderr, "%s is no number\n", digits);
     exit(2);
   }
   return n;

@@ -32,7 +32,7 @@
 typedef struct settings {
   const char *listen[MAX_LISTEN];
   int n_listen;
-  const char *data, *takeover;
+  const char *data;
   const char *tls_cert, *tls_key, *tls_client_ca;
   unsigned loops;
   uint64_t grace_ms, stall_ms;
@@ -62,7 +62,6 @@ enum {
   PLAINTEXT,
   LOOPS,
   GRACE,
-  TAKEOVER,
   REGISTRATION,
   OWNER_TOKEN,
   SESSION_DAYS,
@@ -106,8 +105,6 @@ static void print_help(void) {
        "                     what is on its way to the file comes on top, some 64 MiB\n"
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
-       "  --takeover PATH    take the sockets over from the chatd that waits at this Unix\n"
-       "                     socket, and wait there for the next\n"
        "  --no-log           write no line for each call\n"
        "  --help, --version");
 }
@@ -139,9 +136,6 @@ static void read_option(settings *s, int option, const char *value) {
     break;
   case GRACE:
     s->grace_ms = args_seconds(PROGRAM, "--grace", value);
-    break;
-  case TAKEOVER:
-    s->takeover = value;
     break;
   case REGISTRATION:
     s->closed = !strcmp(value, "closed");
@@ -190,7 +184,6 @@ static void read_args(settings *s, int argc, char **argv) {
       {"insecure-plaintext-for-everybody", no_argument, NULL, PLAINTEXT},
       {"loops", required_argument, NULL, LOOPS},
       {"grace", required_argument, NULL, GRACE},
-      {"takeover", required_argument, NULL, TAKEOVER},
       {"registration", required_argument, NULL, REGISTRATION},
       {"owner-token", no_argument, NULL, OWNER_TOKEN},
       {"session-days", required_argument, NULL, SESSION_DAYS},
@@ -307,9 +300,6 @@ static void add_services(program *p, int64_t lobby) {
 
 static void listen_on(program *p) {
   const settings *s = &p->settings;
-  bool took = false;
-  if (s->takeover && caw_server_handover(p->server, s->takeover, s->grace_ms, &took))
-    args_fail(PROGRAM, "%s", caw_server_error(p->server));
   for (int i = 0; i < s->n_listen; i++) {
     int rc = p->tls ? caw_server_listen_tls(p->server, s->listen[i], p->tls)
                     : caw_server_listen(p->server, s->listen[i]);
