@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 const raw_layer *raw_through;
+caw_server_credentials *raw_server_credentials;
+caw_channel_credentials *raw_channel_credentials;
 
 int raw_dial(const char *address) {
   struct sockaddr_in a = {.sin_family = AF_INET};
@@ -30,7 +33,13 @@ int raw_dial(const char *address) {
 }
 
 void raw_begin(int fd, bool server) {
+  int on = 1; /* nothing waits for the acknowledgement of what went before */
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   if (raw_through) raw_through->begin(fd, server);
+}
+
+bool raw_shake(int fd) {
+  return !raw_through || raw_through->shake(fd);
 }
 
 ssize_t raw_write(int fd, const void *data, size_t len) {

@@ -6,6 +6,7 @@
 #ifndef TESTS_RAW_H
 #define TESTS_RAW_H
 
+#include <caw/tls.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -13,6 +14,7 @@
 /* What a run over TLS puts in the place of the system's functions. */
 typedef struct raw_layer {
   void (*begin)(int fd, bool server);
+  bool (*shake)(int fd);
   ssize_t (*write)(int fd, const void *data, size_t len);
   ssize_t (*read)(int fd, void *to, size_t room);
   void (*end)(int fd);
@@ -21,10 +23,16 @@ typedef struct raw_layer {
 /* NULL, as at first, for plaintext. */
 extern const raw_layer *raw_through;
 
+/* With which our side of such a connection is made; NULL for plaintext. */
+extern caw_server_credentials *raw_server_credentials;
+extern caw_channel_credentials *raw_channel_credentials;
+
 /* Connects to "127.0.0.1:PORT", which must work; reads wait for 20 s at most. */
 int raw_dial(const char *address);
 /* Takes over a socket that is connected, as the server's side or the client's. */
 void raw_begin(int fd, bool server);
+/* For those that do not block: goes on with what precedes the first byte; is it over? */
+bool raw_shake(int fd);
 /* As write(2) and read(2), without SIGPIPE. */
 ssize_t raw_write(int fd, const void *data, size_t len);
 ssize_t raw_read(int fd, void *to, size_t room);

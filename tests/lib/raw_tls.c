@@ -40,6 +40,13 @@ static void begin(int fd, bool server) {
   open_ones[fd] = ssl;
 }
 
+static bool shake(int fd) {
+  ERR_clear_error();
+  bool done = SSL_do_handshake(open_ones[fd]) == 1;
+  ERR_clear_error();
+  return done;
+}
+
 /* Makes errno and read(2)'s result of an error. */
 static ssize_t translate(const SSL *ssl, int n) {
   int saved = errno, error = SSL_get_error(ssl, n);
@@ -73,7 +80,7 @@ static void end(int fd) {
   open_ones[fd] = NULL;
 }
 
-static const raw_layer layer = {begin, write_tls, read_tls, end};
+static const raw_layer layer = {begin, shake, write_tls, read_tls, end};
 
 static void free_contexts(void) {
   SSL_CTX_free(contexts[0]);
