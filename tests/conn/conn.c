@@ -693,6 +693,47 @@ static void drains_before_it_is_ready(void **state) {
   stop(&r);
 }
 
+static void stop_waiting(void *user) {
+  ((rig *)user)->goaways = -1;
+}
+
+/* A client's connection that is not needed any more, to a host that does not answer: the
+ * time to connect is still bounded. */
+static void drains_while_it_connects(void **state) {
+  (void)state;
+  rig r;
+  int fillers[2];
+  io_address a = {.len = sizeof(struct sockaddr_in)};
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof(in);
+  caw_timer *watchdog;
+  memset(&r, 0, sizeof(r));
+  r.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  memcpy(&a.u, &in, sizeof(in));
+  assert_int_equal(bind(r.fd, &a.u.any, len), 0);
+  assert_int_equal(getsockname(r.fd, &a.u.any, &len), 0);
+  assert_int_equal(listen(r.fd, 0), 0);
+  for (int i = 0; i < 2; i++) { /* who comes after them is not heard */
+    fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    connect(fillers[i], &a.u.any, len);
+  }
+  assert_int_equal(caw_loop_new(&r.loop), 0);
+  assert_int_equal(caw_timer_new(&watchdog, r.loop, stop_waiting, &r), 0);
+  caw_timer_start(watchdog, 5000);
+  r.config.ready_timeout = 50 * MS;
+  assert_int_equal(conn_connect(&r.c, r.loop, &a, &r.config, &events, &r), 0);
+  conn_drain(r.c);
+  while (!r.closed && !r.goaways) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_int_equal(r.closed, 1);
+  assert_int_equal(r.rc, CAW_ETIMEDOUT);
+  assert_string_equal(r.why, "connecting took too long");
+  caw_timer_free(watchdog);
+  for (int i = 0; i < 2; i++) close(fillers[i]);
+  close(r.fd);
+  r.fd = -1;
+  stop(&r);
+}
+
 /* Calls hear of the end of their connection, and may outlive it. */
 static void ends_under_its_calls(void **state) {
   (void)state;
@@ -729,6 +770,7 @@ int main(void) {
       cmocka_unit_test(drains_as_long_as_its_calls),
       cmocka_unit_test(drains_without_an_answer),
       cmocka_unit_test(drains_before_it_is_ready),
+      cmocka_unit_test(drains_while_it_connects),
       cmocka_unit_test(ends_under_its_calls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
