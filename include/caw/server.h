@@ -156,7 +156,8 @@ CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *nam
  * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
  * systemd opened for this process, "systemd:NAME" for those of one name
  * (FileDescriptorName=; sd_listen_fds(3)); those stay open as long as the process, for the
- * next server, and are not the program's to close: CAW_ESTATE if it has. Connections are accepted
+ * next server, and are not the program's to close: CAW_ESTATE if it has. A socket of systemd's
+ * is listened on once: CAW_EADDRINUSE. Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
@@ -177,7 +178,8 @@ CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
  * has opened, with TLS unless `credentials` is NULL. It is the server's from then on, closed when
  * it listens no more; on an error it stays the caller's. A Unix socket's file is left to whoever
  * made it, as are connections that still wait. Returns 0 or an error whose text is in
- * caw_server_error: CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
+ * caw_server_error: CAW_EINVAL (no such descriptor), CAW_EADDRINUSE (the server listens on this
+ * socket already), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
  * When and where as caw_server_listen. Since 0.1.
  */
 CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credentials *credentials);
