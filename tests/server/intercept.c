@@ -7,95 +7,15 @@
 #include <cmocka.h>
 
 #include "conn/call.h"
-#include "duo.h"
+#include "spy.h"
 
-#include <caw/interceptor.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One interceptor of the tests: notes what it hears under its letter. */
-typedef struct spy {
-  duo *d;
-  char letter;
-  int answer; /* of on_request */
-  const char *text;
-  caw_call *pending;
-  int n_cancel, n_done, done_code;
-  bool trailers_only; /* what the client got */
-  void (*on_request)(struct spy *s, caw_call *call);
-  void (*on_headers)(struct spy *s, caw_call *call);
-  void (*on_status)(struct spy *s, caw_call *call, caw_status *status);
-} spy;
-
-static int spy_request(caw_call *call, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c?;", s->letter);
-  if (s->on_request) s->on_request(s, call);
-  if (s->answer == CAW_PENDING) s->pending = call;
-  return s->answer > 0 && s->text ? caw_call_fail(call, s->answer, "%s", s->text) : s->answer;
-}
-
-static void spy_cancel(caw_call *call, void *user) {
-  spy *s = user;
-  assert_true(caw_call_cancelled(call));
-  s->n_cancel++;
-  duo_note(s->d, "%c cancel;", s->letter);
-}
-
-static void spy_headers(caw_call *call, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c headers;", s->letter);
-  if (s->on_headers) s->on_headers(s, call);
-}
-
-static void spy_message(caw_call *call, const caw_message_info *m, void *user) {
-  spy *s = user;
-  (void)call;
-  duo_note(s->d, "%c %s %zu;", s->letter, m->sent ? "out" : "in", m->size);
-  assert_true(m->compressed || m->travels == m->size);
-}
-
-static void spy_status(caw_call *call, caw_status *status, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c %s;", s->letter, caw_code_name(status->code));
-  if (s->on_status) s->on_status(s, call, status);
-}
-
-static void spy_done(caw_call *call, const caw_status *status, void *user) {
-  spy *s = user;
-  s->n_done++;
-  s->done_code = status->code;
-  s->trailers_only = !call->rpc.headers_sent;
-  duo_note(s->d, "%c done;", s->letter);
-}
-
-static const caw_interceptor hooks = {sizeof(hooks), spy_request, spy_cancel, spy_headers,
-                                      spy_message,   spy_status,  spy_done};
-
-/* Two spies, A outside of B. */
-typedef struct pair {
-  duo d;
-  spy a, b;
-} pair;
-
-static void set_up(pair *p) {
-  duo_init(&p->d);
-  p->a.d = p->b.d = &p->d;
-  p->a.letter = 'A';
-  p->b.letter = 'B';
-  assert_int_equal(caw_server_intercept(p->d.server, &hooks, &p->a), 0);
-  assert_int_equal(caw_server_intercept(p->d.server, &hooks, &p->b), 0);
-}
-
 #define PAIR(p)                                                                                    \
   pair p = {0};                                                                                    \
-  set_up(&p)
-
-static void until_pending(pair *p, spy *s) {
-  for (int i = 0; i < 100000 && !s->pending; i++) caw_loop_run(p->d.loop, CAW_LOOP_ONCE);
-  assert_non_null(s->pending);
-}
+  pair_at_server(&p)
 
 /* ---- Order ---- */
 
@@ -240,7 +160,7 @@ static void decided_later(void **state) {
     heard h = {0};
     p.a.answer = CAW_PENDING;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     duo_turns(&p.d, 20);
     assert_string_equal(p.d.log, "A?;");
     assert_int_equal(caw_call_decide(p.a.pending, cases[i].code, cases[i].text), 0);
@@ -262,7 +182,7 @@ static void cancelled_while_pending(void **state) {
     heard h = {0};
     p.a.answer = CAW_PENDING;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     caw_call_cancel(h.call);
     duo_until(&p.d, &p.a.n_cancel);
     duo_turns(&p.d, 20);
@@ -283,7 +203,7 @@ static void expired_while_pending(void **state) {
   const caw_call_options o = {.size = sizeof(o), .timeout_ms = 30};
   p.b.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_unary, "x", &o);
-  until_pending(&p, &p.b);
+  pair_until_pending(&p, &p.b);
   duo_done(&p.d, &h);
   assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
   duo_until(&p.d, &p.b.n_cancel);
@@ -315,7 +235,7 @@ static void the_window_is_held(void **state) {
     duo_turns(&p.d, 3);
   }
   assert_in_range(taken, 8, 40); /* window and send buffer: 64 KiB each */
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   caw_call_close_send(h.call);
   assert_int_equal(caw_call_decide(p.a.pending, 0, NULL), 0);
   duo_done(&p.d, &h);
@@ -369,7 +289,7 @@ static void freed_while_pending(void **state) {
   heard h = {0};
   p.a.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_unary, "x", NULL);
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   caw_server_free(p.d.server);
   p.d.server = NULL;
   assert_int_equal(p.a.n_cancel, 1);
@@ -396,7 +316,7 @@ static void decided_by_a_thread(void **state) {
     p.a.answer = CAW_PENDING;
     p.a.done_code = i % 2 ? CAW_UNAUTHENTICATED : 0;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     assert_int_equal(pthread_create(&t, NULL, decide_elsewhere, &p.a), 0);
     if (i % 4 == 2) caw_call_cancel(h.call);
     duo_done(&p.d, &h);
