@@ -115,7 +115,8 @@ CAW_API int caw_server_new(caw_server **out, const caw_server_options *options);
  * loop, after or in on_drained. Earlier than that it ends everything at once:
  * connections are closed, handlers are told by on_cancel, blocking ones are
  * waited for; of a drain under way on_drained is not told any more. NULL is fine. A handler that
- * has returned CAW_PENDING and does not finish its call, not even then, keeps the server's memory:
+ * has returned CAW_PENDING and does not finish its call, not even then, or an interceptor that
+ * owes its decision (caw_call_decide), keeps the server's memory:
  * on the program's loop until it does, which then still gives on_done its turn (and on_call none);
  * else, as no loop runs any more, for ever. From no handler; the loop's thread, or, after
  * caw_server_run, any. Since 0.1.

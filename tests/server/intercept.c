@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "conn/call.h"
+#include "conn/conn.h"
+#include "host.h"
 #include "spy.h"
 
 #include <pthread.h>
@@ -299,6 +301,44 @@ static void freed_while_pending(void **state) {
   duo_finish(&p.d);
 }
 
+static int one_asked(caw_call *call, void *user) {
+  atomic_store((_Atomic(caw_call *) *)user, call);
+  return CAW_PENDING;
+}
+
+/* Loops of the server's own are gone when it is freed, and nothing runs any more; the call's
+ * memory is still there for the answer. */
+static void freed_with_its_loops_while_pending(void **state) {
+  (void)state;
+  static _Atomic(caw_call *) pending; /* it keeps what is never freed from being a leak */
+  static const caw_interceptor asking = {.size = sizeof(asking), .on_request = one_asked};
+  host h;
+  caw_server *server;
+  caw_loop *loop;
+  caw_channel *channel;
+  heard of = {0};
+  const char *why;
+  duo d = {0};
+  const caw_server_options o = {.size = sizeof(o)};
+  assert_int_equal(caw_server_new(&server, &o), 0);
+  assert_int_equal(caw_server_intercept(server, &asking, &pending), 0);
+  host_run(&h, server);
+  assert_int_equal(caw_loop_new(&loop), 0);
+  const caw_channel_options co = {.size = sizeof(co), .loop = loop};
+  assert_int_equal(caw_channel_new(&channel, h.address, &co, &why), 0);
+  d.loop = loop;
+  d.channel = channel;
+  duo_call(&d, &of, &duo_unary, "x", NULL);
+  while (!atomic_load(&pending)) caw_loop_run(loop, CAW_LOOP_NOWAIT);
+  host_stop(&h, 0);
+  duo_until(&d, &of.n_done);
+  assert_int_equal(of.code, CAW_UNAVAILABLE);
+  assert_int_equal(caw_call_decide(atomic_load(&pending), 0, NULL), 0);
+  assert_int_equal(caw_call_decide(atomic_load(&pending), 0, NULL), CAW_ESTATE);
+  caw_channel_free(channel);
+  caw_loop_free(loop);
+}
+
 static void *decide_elsewhere(void *arg) {
   spy *s = arg;
   caw_call_metadata_add(s->pending, CAW_REQUEST_METADATA, caw_str_from("x-user"),
@@ -343,6 +383,97 @@ static void decided_before_pending(void **state) {
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
     duo_done(&p.d, &h);
     assert_int_equal(h.code, code);
+    duo_finish(&p.d);
+  }
+}
+
+/* ---- Ends ---- */
+
+static int keep_call(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request, (void)reply;
+  d->pending = call;
+  duo_listen(d, call);
+  return CAW_PENDING;
+}
+
+static int say_not_found(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d, (void)call, (void)request, (void)reply;
+  return CAW_NOT_FOUND;
+}
+
+static void cancel(pair *p, heard *h) {
+  (void)p;
+  caw_call_cancel(h->call);
+}
+
+static void lose(pair *p, heard *h) {
+  (void)h;
+  conn_close(p->d.pending->conn, CAW_ECONN, "for a test");
+}
+
+static void drain_at_once(pair *p, heard *h) {
+  (void)h;
+  caw_server_drain(p->d.server, 0, NULL, NULL);
+}
+
+/* An observer hears every outcome in on_done, the same as the access log; on_status only of
+ * what can still be changed. */
+static void every_end_is_told(void **state) {
+  (void)state;
+  static char large[2000];
+  static const struct {
+    const char *what;
+    int (*on_message)(duo *d, caw_call *call, const caw_str *request, caw_str *reply);
+    void (*then)(pair *p, heard *h); /* once the handler has the call */
+    const char *request;
+    uint64_t timeout_ms;
+    int answer;              /* of the outer interceptor */
+    int done, n_status, or ; /* `or`: of two clocks either may be first */
+  } cases[] = {
+      {.what = "OK", .done = CAW_OK, .n_status = 1},
+      {.what = "the handler's error",
+       .on_message = say_not_found,
+       .done = CAW_NOT_FOUND,
+       .n_status = 1},
+      {.what = "refused",
+       .answer = CAW_PERMISSION_DENIED,
+       .done = CAW_PERMISSION_DENIED,
+       .n_status = 1},
+      {.what = "cancelled", .on_message = keep_call, .then = cancel, .done = CAW_CANCELLED},
+      {.what = "lost", .on_message = keep_call, .then = lose, .done = CAW_CANCELLED},
+      {.what = "expired",
+       .on_message = keep_call,
+       .timeout_ms = 30,
+       .done = CAW_DEADLINE_EXCEEDED,
+       .or = CAW_CANCELLED},
+      {.what = "too large", .request = large, .done = CAW_RESOURCE_EXHAUSTED},
+      {.what = "drained", .on_message = keep_call, .then = drain_at_once, .done = CAW_UNAVAILABLE},
+  };
+  memset(large, 'z', sizeof(large) - 1);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    pair p = {.d.server_options.max_receive = sizeof(large) / 2};
+    heard h = {0};
+    const caw_call_options o = {.size = sizeof(o), .timeout_ms = cases[i].timeout_ms};
+    pair_at_server(&p);
+    p.a.answer = cases[i].answer;
+    p.d.on_message = cases[i].on_message;
+    duo_call(&p.d, &h, &duo_unary, cases[i].request ? cases[i].request : "x", &o);
+    if (cases[i].then) {
+      while (!p.d.pending) caw_loop_run(p.d.loop, CAW_LOOP_ONCE);
+      cases[i].then(&p, &h);
+    }
+    if (cases[i].on_message == keep_call) { /* on_done waits for the handler */
+      duo_until(&p.d, &p.d.n_cancel);
+      assert_int_equal(p.a.n_done, 0);
+      caw_call_finish(p.d.pending, CAW_ABORTED, NULL);
+    }
+    duo_until(&p.d, &p.a.n_done);
+    duo_done(&p.d, &h);
+    bool told = p.a.done_code == cases[i].done || (cases[i].or &&p.a.done_code == cases[i].or);
+    if (!told || p.a.n_status != cases[i].n_status || p.d.last_code != p.a.done_code)
+      fail_msg("%s: on_done told %s, the log %s; on_status was called %d times", cases[i].what,
+               caw_code_name(p.a.done_code), caw_code_name(p.d.last_code), p.a.n_status);
+    assert_int_equal(p.a.n_done, 1);
     duo_finish(&p.d);
   }
 }
@@ -615,6 +746,8 @@ int main(void) {
       cmocka_unit_test(the_window_is_held),
       cmocka_unit_test(refusals_give_windows_back),
       cmocka_unit_test(freed_while_pending),
+      cmocka_unit_test(freed_with_its_loops_while_pending),
+      cmocka_unit_test(every_end_is_told),
       cmocka_unit_test(decided_by_a_thread),
       cmocka_unit_test(decided_before_pending),
       cmocka_unit_test(changes),
