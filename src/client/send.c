@@ -90,7 +90,6 @@ int send_message(caw_call *call, caw_payload *payload) {
 void send_end(caw_call *call, int code, char *text) {
   (void)code;
   caw_free(text);
-  if (call_has(call, CALL_OVER)) return; /* it ended while this was on its way here */
   if (!call->chain) {
     end_now(call);
     return;

@@ -105,10 +105,8 @@ static void arrive(io_post *post) {
   c->answer = CHAIN_NO_QUESTION;
   pthread_mutex_unlock(&c->lock);
   c->waits = false;
-  if (!call_has(call, CALL_OVER)) {
-    c->arrived = true;
-    call_wake(call);
-  }
+  c->arrived = true;
+  call_wake(call);
   caw_call_unref(call);
 }
 

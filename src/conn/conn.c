@@ -400,7 +400,7 @@ static rpc_call *on_open(void *ctx) {
 static void on_event(void *ctx, rpc_call *rpc) {
   conn *c = ctx;
   caw_call *call = call_of(rpc);
-  call_wake(call);
+  call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
   give_reset(c, call);
