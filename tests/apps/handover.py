@@ -59,7 +59,7 @@ class Handover(steady.Case):
     @unittest.skipIf(os.geteuid(), "only root can be somebody else")
     def test_somebody_else(self):
         """Even where the file's mode lets them in, others get nothing."""
-        self.start()
+        server = self.start()
         os.chmod(os.path.dirname(self.path), 0o755)
         os.chmod(self.path, 0o666)
         script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
@@ -68,6 +68,7 @@ class Handover(steady.Case):
                                capture_output=True, text=True, check=True, timeout=TIMEOUT)
         self.assertEqual(other.stdout, "(b'', [])\n")
         self.start()  # who may is served afterwards
+        server.wait(0)
 
     def test_a_path_that_is_left_over(self):
         left = socket.socket(socket.AF_UNIX)
