@@ -1,7 +1,7 @@
 # The front door. The build itself is CMake's (CMakePresets.json).
 #
 #   make          builds the release; installs nothing
-#   make run      installs what is missing, builds, starts the greeter server
+#   make run      installs what is missing, builds, starts chatd with its data in ./var
 #   make test     installs what is missing, builds and runs everything that must pass
 #   make fuzz     runs each fuzz target for FUZZ_SECONDS (60)
 #   make conformance  runs the official Protocol Buffers conformance suite (npm, apt)
@@ -15,7 +15,7 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
-ARGS ?= --listen 127.0.0.1:50051
+ARGS ?=
 
 .PHONY: all run test fuzz conformance bench bench-instructions bench-build format coverage install clean
 all: build/build.ninja
@@ -28,7 +28,11 @@ build/build.ninja: CMakeLists.txt CMakePresets.json
 run:
 	scripts/setup build
 	$(MAKE) --no-print-directory all
-	exec build/bin/greeter-server $(ARGS)
+	@printf '%s\n' '' 'Two people talk, each in a terminal of their own:' '' \
+	  '  build/bin/chat --as ann register && build/bin/chat --as ann create hall' \
+	  '  build/bin/chat --as bob register && build/bin/chat --as bob join hall && build/bin/chat --as bob tail hall --follow' \
+	  "  build/bin/chat --as ann send hall 'Hello, Bob!'" ''
+	exec build/bin/chatd $(ARGS)
 
 test:
 	scripts/setup test

@@ -97,6 +97,18 @@ static int count_sent(store *s, int64_t user_id, int64_t by) {
   return run(&q);
 }
 
+int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *number) {
+  query q = ask(s, "SELECT key FROM messages WHERE author_id = ? AND client_id = ?"
+                   " AND client_id <> ''");
+  put_int(&q, author_id);
+  put_text(&q, client_id);
+  int rc = one_row(&q);
+  if (rc) return rc;
+  *number = get_int(&q, 0) & MOST_NUMBER;
+  drop(&q);
+  return 0;
+}
+
 int store_message_add(store *s, store_message *m, bool *duplicate) {
   int rc = m->client_id.len ? sent_before(s, m) : 0;
   *duplicate = rc == 1;

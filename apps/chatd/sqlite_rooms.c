@@ -5,8 +5,8 @@
 
 #define ROOM_COLUMNS                                                                               \
   "rooms.id, name, topic, visibility, kind, slow_mode, max_age, max_messages, creator_id, "        \
-  "created, first_number, last_number, rooms.members"
-#define ROOM_WIDTH 13
+  "created, first_number, last_number, rooms.last_sent, rooms.members"
+#define ROOM_WIDTH 14
 
 static int read_room(const query *q, void *item, caw_arena *arena) {
   store_room *out = item;
@@ -23,7 +23,8 @@ static int read_room(const query *q, void *item, caw_arena *arena) {
                       .created = get_int(q, 9),
                       .first_number = get_int(q, 10),
                       .last_number = get_int(q, 11),
-                      .members = (int)get_int(q, 12)};
+                      .last_sent = get_int(q, 12),
+                      .members = (int)get_int(q, 13)};
   return rc;
 }
 

@@ -242,14 +242,24 @@ int store_session_add(store *s, store_session *session, const uint8_t hash[32]) 
   return rc;
 }
 
+static int one_session(query *q, store_session *out, caw_arena *arena) {
+  int rc = one_row(q);
+  if (rc) return rc;
+  rc = read_session(q, out, arena);
+  drop(q);
+  return rc;
+}
+
 int store_session_find(store *s, const uint8_t hash[32], store_session *out, caw_arena *arena) {
   query q = ask(s, "SELECT " SESSION_COLUMNS " FROM sessions WHERE hash = ?");
   put_bytes(&q, hash, 32);
-  int rc = one_row(&q);
-  if (rc) return rc;
-  rc = read_session(&q, out, arena);
-  drop(&q);
-  return rc;
+  return one_session(&q, out, arena);
+}
+
+int store_session_get(store *s, int64_t id, store_session *out, caw_arena *arena) {
+  query q = ask(s, "SELECT " SESSION_COLUMNS " FROM sessions WHERE id = ?");
+  put_int(&q, id);
+  return one_session(&q, out, arena);
 }
 
 int store_session_touch(store *s, int64_t id, int64_t used, int64_t expires) {
@@ -293,22 +303,21 @@ int store_code_put(store *s, int64_t user_id, const uint8_t hash[32], int64_t ex
 }
 
 int store_code_take(store *s, int64_t user_id, const uint8_t hash[32], int64_t now) {
-  query q = ask(s, "DELETE FROM codes WHERE user_id = ? RETURNING hash, expires");
+  query q = ask(s, "DELETE FROM codes WHERE user_id = ? AND hash = ? RETURNING expires");
   put_int(&q, user_id);
+  put_bytes(&q, hash, 32);
   int rc = one_row(&q);
   if (rc) return rc;
-  const void *kept = sqlite3_column_blob(q.st, 0);
-  bool fits = sqlite3_column_bytes(q.st, 0) == 32 && !memcmp(kept, hash, 32);
-  bool late = get_int(&q, 1) < now;
+  bool late = get_int(&q, 0) < now;
   rc = run(&q);
-  return rc ? rc : fits && !late ? 0 : STORE_NONE;
+  return rc ? rc : late ? STORE_NONE : 0;
 }
 
 /* ---- Things done once ---- */
 
 static int begin_once(store *s, int64_t user_id, caw_str request_id, const uint8_t digest[32],
                       int64_t now) {
-  query q = ask(s, "INSERT INTO once(user_id, request_id, digest, result, done)"
+  query q = ask(s, "INSERT OR REPLACE INTO once(user_id, request_id, digest, result, done)"
                    " VALUES(?, ?, ?, 0, ?)");
   put_int(&q, user_id);
   put_text(&q, request_id);
@@ -320,7 +329,8 @@ static int begin_once(store *s, int64_t user_id, caw_str request_id, const uint8
 
 int store_once(store *s, int64_t user_id, caw_str request_id, const uint8_t digest[32],
                int64_t *result, int64_t now) {
-  query q = ask(s, "SELECT digest, result FROM once WHERE user_id = ? AND request_id = ?");
+  query q = ask(s, "SELECT digest, result FROM once WHERE user_id = ? AND request_id = ?"
+                   " AND result <> 0");
   put_int(&q, user_id);
   put_text(&q, request_id);
   int rc = one_row(&q);
@@ -339,4 +349,31 @@ int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t res
   put_int(&q, user_id);
   put_text(&q, request_id);
   return found(s, run(&q));
+}
+
+/* ---- What time takes away ---- */
+
+static int sweep(store *s, const char *sql, int64_t before, size_t most) {
+  query q = ask(s, sql);
+  put_int(&q, before);
+  put_int(&q, (int64_t)most);
+  return run(&q);
+}
+
+int store_sweep(store *s, int64_t now, int64_t once_before, size_t most) {
+  int rc = sweep(s,
+                 "DELETE FROM sessions WHERE id IN"
+                 " (SELECT id FROM sessions WHERE expires < ? LIMIT ?)",
+                 now, most);
+  if (!rc)
+    rc = sweep(s,
+               "DELETE FROM codes WHERE user_id IN"
+               " (SELECT user_id FROM codes WHERE expires < ? LIMIT ?)",
+               now, most);
+  if (!rc)
+    rc = sweep(s,
+               "DELETE FROM once WHERE (user_id, request_id) IN"
+               " (SELECT user_id, request_id FROM once WHERE done < ? LIMIT ?)",
+               once_before, most);
+  return rc;
 }

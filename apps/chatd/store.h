@@ -70,6 +70,7 @@ typedef struct store_room {
   int64_t creator_id, created;
   int64_t first_number; /* of the oldest message that is kept; last_number + 1 when none is */
   int64_t last_number;  /* 0: none yet */
+  int64_t last_sent;    /* the time of that message; not written by store_room_put */
   int members;
 } store_room;
 
@@ -136,6 +137,7 @@ int store_secret_put(store *s, int64_t user_id, caw_str secret);
 
 int store_session_add(store *s, store_session *session, const uint8_t hash[32]);
 int store_session_find(store *s, const uint8_t hash[32], store_session *out, caw_arena *arena);
+int store_session_get(store *s, int64_t id, store_session *out, caw_arena *arena);
 int store_session_touch(store *s, int64_t id, int64_t used, int64_t expires);
 int store_sessions(store *s, int64_t user_id, store_session **out, size_t *n, caw_arena *arena);
 
@@ -146,16 +148,20 @@ int store_session_drop(store *s, int64_t user_id, int64_t id, int64_t except, in
 /* ---- Reset codes and things done once ---- */
 
 int store_code_put(store *s, int64_t user_id, const uint8_t hash[32], int64_t expires);
-/* Removes it, whether or not it fits. 0: it was there, fits and had not expired. */
+/* Removes it, if it fits. 0: it was there, fits and had not expired; else NONE. */
 int store_code_take(store *s, int64_t user_id, const uint8_t hash[32], int64_t now);
 
 /* Has `user_id` done a thing with this id before? `digest` is of what was asked for,
  * `result` what it made (a user's or room's id). NONE: no, and now it has, if the turn
  * is committed. 0: yes, the same, *result is what it made then. TAKEN: yes, but
- * something else. */
+ * something else. What has made nothing (result 0) counts as not done. */
 int store_once(store *s, int64_t user_id, caw_str request_id, const uint8_t digest[32],
                int64_t *result, int64_t now);
 int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t result);
+
+/* Removes sessions and codes that have expired, and forgets what was done once before
+ * `once_before`; at most `most` of each. */
+int store_sweep(store *s, int64_t now, int64_t once_before, size_t most);
 
 /* A text by name: the owner's token, the server's id, ... NONE. */
 int store_note_get(store *s, const char *name, caw_str *value, caw_arena *arena);
@@ -202,6 +208,9 @@ int store_ban_get(store *s, int64_t room_id, int64_t user_id); /* 0: banned; NON
  * number and sent are the first's; else TAKEN.
  */
 int store_message_add(store *s, store_message *message, bool *duplicate);
+
+/* The number of the message that the author has sent with this client_id. NONE. */
+int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *number);
 
 /* Messages with from <= number <= to, in order, at most `most` of them and
  * `bytes` of text (one at least); `backward`: those nearest to `to`, still in ascending

@@ -53,11 +53,15 @@ uint64_t args_seconds(const char *program, const char *option, const char *text)
 
 int args_next(const char *program, void (*help)(void), int argc, char **argv,
               const struct option *options, int *index) {
+  int option = args_next_mixed(program, help, argc, argv, options, index);
+  if (option == -1 && optind < argc) args_wrong(program, "unexpected argument: %s", argv[optind]);
+  return option;
+}
+
+int args_next_mixed(const char *program, void (*help)(void), int argc, char **argv,
+                    const struct option *options, int *index) {
   int option = getopt_long(argc, argv, "", options, index);
   switch (option) {
-  case -1:
-    if (optind < argc) args_wrong(program, "unexpected argument: %s", argv[optind]);
-    return -1;
   case 'h':
     help();
     exit(EXIT_SUCCESS);

@@ -32,6 +32,11 @@ _Noreturn void args_fail(const char *program, const char *format, ...) CAW_PRINT
 int args_next(const char *program, void (*help)(void), int argc, char **argv,
               const struct option *options, int *index);
 
+/* The same for a program that takes arguments, too: they are argv[optind] and on, when there
+ * are no more options. */
+int args_next_mixed(const char *program, void (*help)(void), int argc, char **argv,
+                    const struct option *options, int *index);
+
 /* Reads a whole number from `min` to `max`; exits as args_wrong does. */
 long args_number(const char *program, const char *option, const char *text, long min, long max);
 

@@ -1,6 +1,8 @@
 /* The Greeter: one handler for each kind of call. */
 #include "greeter.h"
 
+#include "log.h"
+
 #include <greeter.caw.h>
 
 #define STREAM_REPLIES 5

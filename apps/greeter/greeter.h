@@ -27,15 +27,4 @@ void room_free(chat_room *self);
 /* token.c: refuses calls without the bearer token that is its user, a string. */
 extern const caw_interceptor token_interceptor;
 
-/* log.c: one line per call on standard output, for caw_server_options.on_call. */
-void log_call(const caw_call_summary *call, void *user);
-
-/* The same for a client whose TLS handshake failed, on standard error, for
- * caw_tls_server_options.on_handshake_error. */
-void log_handshake_error(const char *peer, const char *why, void *user);
-
-/* Writes the local time as ISO 8601 with microseconds. Any thread. */
-#define TIMESTAMP_ROOM 32
-void timestamp_now(char out[TIMESTAMP_ROOM]);
-
 #endif

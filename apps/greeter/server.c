@@ -1,6 +1,7 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
+#include "log.h"
 #include "secret.h"
 #include "tls.h"
 #include "trace.h"

@@ -1,5 +1,6 @@
-/* The greeter server's access log. */
-#include "greeter.h"
+/* The log of log.h. */
+#include "log.h"
+
 #include "text.h"
 
 #include <stdio.h>

@@ -1,0 +1,888 @@
+/* A loop's side of the hub: what it hands to which stream, and when. */
+#include "feed.h"
+
+#include "convert.h"
+
+#include <caw/alloc.h>
+#include <string.h>
+
+#define AT_ONCE  4096 /* sends of one turn for a room, before the loop does other things */
+#define BATCH    32   /* items taken from a ring under one lock */
+#define FETCHING 32   /* pages of a loop that are read at a time: 64 KiB of text each */
+#define SECOND   UINT64_C(1000000000)
+#define WHEEL    (sizeof(((shard *)0)->wheel) / sizeof(feed *))
+
+static void pump_sub(sub *s);
+
+/* ---- Lists of subs ---- */
+
+static void list_out(sub *s) {
+  if (!s->at) return;
+  *s->at = s->next;
+  if (s->next) s->next->at = s->at;
+  s->at = NULL;
+}
+
+static void list_in(sub *s, sub **list) {
+  list_out(s);
+  s->next = *list;
+  if (s->next) s->next->at = &s->next;
+  s->at = list;
+  *list = s;
+}
+
+static void set_state(sub *s, sub_state state) {
+  s->state = state;
+  list_out(s);
+  if (state == SUB_LIVE) list_in(s, &s->place->live);
+  else if (state == SUB_BEHIND && !s->stream->at_full) list_in(s, &s->place->behind);
+  else if (state == SUB_POLLING) list_in(s, &s->place->polling);
+}
+
+/* ---- Sending ---- */
+
+static void note_full(feed *st) {
+  shard *s = st->shard;
+  if (st->at_full) return;
+  st->full_since = caw_loop_now(s->loop);
+  st->next_full = s->full;
+  if (s->full) s->full->at_full = &st->next_full;
+  st->at_full = &s->full;
+  s->full = st;
+}
+
+static void note_room(feed *st) {
+  if (!st->at_full) return;
+  *st->at_full = st->next_full;
+  if (st->next_full) st->next_full->at_full = st->at_full;
+  st->at_full = NULL;
+}
+
+int feed_send(feed *st, caw_payload *payload) {
+  if (st->over) return CAW_ECLOSED;
+  if (st->at_full) return CAW_EAGAIN;
+  int rc = caw_call_send_payload(st->call, payload);
+  if (rc == CAW_EAGAIN) note_full(st);
+  else if (!rc) st->last_sent = caw_loop_now(st->shard->loop);
+  else feed_end(st, rc, NULL, NULL);
+  return rc;
+}
+
+int feed_send_message(feed *st, const caw_type *type, const void *message) {
+  caw_payload *payload;
+  if (st->over) return CAW_ECLOSED;
+  if (st->at_full) return CAW_EAGAIN;
+  int rc = caw_payload_new(&payload, type, message);
+  if (rc) {
+    feed_end(st, rc, NULL, NULL);
+    return rc;
+  }
+  rc = feed_send(st, payload);
+  caw_payload_unref(payload);
+  return rc;
+}
+
+static int send_event(feed *st, const chat_v1_event *event) {
+  framed frame;
+  const caw_type *type;
+  const void *message = frame_event(&frame, st->form, event, &type);
+  return feed_send_message(st, type, message);
+}
+
+/* ---- Ending ---- */
+
+static void drop_sub(sub *s) {
+  feed *st = s->stream;
+  place *p = s->place;
+  list_out(s);
+  for (sub **at = &st->subs; *at; at = &(*at)->next_mine) {
+    if (*at != s) continue;
+    *at = s->next_mine;
+    break;
+  }
+  for (sub **at = &st->reading; s->waits && *at; at = &(*at)->next_page) {
+    if (*at != s) continue;
+    *at = s->next_page;
+    if (!*at) st->reading_end = at;
+    break;
+  }
+  if (p && !--p->subs) {
+    pthread_mutex_lock(&st->shard->hub->lock);
+    idmap_drop(&st->shard->places, s->room_id);
+    hub_leave(st->shard->hub, p);
+    pthread_mutex_unlock(&st->shard->hub->lock);
+    caw_free(p);
+  }
+  caw_free(s);
+}
+
+void feed_end(feed *st, int code, const char *reason, const char *text) {
+  if (st->over) return;
+  st->over = true;
+  caw_arena *arena = caw_call_arena(st->call);
+  caw_details_status status = {.code = code, .message = caw_str_from(text)};
+  caw_details_error_info info = {.reason = caw_str_from(reason), .domain = CAW_STR("chat")};
+  if (reason && code > 0 && !caw_details_add(&status, arena, &caw_details_error_info_type, &info))
+    caw_details_fail(st->call, &status);
+  caw_call_finish(st->call, code, text);
+}
+
+static void off_wheel(feed *st) {
+  if (!st->at_beat) return;
+  *st->at_beat = st->next_beat;
+  if (st->next_beat) st->next_beat->at_beat = st->at_beat;
+  st->at_beat = NULL;
+}
+
+static void leave_user(feed *st) {
+  if (!st->at_user) return;
+  *st->at_user = st->next_of_user;
+  if (st->next_of_user) st->next_of_user->at_user = st->at_user;
+  st->at_user = NULL;
+  feed **head = idmap_get(&st->shard->users, st->who.user_id);
+  if (*head) return;
+  idmap_drop(&st->shard->users, st->who.user_id);
+  caw_free(head);
+}
+
+static void leave_hungry(feed *st) {
+  shard *s = st->shard;
+  for (feed **at = &s->hungry; st->hungry && *at; at = &(*at)->next_hungry) {
+    if (*at != st) continue;
+    *at = st->next_hungry;
+    if (!*at) s->hungry_end = at;
+    break;
+  }
+  st->hungry = false;
+}
+
+static void leave_shard(shard *s) {
+  if (--s->streams) return;
+  caw_timer_free(s->tick);
+  s->tick = NULL;
+}
+
+static void on_done(caw_call *call, const caw_status *status, void *user) {
+  feed *st = user;
+  (void)call;
+  (void)status;
+  st->over = true;
+  while (st->subs) drop_sub(st->subs);
+  off_wheel(st);
+  note_room(st);
+  leave_user(st);
+  leave_hungry(st);
+  if (st->page) page_free(st->page);
+  st->page = NULL;
+  leave_shard(st->shard);
+  feed_unref(st);
+}
+
+feed *feed_ref(feed *st) {
+  atomic_fetch_add(&st->refs, 1);
+  return st;
+}
+
+void feed_unref(feed *st) {
+  if (atomic_fetch_sub(&st->refs, 1) != 1) return;
+  if (st->gone) st->gone(st);
+  caw_free(st);
+}
+
+/* ---- Pages ---- */
+
+static void feed_hungry(shard *s) {
+  while (s->hungry && s->fetching < FETCHING) {
+    feed *st = s->hungry;
+    int rc = page_fetch(st, st->reading);
+    if (rc == CAW_EAGAIN) return; /* the next page that comes, or tick, goes on */
+    s->hungry = st->next_hungry;
+    if (!s->hungry) s->hungry_end = &s->hungry;
+    st->hungry = false;
+    if (rc) {
+      feed_end(st, CAW_UNAVAILABLE, NULL, "the server cannot read the room now; try again");
+      continue;
+    }
+    st->fetching = true;
+    s->fetching++;
+  }
+}
+
+/* Has the stream's next page read, unless it has one, or no room for it. */
+static void want_page(feed *st) {
+  shard *s = st->shard;
+  if (st->over || st->at_full || st->page || st->fetching || st->hungry || !st->reading) return;
+  st->hungry = true;
+  st->next_hungry = NULL;
+  *s->hungry_end = st;
+  s->hungry_end = &st->next_hungry;
+  feed_hungry(s);
+}
+
+static void read_on(sub *s) {
+  feed *st = s->stream;
+  set_state(s, SUB_READING);
+  if (s->waits) return;
+  s->waits = true;
+  s->next_page = NULL;
+  *st->reading_end = s;
+  st->reading_end = &s->next_page;
+}
+
+static void stop_waiting(sub *s) {
+  feed *st = s->stream;
+  st->reading = s->next_page; /* it is the first: pages come in turn */
+  if (!st->reading) st->reading_end = &st->reading;
+  s->waits = false;
+}
+
+/* ---- The ring ---- */
+
+/* Finds where to go on behind the sub's number. False: the ring has lost it. */
+static bool attach(sub *s) {
+  place *p = s->place;
+  bool found = true;
+  pthread_mutex_lock(&p->shard->hub->lock);
+  const hub_room *r = p->room;
+  uint64_t seq = r->end;
+  if (r->last >= s->number) {
+    /* Behind the item with this number; or at the one that follows it. */
+    found = r->last == s->number;
+    while (seq > r->first) {
+      int64_t number = r->ring[(seq - 1) % r->room]->number;
+      if (number && number <= s->number) {
+        found = found || number == s->number;
+        break;
+      }
+      seq--;
+      if (number == s->number + 1) found = true;
+    }
+    if (r->last == s->number && seq == r->first) seq = r->end; /* what it was is gone */
+  }
+  pthread_mutex_unlock(&p->shard->hub->lock);
+  s->seq = seq;
+  return found;
+}
+
+/* Items of the ring from `seq` on, with references; *lost: the ring has lost some. */
+static size_t take_items(place *p, uint64_t seq, form f, item **out, size_t most, bool *lost,
+                         bool *more) {
+  size_t n = 0;
+  pthread_mutex_lock(&p->shard->hub->lock);
+  const hub_room *r = p->room;
+  *lost = seq < r->first;
+  for (; !*lost && n < most && seq < r->end; seq++) {
+    out[n] = r->ring[seq % r->room];
+    if (!item_form(out[n], f)) break; /* no memory: it comes with the next */
+    atomic_fetch_add(&out[n++]->refs, 1);
+  }
+  *more = !*lost && seq < r->end;
+  pthread_mutex_unlock(&p->shard->hub->lock);
+  return n;
+}
+
+static void put_back(item **items, size_t n) {
+  for (size_t i = 0; i < n; i++) item_unref(items[i]);
+}
+
+/* Hands an item to a sub. 0; CAW_EAGAIN and others; 1: it was the last for this user, and
+ * the sub is no more. */
+static int hand(sub *s, const item *i) {
+  feed *st = s->stream;
+  if (i->number && i->number <= s->number) return 0;
+  if (i->except != st->who.user_id || !i->except) {
+    int rc = feed_send(st, i->forms[st->form]);
+    if (rc) return rc;
+  }
+  if (i->number) s->number = i->number;
+  if (i->leaves != st->who.user_id || !i->leaves) return 0;
+  drop_sub(s);
+  return 1;
+}
+
+/* CaughtUp, and read marks. False: the queue is full. */
+static bool send_small(sub *s) {
+  if (s->catching) {
+    chat_v1_caught_up caught = {.room_id = s->room_id, .number = s->number};
+    const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_CAUGHT_UP,
+                                 .what.caught_up = &caught};
+    if (send_event(s->stream, &event)) return false;
+    s->catching = false;
+  }
+  if (s->mark) {
+    chat_v1_read_mark mark = {.room_id = s->room_id, .number = s->mark};
+    const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_READ, .what.read = &mark};
+    if (send_event(s->stream, &event)) return false;
+    s->mark = 0;
+  }
+  return true;
+}
+
+/* What a sub that follows the ring by itself has not had. */
+static void pump_behind(sub *s) {
+  item *items[BATCH];
+  bool lost, more = true;
+  if (!send_small(s)) {
+    set_state(s, SUB_BEHIND);
+    return;
+  }
+  while (more) {
+    size_t n = take_items(s->place, s->seq, s->stream->form, items, BATCH, &lost, &more), i = 0;
+    int rc = 0;
+    for (; !rc && i < n; i++)
+      if (!(rc = hand(s, items[i]))) s->seq++;
+    put_back(items, n);
+    if (rc == 1) return;
+    if (lost) {
+      s->catching = true;
+      read_on(s);
+      want_page(s->stream);
+      return;
+    }
+    if (rc || !n) break;
+  }
+  if (s->stream->over) return;
+  bool level = s->seq == s->place->seq && s->number <= s->place->number;
+  set_state(s, level && !s->stream->at_full ? SUB_LIVE : SUB_BEHIND);
+}
+
+/* ---- Reading ---- */
+
+/* The number of the newest message that came since somebody listens; 0: none. */
+static int64_t newest(const sub *s) {
+  if (!s->place) return 0;
+  pthread_mutex_lock(&s->place->shard->hub->lock);
+  int64_t last = s->place->room->last;
+  pthread_mutex_unlock(&s->place->shard->hub->lock);
+  return last;
+}
+
+static void end_page(feed *st, sub *s) {
+  page *p = st->page;
+  const bool gone = p->gone, at_end = p->at_end;
+  s->number = p->upto;
+  st->page = NULL;
+  page_free(p);
+  stop_waiting(s);
+  if (gone) {
+    drop_sub(s);
+    if (st->form == FORM_ALL || st->form == FORM_LOBBY)
+      feed_end(st, CAW_NOT_FOUND, "NO_ROOM", "you are not in this room any more");
+    return;
+  }
+  if (!at_end) {
+    read_on(s); /* behind the other rooms of this feed */
+  } else if (!s->place) {
+    feed_end(st, CAW_OK, NULL, NULL);
+  } else if (st->form == FORM_LOBBY) {
+    if (newest(s) > s->number) read_on(s);
+    else set_state(s, SUB_POLLING);
+  } else if (attach(s)) {
+    pump_behind(s);
+  } else {
+    read_on(s);
+  }
+}
+
+/* Sends what was read. */
+static void pump_page(feed *st) {
+  while (st->page && !st->over) {
+    page *p = st->page;
+    sub *s = st->reading;
+    while (p->sent < p->n) {
+      if (feed_send(st, p->payloads[p->sent])) return;
+      s->number = p->numbers[p->sent];
+      caw_payload_unref(p->payloads[p->sent++]);
+    }
+    end_page(st, s);
+  }
+}
+
+static void take_page(shard *s, page *p) {
+  feed *st = p->stream;
+  s->fetching--;
+  st->fetching = false;
+  /* Its sub may have gone meanwhile; another may stand first now. */
+  feed_ref(st);
+  const sub *first = st->reading;
+  if (!first || first->room_id != p->room_id || first->number != p->asked || st->over) {
+    page_free(p);
+  } else if (p->rc) {
+    int rc = p->rc;
+    page_free(p);
+    feed_end(st, rc == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_UNAVAILABLE, NULL,
+             "the server cannot read the room now; try again");
+  } else {
+    st->page = p;
+    pump_page(st);
+  }
+  if (!st->over) want_page(st);
+  feed_unref(st);
+}
+
+/* ---- A stream's queue has room again ---- */
+
+static void pump_sub(sub *s) {
+  if (s->state == SUB_BEHIND) pump_behind(s);
+  else send_small(s);
+}
+
+static void pump(feed *st) {
+  if (st->flush && !st->flush(st)) return;
+  pump_page(st);
+  for (sub *s = st->subs, *next; s && !st->at_full && !st->over; s = next) {
+    next = s->next_mine;
+    if (s->state == SUB_BEHIND || (s->state == SUB_LIVE && s->mark)) pump_sub(s);
+  }
+  want_page(st);
+}
+
+static void on_drain(caw_call *call, void *user) {
+  feed *st = user;
+  (void)call;
+  note_room(st);
+  if (!st->over) pump(st);
+}
+
+static void on_cancel(caw_call *call, void *user) {
+  (void)call;
+  feed_end(user, CAW_CANCELLED, NULL, NULL);
+}
+
+/* What clients do then is to come again: to the next server, or after the restart. */
+static void on_shutdown(caw_call *call, void *user) {
+  feed *st = user;
+  (void)call;
+  if (st->leave) st->leave(st);
+  else feed_end(st, CAW_UNAVAILABLE, "GOING_AWAY", "the server is going away: try again");
+}
+
+/* ---- A place ---- */
+
+/* One sub out of the list: from its item on, by itself. */
+static void fall_behind(sub *s, uint64_t seq) {
+  s->seq = seq;
+  set_state(s, SUB_BEHIND);
+}
+
+static void hand_to_live(place *p, item **items, size_t n) {
+  for (sub *s = p->live, *next; s; s = next) {
+    next = s->next;
+    s->number = p->number;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+      rc = hand(s, items[i]);
+      if (rc && rc != 1 && !s->stream->over) fall_behind(s, p->seq + i);
+      else if (rc && rc != 1) list_out(s);
+    }
+  }
+}
+
+static size_t count_live(const place *p) {
+  size_t n = 1;
+  for (const sub *s = p->live; s; s = s->next) n++;
+  return n;
+}
+
+/* The ring has run over what the place had not taken: the store has it. */
+static void lose(place *p) {
+  while (p->live) {
+    sub *s = p->live;
+    s->number = p->number;
+    s->catching = true;
+    read_on(s);
+    want_page(s->stream);
+  }
+  pthread_mutex_lock(&p->shard->hub->lock);
+  p->seq = p->room->end;
+  p->number = p->room->last;
+  pthread_mutex_unlock(&p->shard->hub->lock);
+}
+
+/* True: there is more. A sub of which every stream may go holds the place meanwhile. */
+static bool pump_place(place *p, form f) {
+  item *items[BATCH];
+  bool lost, more;
+  size_t most = AT_ONCE / count_live(p);
+  if (most > BATCH) most = BATCH;
+  if (!most) most = 1;
+  size_t n = take_items(p, p->seq, f, items, most, &lost, &more);
+  if (lost) {
+    lose(p);
+    return false;
+  }
+  hand_to_live(p, items, n);
+  p->seq += n;
+  for (size_t i = 0; i < n; i++)
+    if (items[i]->number > p->number) p->number = items[i]->number;
+  put_back(items, n);
+  return more && n;
+}
+
+/* Does any stream of this place want chat's form? Then all items get both. */
+static bool has_chat(const place *p) {
+  for (const sub *s = p->live; s; s = s->next)
+    if (s->stream->form == FORM_CHAT) return true;
+  return false;
+}
+
+static void turn_place(shard *sh, int64_t room_id) {
+  place *p = idmap_get(&sh->places, room_id);
+  if (!p) return;
+  p->subs++; /* it stays while its subs go */
+  bool more = pump_place(p, has_chat(p) ? FORM_CHAT : FORM_EVENT);
+  for (sub *s = p->behind, *next; s; s = next) {
+    next = s->next;
+    pump_behind(s);
+  }
+  while (p->polling) {
+    sub *s = p->polling;
+    read_on(s);
+    want_page(s->stream);
+  }
+  pthread_mutex_lock(&sh->hub->lock);
+  if (!--p->subs) {
+    idmap_drop(&sh->places, room_id);
+    hub_leave(sh->hub, p);
+    caw_free(p);
+  } else if (more && !p->dirty) {
+    p->dirty = true;
+    p->next_dirty = sh->dirty;
+    sh->dirty = p;
+    shard_wake(sh);
+  }
+  pthread_mutex_unlock(&sh->hub->lock);
+}
+
+/* ---- Notices ---- */
+
+static feed *streams_of(const shard *s, int64_t user_id) {
+  feed **head = idmap_get(&s->users, user_id);
+  return head ? *head : NULL;
+}
+
+static sub *sub_of(const feed *st, int64_t room_id) {
+  sub *s = st->subs;
+  while (s && s->room_id != room_id) s = s->next_mine;
+  return s;
+}
+
+void tell_joined(shard *s, const notice *n) {
+  for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user)
+    if (st->all && !st->over && feed_follow(st, n->room_id, n->number))
+      feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
+}
+
+void tell_read(shard *s, const notice *n) {
+  for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user) {
+    sub *mine = st->over ? NULL : sub_of(st, n->room_id);
+    if (!mine || (st->form != FORM_EVENT && st->form != FORM_CHAT)) continue;
+    mine->mark = n->number;
+    if (!st->at_full && !mine->catching) send_small(mine);
+  }
+}
+
+void tell_end(shard *s, const notice *n) {
+  for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user)
+    if (!n->session_id || st->who.session_id == n->session_id)
+      feed_end(st, CAW_UNAUTHENTICATED, "SESSION_ENDED", "your session has ended: log in again");
+}
+
+/* ---- Turns ---- */
+
+static void end_all(shard *s) {
+  size_t at = 0;
+  feed **head;
+  while ((head = idmap_next(&s->users, &at)))
+    for (feed *st = *head; st; st = st->next_of_user)
+      feed_end(st, CAW_UNAVAILABLE, NULL, "the server is out of memory; subscribe again");
+}
+
+static void flush_acked(feed *acked) {
+  while (acked) {
+    feed *st = acked;
+    pthread_mutex_lock(&st->shard->hub->lock);
+    acked = st->next_acked;
+    st->acking = false;
+    pthread_mutex_unlock(&st->shard->hub->lock);
+    if (!st->at_full) st->flush(st);
+    feed_unref(st);
+  }
+}
+
+static void take_notices(shard *s, notice *n) {
+  while (n) {
+    notice *next = n->next;
+    n->tell(s, n);
+    caw_free(n);
+    n = next;
+  }
+}
+
+void shard_turn(shard *s) {
+  int64_t dirty[64];
+  size_t n = 0;
+  pthread_mutex_lock(&s->hub->lock);
+  s->posted = false;
+  bool confused = s->confused;
+  s->confused = false;
+  notice *notices = s->notices;
+  s->notices = NULL;
+  s->notices_end = &s->notices;
+  page *pages = s->pages;
+  s->pages = NULL;
+  s->pages_end = &s->pages;
+  feed *acked = s->acked;
+  s->acked = NULL;
+  for (; s->dirty && n < sizeof(dirty) / sizeof(dirty[0]); n++) {
+    place *p = s->dirty;
+    dirty[n] = p->room->id;
+    p->dirty = false;
+    s->dirty = p->next_dirty;
+  }
+  if (s->dirty) shard_wake(s);
+  pthread_mutex_unlock(&s->hub->lock);
+
+  flush_acked(acked);
+  for (size_t i = 0; i < n; i++) turn_place(s, dirty[i]);
+  take_notices(s, notices);
+  while (pages) {
+    page *p = pages;
+    pages = p->next;
+    take_page(s, p);
+  }
+  feed_hungry(s);
+  if (confused) end_all(s);
+}
+
+void shard_page(page *p) {
+  shard *s = p->stream->shard;
+  pthread_mutex_lock(&s->hub->lock);
+  p->next = NULL;
+  *s->pages_end = p;
+  s->pages_end = &p->next;
+  shard_wake(s);
+  pthread_mutex_unlock(&s->hub->lock);
+}
+
+void feed_acked(feed *st) {
+  shard *s = st->shard;
+  pthread_mutex_lock(&s->hub->lock);
+  if (!st->acking) {
+    st->acking = true;
+    feed_ref(st);
+    st->next_acked = s->acked;
+    s->acked = st;
+  }
+  shard_wake(s);
+  pthread_mutex_unlock(&s->hub->lock);
+}
+
+/* ---- Every second ---- */
+
+/* Where a resumed reader is to begin, for each room that it has not all of; then the end.
+ * It waits behind what the reader does not take, but no more than this is kept for it. */
+static void end_slow(feed *st) {
+  caw_call_set_send_buffer(st->call, SIZE_MAX);
+  note_room(st);
+  for (sub *s = st->subs; s && !st->over; s = s->next_mine) {
+    if (s->state == SUB_LIVE || st->form == FORM_LOBBY) continue;
+    chat_v1_gap gap = {.room_id = s->room_id,
+                       .from_number = s->number + 1,
+                       .to_number = newest(s),
+                       .reason = CHAT_V1_GAP_TOO_SLOW};
+    if (gap.to_number < gap.from_number) {
+      if (s->state == SUB_BEHIND) continue;
+      gap.to_number = gap.from_number;
+    }
+    const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_GAP, .what.gap = &gap};
+    send_event(st, &event);
+  }
+  feed_end(st, CAW_RESOURCE_EXHAUSTED, "TOO_SLOW",
+           "you read too slowly: go on behind the last message that you have");
+}
+
+static void look_at_full(shard *s, uint64_t now) {
+  for (feed *st = s->full, *next; st; st = next) {
+    next = st->next_full;
+    if (!st->over && now - st->full_since >= (uint64_t)st->app->stall * 1000) end_slow(st);
+  }
+}
+
+static void beat_at(feed *st, uint64_t when) {
+  feed **slot = &st->shard->wheel[when / SECOND % WHEEL];
+  off_wheel(st);
+  st->next_beat = *slot;
+  if (*slot) (*slot)->at_beat = &st->next_beat;
+  st->at_beat = slot;
+  *slot = st;
+}
+
+static void beat(feed *st, uint64_t now) {
+  google_protobuf_timestamp time = {.seconds = now_us() / 1000000,
+                                    .nanos = (int32_t)(now_us() % 1000000 * 1000)};
+  chat_v1_heartbeat heartbeat = {.now = &time};
+  const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_HEARTBEAT,
+                               .what.heartbeat = &heartbeat};
+  if (now < st->last_sent + st->heartbeat) {
+    beat_at(st, st->last_sent + st->heartbeat);
+    return;
+  }
+  if (!st->at_full) send_event(st, &event);
+  beat_at(st, now + st->heartbeat);
+}
+
+static void tick(void *user) {
+  shard *s = user;
+  uint64_t now = caw_loop_now(s->loop);
+  caw_timer_start(s->tick, 1000);
+  look_at_full(s, now);
+  /* All slots since the last tick, this second's too. */
+  for (; s->slot != now / SECOND % WHEEL; s->slot = (s->slot + 1) % WHEEL) {
+    feed *due = s->wheel[s->slot];
+    s->wheel[s->slot] = NULL;
+    if (due) due->at_beat = &due;
+    while (due) {
+      feed *st = due;
+      off_wheel(st);
+      if (!st->over) beat(st, now);
+    }
+  }
+  shard_turn(s); /* a post may have failed */
+}
+
+void feed_heartbeat(feed *st, uint64_t ns) {
+  st->heartbeat = ns;
+  beat_at(st, caw_loop_now(st->shard->loop) + ns);
+}
+
+/* ---- Beginning ---- */
+
+static bool join_user(feed *st) {
+  shard *s = st->shard;
+  feed **head = idmap_get(&s->users, st->who.user_id);
+  if (!head) {
+    head = caw_calloc(1, sizeof(*head));
+    if (!head) return false;
+    if (!idmap_put(&s->users, st->who.user_id, head)) {
+      caw_free(head);
+      return false;
+    }
+  }
+  st->next_of_user = *head;
+  if (*head) (*head)->at_user = &st->next_of_user;
+  st->at_user = head;
+  *head = st;
+  return true;
+}
+
+int feed_open(feed *st, chatd *app, caw_call *call, form f) {
+  static const caw_call_events events = {on_cancel, on_drain, on_shutdown, on_done};
+  shard *s = hub_shard(app->hub, caw_call_loop(call));
+  if (!s) return CAW_ENOMEM;
+  st->shard = s;
+  st->call = call;
+  st->app = app;
+  st->who = *caller_of(call);
+  st->form = f;
+  st->reading_end = &st->reading;
+  st->last_sent = caw_loop_now(s->loop);
+  atomic_init(&st->refs, 1);
+  if (!s->tick) {
+    if (caw_timer_new(&s->tick, s->loop, tick, s)) return CAW_ENOMEM;
+    s->slot = (unsigned)(caw_loop_now(s->loop) / SECOND % WHEEL);
+    caw_timer_start(s->tick, 1000);
+  }
+  s->streams++;
+  if (st->who.user_id && !join_user(st)) {
+    leave_shard(s);
+    return CAW_ENOMEM;
+  }
+  caw_call_on(call, &events, st);
+  return 0;
+}
+
+static place *place_of(shard *s, int64_t room_id) {
+  place *p = idmap_get(&s->places, room_id);
+  if (p) return p;
+  p = caw_calloc(1, sizeof(*p));
+  if (!p) return NULL;
+  p->shard = s;
+  pthread_mutex_lock(&s->hub->lock);
+  bool in = hub_enter(s->hub, room_id, p);
+  if (in && !idmap_put(&s->places, room_id, p)) {
+    hub_leave(s->hub, p);
+    in = false;
+  }
+  pthread_mutex_unlock(&s->hub->lock);
+  if (in) return p;
+  caw_free(p);
+  return NULL;
+}
+
+static int add_sub(feed *st, int64_t room_id, place *p, int64_t number, int64_t to) {
+  sub *s = caw_calloc(1, sizeof(*s));
+  if (!s) return CAW_ENOMEM;
+  *s = (sub){.stream = st, .place = p, .room_id = room_id, .number = number, .to = to};
+  s->catching = st->form == FORM_EVENT || st->form == FORM_CHAT;
+  s->next_mine = st->subs;
+  st->subs = s;
+  if (p) p->subs++;
+  read_on(s);
+  want_page(st);
+  return 0;
+}
+
+int feed_follow(feed *st, int64_t room_id, int64_t number) {
+  if (sub_of(st, room_id)) return 0;
+  place *p = place_of(st->shard, room_id);
+  int rc = p ? add_sub(st, room_id, p, number, 0) : CAW_ENOMEM;
+  if (rc && p && !p->subs) {
+    pthread_mutex_lock(&st->shard->hub->lock);
+    idmap_drop(&st->shard->places, room_id);
+    hub_leave(st->shard->hub, p);
+    pthread_mutex_unlock(&st->shard->hub->lock);
+    caw_free(p);
+  }
+  return rc;
+}
+
+void feed_unfollow(feed *st, int64_t room_id) {
+  sub *s = sub_of(st, room_id);
+  if (!s) return;
+  if (st->page && st->reading == s) {
+    page_free(st->page);
+    st->page = NULL;
+  }
+  drop_sub(s);
+}
+
+int feed_read_all(feed *st, int64_t room_id, int64_t to) {
+  return add_sub(st, room_id, NULL, 0, to);
+}
+
+/* ---- The end ---- */
+
+void shard_free(shard *s) {
+  size_t at = 0;
+  feed **head;
+  for (notice *n = s->notices; n;) {
+    notice *next = n->next;
+    caw_free(n);
+    n = next;
+  }
+  for (page *p = s->pages; p;) {
+    page *next = p->next;
+    page_free(p);
+    p = next;
+  }
+  while (s->acked) {
+    feed *st = s->acked;
+    s->acked = st->next_acked;
+    feed_unref(st);
+  }
+  while ((head = idmap_next(&s->users, &at))) caw_free(head);
+  idmap_free(&s->users);
+  idmap_free(&s->places);
+  caw_free(s);
+}

@@ -1,0 +1,412 @@
+/* chatd: the chat server. */
+#include "access.h"
+#include "args.h"
+#include "chatd.h"
+#include "greeter.h"
+#include "log.h"
+#include "setup.h"
+#include "store_sqlite.h"
+#include "streams.h"
+#include "svc_auth.h"
+#include "tls.h"
+#include "unary.h"
+
+#include <caw/health.h>
+#include <caw/reflection.h>
+#include <caw/systemd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRAM     "chatd"
+#define MAX_LISTEN  32
+#define DAY         ((int64_t)24 * 3600 * 1000000)
+#define SWEEP_MS    (60 * 1000)
+#define SWEEP_MOST  1000
+#define ONCE_LASTS  (30 * DAY)
+#define SESSIONS    65536
+#define LOGINS_WAIT 64
+
+typedef struct settings {
+  const char *listen[MAX_LISTEN];
+  int n_listen;
+  const char *data, *takeover;
+  const char *tls_cert, *tls_key, *tls_client_ca;
+  unsigned loops;
+  uint64_t grace_ms, stall_ms;
+  int session_days, readers, password_threads;
+  bool no_log, reflection, lobby, closed, owner_token, plaintext;
+} settings;
+
+/* Everything that there is one of. */
+typedef struct program {
+  settings settings;
+  chatd app;
+  caw_server *server;
+  caw_health *health;
+  caw_server_credentials *tls;
+  caw_timer *sweep;
+  char path[4096]; /* of the database */
+} program;
+
+enum {
+  LISTEN = 256,
+  DATA,
+  TLS_CERT,
+  TLS_KEY,
+  TLS_CLIENT_CA,
+  PLAINTEXT,
+  LOOPS,
+  GRACE,
+  TAKEOVER,
+  REGISTRATION,
+  OWNER_TOKEN,
+  SESSION_DAYS,
+  STALL,
+  LOBBY,
+  REFLECTION,
+  READERS,
+  PASSWORD_THREADS,
+  NO_LOG
+};
+
+static void print_help(void) {
+  puts("Usage: " PROGRAM " [OPTION]...\n"
+       "\n"
+       "A chat server with accounts, rooms and messages that are kept (docs/chatd.md).\n"
+       "\n"
+       "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
+       "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
+       "                     systemd: for the sockets that systemd has opened\n"
+       "  --data FOLDER      where everything is kept (default ./var)\n"
+       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
+       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
+       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
+       "                     SIGHUP reads the three again, for new connections\n"
+       "  --insecure-plaintext-for-everybody  listen without TLS where others than this\n"
+       "                     machine can connect: they can read every password\n"
+       "  --registration open|closed  may strangers make accounts (default open)\n"
+       "  --owner-token      print a new one-time token that makes an owner, also when\n"
+       "                     there is one already\n"
+       "  --session-days N   a session that is not used ends after N days (default 30)\n"
+       "  --lobby            serve the ChatService without accounts, bridged to the room\n"
+       "                     \"lobby\"; on this machine only\n"
+       "  --reflection       tell clients which services and types there are\n"
+       "  --stall SECONDS    a reader that takes nothing for so long is told where to\n"
+       "                     resume, and ends (default 30)\n"
+       "  --loops N          event loops, each with a thread (default 1)\n"
+       "  --readers N        threads that read from the database (default 2)\n"
+       "  --password-threads N  that compare passwords, 19 MiB each (default 2)\n"
+       "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
+       "                     (default 5); a second signal ends at once\n"
+       "  --takeover PATH    take the sockets over from the chatd that waits at this Unix\n"
+       "                     socket, and wait there for the next\n"
+       "  --no-log           write no line for each call\n"
+       "  --help, --version");
+}
+
+static void read_option(settings *s, int option, const char *value) {
+  switch (option) {
+  case LISTEN:
+    if (s->n_listen == MAX_LISTEN)
+      args_wrong(PROGRAM, "--listen: at most %d addresses", MAX_LISTEN);
+    s->listen[s->n_listen++] = value;
+    break;
+  case DATA:
+    s->data = value;
+    break;
+  case TLS_CERT:
+    s->tls_cert = value;
+    break;
+  case TLS_KEY:
+    s->tls_key = value;
+    break;
+  case TLS_CLIENT_CA:
+    s->tls_client_ca = value;
+    break;
+  case PLAINTEXT:
+    s->plaintext = true;
+    break;
+  case LOOPS:
+    s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
+    break;
+  case GRACE:
+    s->grace_ms = args_seconds(PROGRAM, "--grace", value);
+    break;
+  case TAKEOVER:
+    s->takeover = value;
+    break;
+  case REGISTRATION:
+    s->closed = !strcmp(value, "closed");
+    if (!s->closed && strcmp(value, "open"))
+      args_wrong(PROGRAM, "--registration: \"%s\" is neither open nor closed", value);
+    break;
+  case OWNER_TOKEN:
+    s->owner_token = true;
+    break;
+  case SESSION_DAYS:
+    s->session_days = (int)args_number(PROGRAM, "--session-days", value, 1, 3650);
+    break;
+  case STALL:
+    s->stall_ms = args_seconds(PROGRAM, "--stall", value);
+    break;
+  case LOBBY:
+    s->lobby = true;
+    break;
+  case REFLECTION:
+    s->reflection = true;
+    break;
+  case READERS:
+    s->readers = (int)args_number(PROGRAM, "--readers", value, 1, 16);
+    break;
+  case PASSWORD_THREADS:
+    s->password_threads = (int)args_number(PROGRAM, "--password-threads", value, 1, 16);
+    break;
+  case NO_LOG:
+    s->no_log = true;
+    break;
+  default:
+    break;
+  }
+}
+
+static void read_args(settings *s, int argc, char **argv) {
+  static const struct option options[] = {
+      {"listen", required_argument, NULL, LISTEN},
+      {"data", required_argument, NULL, DATA},
+      {"tls-cert", required_argument, NULL, TLS_CERT},
+      {"tls-key", required_argument, NULL, TLS_KEY},
+      {"tls-client-ca", required_argument, NULL, TLS_CLIENT_CA},
+      {"insecure-plaintext-for-everybody", no_argument, NULL, PLAINTEXT},
+      {"loops", required_argument, NULL, LOOPS},
+      {"grace", required_argument, NULL, GRACE},
+      {"takeover", required_argument, NULL, TAKEOVER},
+      {"registration", required_argument, NULL, REGISTRATION},
+      {"owner-token", no_argument, NULL, OWNER_TOKEN},
+      {"session-days", required_argument, NULL, SESSION_DAYS},
+      {"stall", required_argument, NULL, STALL},
+      {"lobby", no_argument, NULL, LOBBY},
+      {"reflection", no_argument, NULL, REFLECTION},
+      {"readers", required_argument, NULL, READERS},
+      {"password-threads", required_argument, NULL, PASSWORD_THREADS},
+      {"no-log", no_argument, NULL, NO_LOG},
+      ARGS_COMMON,
+  };
+  *s = (settings){.data = "var",
+                  .loops = 1,
+                  .grace_ms = 5000,
+                  .stall_ms = 30000,
+                  .session_days = 30,
+                  .readers = 2,
+                  .password_threads = 2};
+  int option;
+  while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
+    read_option(s, option, optarg);
+  if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
+}
+
+static void check(int rc, const char *what) {
+  if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
+}
+
+/* ---- The store ---- */
+
+static int open_store(store **out, bool writer, char why[400], void *user) {
+  return store_sqlite_open(out, ((program *)user)->path, writer, why);
+}
+
+static void rest(store *writer, void *user) {
+  (void)user;
+  store_sqlite_checkpoint(writer);
+}
+
+static const char *const services[] = {"", "chat.v1.AuthService", "chat.v1.UserService",
+                                       "chat.v1.RoomService", "chat.v1.ChatService"};
+
+static void set_health(program *p, caw_health_status status) {
+  for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
+    caw_health_set(p->health, services[i], status);
+}
+
+static void on_state(desk_state state, const char *why, void *user) {
+  program *p = user;
+  char now[TIMESTAMP_ROOM];
+  set_health(p, state == DESK_FINE ? CAW_HEALTH_SERVING : CAW_HEALTH_NOT_SERVING);
+  timestamp_now(now);
+  if (state == DESK_FINE) fprintf(stderr, "%s %s: the disk takes messages again\n", now, PROGRAM);
+  else if (state == DESK_FULL)
+    fprintf(stderr, "%s %s: no message is taken while the disk is full: %s\n", now, PROGRAM, why);
+  else
+    fprintf(stderr,
+            "%s %s: the disk failed; no message is taken until a restart has read what is "
+            "there: %s\n",
+            now, PROGRAM, why);
+}
+
+static void open_desk(program *p) {
+  const settings *s = &p->settings;
+  char why[400];
+  if (setup_folder(s->data, why) < 0) args_fail(PROGRAM, "%s", why);
+  snprintf(p->path, sizeof(p->path), "%s/chat.db", s->data);
+  const desk_options options = {.readers = (size_t)s->readers,
+                                .open = open_store,
+                                .rest = rest,
+                                .on_state = on_state,
+                                .user = p};
+  int rc = desk_new(&p->app.desk, &options, why);
+  if (rc) args_fail(PROGRAM, "%s", why[0] ? why : caw_strerror(rc));
+}
+
+/* ---- Once a minute ---- */
+
+typedef struct sweep_job {
+  desk_job job;
+  int64_t now;
+} sweep_job;
+
+static int sweep_work(desk_job *job, store *s) {
+  int64_t now = ((sweep_job *)job)->now;
+  return store_sweep(s, now, now - ONCE_LASTS, SWEEP_MOST);
+}
+
+static void sweep_done(desk_job *job, int rc) {
+  (void)rc; /* the next one tries again */
+  free(job);
+}
+
+static void sweep(void *user) {
+  program *p = user;
+  sweep_job *job = malloc(sizeof(*job));
+  caw_timer_start(p->sweep, SWEEP_MS);
+  if (!job) return;
+  *job = (sweep_job){{.work = sweep_work, .done = sweep_done}, now_us()};
+  if (desk_write(p->app.desk, &job->job)) free(job);
+}
+
+/* ---- The server ---- */
+
+static void on_hangup(int signum, void *user) {
+  char why[512];
+  (void)signum;
+  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
+  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
+  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
+  if (!rc) puts("read the certificates again");
+  fflush(stdout);
+}
+
+static void say_drain(void *user) {
+  const program *p = user;
+  printf("shutting down; open calls have %.1f s\n", (double)p->settings.grace_ms / 1000);
+  fflush(stdout);
+}
+
+static void add_services(program *p, int64_t lobby) {
+  caw_server *server = p->server;
+  static greeter hello = {"chatd", 1000};
+  check(caw_server_intercept(server, &access_interceptor, &p->app), "cannot guard the calls");
+  check(unary_add(server, &p->app), "cannot add the services");
+  check(auth_add(server, &p->app), "cannot add the AuthService");
+  check(subscribe_add(server, &p->app), "cannot add Subscribe");
+  check(chat_add(server, &p->app), "cannot add Chat");
+  check(greeter_add(server, &hello), "cannot add the Greeter");
+  if (lobby) check(lobby_add(server, &p->app, lobby), "cannot add the lobby");
+  check(caw_health_add(server, p->health), "cannot add the health service");
+  if (p->settings.reflection) check(caw_reflection_add(server), "cannot add reflection");
+}
+
+static void listen_on(program *p) {
+  const settings *s = &p->settings;
+  bool took = false;
+  if (s->takeover && caw_server_handover(p->server, s->takeover, s->grace_ms, &took))
+    args_fail(PROGRAM, "%s", caw_server_error(p->server));
+  for (int i = 0; i < s->n_listen; i++) {
+    int rc = p->tls ? caw_server_listen_tls(p->server, s->listen[i], p->tls)
+                    : caw_server_listen(p->server, s->listen[i]);
+    if (rc) args_fail(PROGRAM, "%s", caw_server_error(p->server));
+  }
+  const char *address;
+  for (size_t i = 0; (address = caw_server_address(p->server, i)); i++) {
+    if (!is_local(address) && !p->tls && !s->plaintext)
+      args_fail(PROGRAM,
+                "%s can be reached from other machines, and without TLS everybody on the way "
+                "reads the passwords: give --tls-cert and --tls-key, or listen on 127.0.0.1",
+                address);
+    if (!is_local(address) && s->lobby)
+      args_fail(PROGRAM, "--lobby is for this machine only, and %s is not", address);
+    printf("listening on %s\n", address);
+  }
+  fflush(stdout);
+}
+
+static void make_server(program *p, int64_t lobby) {
+  const settings *s = &p->settings;
+  caw_server_options options = {.size = sizeof(options), .loops = s->loops};
+  if (!s->no_log) options.on_call = log_call;
+  check(caw_server_new(&p->server, &options), "cannot make a server");
+  add_services(p, lobby);
+  set_health(p, CAW_HEALTH_SERVING);
+  check(caw_server_on_drain(p->server, say_drain, p), "cannot prepare the end");
+  check(caw_server_drain_on_signal(p->server, SIGTERM, s->grace_ms), "SIGTERM");
+  check(caw_server_drain_on_signal(p->server, SIGINT, s->grace_ms), "SIGINT");
+  check(caw_server_notify_systemd(p->server), "cannot prepare what systemd is told");
+  caw_loop *loop = caw_server_loop(p->server);
+  if (p->tls) check(caw_loop_on_signal(loop, SIGHUP, on_hangup, p->tls), "SIGHUP");
+  check(caw_timer_new(&p->sweep, loop, sweep, p), "cannot make a timer");
+  caw_timer_start(p->sweep, 0);
+  listen_on(p);
+}
+
+/* What people are to do with it. */
+static void print_token(const program *p, const char *token) {
+  if (!token[0]) return;
+  printf("\n  This server has no owner yet. Who registers with this one-time token becomes it:\n"
+         "\n      %s\n\n"
+         "      build/bin/chat register --owner-token %s NAME\n\n",
+         token, token);
+  (void)p;
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  static program p;
+  char token[KEYS_TOKEN];
+  int64_t lobby = 0;
+  settings *s = &p.settings;
+  signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
+  signal(SIGXFSZ, SIG_IGN); /* a limit of files' sizes is a disk's error as others are */
+  read_args(s, argc, argv);
+  if (keys_init()) args_fail(PROGRAM, "the system gives no random numbers");
+  p.tls = tls_server(PROGRAM, s->tls_cert, s->tls_key, s->tls_client_ca, log_handshake_error);
+  p.app.closed = s->closed;
+  p.app.session_life = s->session_days * DAY;
+  p.app.stall = (int64_t)s->stall_ms * 1000;
+  check(caw_health_new(&p.health), "cannot make a health");
+  check(hub_new(&p.app.hub), "cannot make the hub");
+  check(sessions_new(&p.app.sessions, SESSIONS), "cannot make the sessions");
+  check(throttle_new(&p.app.throttle), "cannot make the throttle");
+  check(keys_pool_new(&p.app.keys, (size_t)s->password_threads, LOGINS_WAIT),
+        "cannot start the password threads");
+  open_desk(&p);
+  check(setup_store(p.app.desk, s->owner_token, token, s->lobby ? &lobby : NULL),
+        "cannot prepare the store");
+  make_server(&p, lobby);
+  print_token(&p, token);
+
+  int rc = caw_server_run(p.server);
+  if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
+  else check(rc, "cannot run");
+  caw_timer_free(p.sweep);
+  /* Who waits for a password is told by the desk, who waits for the desk by its jobs. */
+  keys_pool_free(p.app.keys);
+  desk_free(p.app.desk);
+  caw_server_free(p.server);
+  hub_free(p.app.hub);
+  sessions_free(p.app.sessions);
+  throttle_free(p.app.throttle);
+  caw_server_credentials_unref(p.tls);
+  caw_health_free(p.health);
+  return EXIT_SUCCESS;
+}
