@@ -3,7 +3,8 @@
  * clients do, with each repeated header field taken from the compression table
  * (libnghttp2, and so h2load, never indexes :path), and otherwise does as little as
  * it can, so that it can saturate a server. It is no test: it trusts the server's
- * answers but for their number, and stops at the first error.
+ * answers but for their number, and stops at the first error. Its header fields are those
+ * of gRPC's C++ client, word for word.
  *
  *   bench-load unary    PORT CONNECTIONS STREAMS REQUESTS BYTES PATH
  *   bench-load stream   PORT MESSAGES BYTES
@@ -116,10 +117,10 @@ static void start_call(call *c) {
       FIELD(METHOD, ":method", "POST"),
       FIELD(SCHEME, ":scheme", "http"),
       FIELD(PATH, ":path", ""),
-      FIELD(AUTHORITY, ":authority", "localhost"),
+      FIELD(AUTHORITY, ":authority", "127.0.0.1:50051"),
       FIELD(TE, "te", "trailers"),
       FIELD(CONTENT_TYPE, "content-type", "application/grpc"),
-      FIELD(USER_AGENT, "user-agent", "bench-load/1"),
+      FIELD(USER_AGENT, "user-agent", "grpc-c++/1.51.1 grpc-c/29.0.0 (linux; chttp2)"),
       FIELD(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", "identity, deflate, gzip"),
   };
   fields[2].value = caw_str_from(load.path);

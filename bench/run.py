@@ -490,7 +490,8 @@ ON_NGHTTP2 = {
 
 def goal(name, now, wanted, fewer=True, note=""):
     met = now <= wanted if fewer else now >= wanted
-    return [name, number(ON_NGHTTP2[name]), number(now), number(wanted),
+    then = number(ON_NGHTTP2[name]) if name in ON_NGHTTP2 else ""
+    return [name, then, number(now), number(wanted),
             "met" if met else "**not met**", note]
 
 
@@ -525,6 +526,7 @@ def goals(f):
                          note="gRPC C++"))
     if "idle 5000" in f:
         rows.append(goal("KiB per idle connection", f["idle 5000"]["caw"]["kib"], 2))
+        rows.append(goal("KiB per idle stream", f["idle streams"]["caw"]["kib"], 1))
         rows.append(goal("resident at rest, MiB", f["rest"]["caw"]["mib"], 3))
     if "client" in f:
         c = f["client"]

@@ -4,6 +4,7 @@
 #include "chatd.h"
 #include "greeter.h"
 #include "log.h"
+#include "retention.h"
 #include "setup.h"
 #include "store_sqlite.h"
 #include "streams.h"
@@ -24,7 +25,6 @@
 #define MAX_LISTEN  32
 #define DAY         ((int64_t)24 * 3600 * 1000000)
 #define SWEEP_MS    (60 * 1000)
-#define SWEEP_MOST  1000
 #define ONCE_LASTS  (30 * DAY)
 #define SESSIONS    65536
 #define LOGINS_WAIT 64
@@ -37,6 +37,7 @@ typedef struct settings {
   unsigned loops;
   uint64_t grace_ms, stall_ms;
   int session_days, readers, password_threads;
+  int64_t quota;
   bool no_log, reflection, lobby, closed, owner_token, plaintext;
 } settings;
 
@@ -48,6 +49,7 @@ typedef struct program {
   caw_health *health;
   caw_server_credentials *tls;
   caw_timer *sweep;
+  retention *retention;
   char path[4096]; /* of the database */
 } program;
 
@@ -69,6 +71,7 @@ enum {
   REFLECTION,
   READERS,
   PASSWORD_THREADS,
+  QUOTA,
   NO_LOG
 };
 
@@ -99,6 +102,8 @@ static void print_help(void) {
        "  --loops N          event loops, each with a thread (default 1)\n"
        "  --readers N        threads that read from the database (default 2)\n"
        "  --password-threads N  that compare passwords, 19 MiB each (default 2)\n"
+       "  --quota MIB        take no messages while what is kept takes more (default: no end);\n"
+       "                     what is on its way to the file comes on top, some 64 MiB\n"
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
        "  --takeover PATH    take the sockets over from the chatd that waits at this Unix\n"
@@ -164,6 +169,9 @@ static void read_option(settings *s, int option, const char *value) {
   case PASSWORD_THREADS:
     s->password_threads = (int)args_number(PROGRAM, "--password-threads", value, 1, 16);
     break;
+  case QUOTA:
+    s->quota = (int64_t)args_number(PROGRAM, "--quota", value, 1, 1 << 30) << 20;
+    break;
   case NO_LOG:
     s->no_log = true;
     break;
@@ -191,6 +199,7 @@ static void read_args(settings *s, int argc, char **argv) {
       {"reflection", no_argument, NULL, REFLECTION},
       {"readers", required_argument, NULL, READERS},
       {"password-threads", required_argument, NULL, PASSWORD_THREADS},
+      {"quota", required_argument, NULL, QUOTA},
       {"no-log", no_argument, NULL, NO_LOG},
       ARGS_COMMON,
   };
@@ -214,12 +223,10 @@ static void check(int rc, const char *what) {
 /* ---- The store ---- */
 
 static int open_store(store **out, bool writer, char why[400], void *user) {
-  return store_sqlite_open(out, ((program *)user)->path, writer, why);
-}
-
-static void rest(store *writer, void *user) {
-  (void)user;
-  store_sqlite_checkpoint(writer);
+  const program *p = user;
+  int rc = store_sqlite_open(out, p->path, writer, why);
+  if (!rc && writer) store_set_quota(*out, p->settings.quota);
+  return rc;
 }
 
 static const char *const services[] = {"", "chat.v1.AuthService", "chat.v1.UserService",
@@ -250,39 +257,20 @@ static void open_desk(program *p) {
   char why[400];
   if (setup_folder(s->data, why) < 0) args_fail(PROGRAM, "%s", why);
   snprintf(p->path, sizeof(p->path), "%s/chat.db", s->data);
-  const desk_options options = {.readers = (size_t)s->readers,
-                                .open = open_store,
-                                .rest = rest,
-                                .on_state = on_state,
-                                .user = p};
+  const desk_options options = {
+      .readers = (size_t)s->readers, .open = open_store, .on_state = on_state, .user = p};
   int rc = desk_new(&p->app.desk, &options, why);
   if (rc) args_fail(PROGRAM, "%s", why[0] ? why : caw_strerror(rc));
+  const retention_options keeps = {.once = ONCE_LASTS};
+  check(retention_new(&p->retention, p->app.desk, &keeps), "cannot prepare what is forgotten");
 }
 
 /* ---- Once a minute ---- */
 
-typedef struct sweep_job {
-  desk_job job;
-  int64_t now;
-} sweep_job;
-
-static int sweep_work(desk_job *job, store *s) {
-  int64_t now = ((sweep_job *)job)->now;
-  return store_sweep(s, now, now - ONCE_LASTS, SWEEP_MOST);
-}
-
-static void sweep_done(desk_job *job, int rc) {
-  (void)rc; /* the next one tries again */
-  free(job);
-}
-
 static void sweep(void *user) {
   program *p = user;
-  sweep_job *job = malloc(sizeof(*job));
   caw_timer_start(p->sweep, SWEEP_MS);
-  if (!job) return;
-  *job = (sweep_job){{.work = sweep_work, .done = sweep_done}, now_us()};
-  if (desk_write(p->app.desk, &job->job)) free(job);
+  retention_walk(p->retention, now_us()); /* what it cannot do now, it does the next time */
 }
 
 /* ---- The server ---- */
@@ -402,6 +390,7 @@ int main(int argc, char **argv) {
   /* Who waits for a password is told by the desk, who waits for the desk by its jobs. */
   keys_pool_free(p.app.keys);
   desk_free(p.app.desk);
+  retention_free(p.retention);
   caw_server_free(p.server);
   hub_free(p.app.hub);
   sessions_free(p.app.sessions);

@@ -25,6 +25,7 @@ static int read_room(const query *q, void *item, caw_arena *arena) {
                       .last_number = get_int(q, 11),
                       .last_sent = get_int(q, 12),
                       .members = (int)get_int(q, 13)};
+  noted_numbers(q->s, out->id, &out->last_number, &out->last_sent);
   return rc;
 }
 
@@ -112,6 +113,15 @@ int store_rooms_public(store *s, caw_str after, size_t most, store_room **out, s
   query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms WHERE visibility = 1 AND folded > ?"
                    " ORDER BY folded LIMIT ?");
   put_text(&q, after);
+  put_int(&q, (int64_t)most);
+  return all_rows(&q, out, n, sizeof(**out), read_room, arena);
+}
+
+int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
+                        caw_arena *arena) {
+  query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms INDEXED BY rooms_limited"
+                   " WHERE (max_age > 0 OR max_messages > 0) AND id > ? ORDER BY id LIMIT ?");
+  put_int(&q, after);
   put_int(&q, (int64_t)most);
   return all_rows(&q, out, n, sizeof(**out), read_room, arena);
 }

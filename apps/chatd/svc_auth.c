@@ -19,7 +19,7 @@ typedef struct logon logon;
  * The steps of a method, each left out when NULL. Each returns 0 to go on, or why not.
  *   check    on the loop: is the request fit to be looked at?
  *   look     on a reader: who is it? Sets l->secret when a password is to be compared
- *   judge    on a thread of keys.h, when the password was compared (l->key.right)
+ *   judge    on a thread of keys.h, when the password was compared (l->key.job.right)
  *   write    in a turn of the writer
  * Between judge and write, `fresh` is the password to be kept, its hash then in l->key.
  */
@@ -33,9 +33,15 @@ typedef struct plan {
   int (*write)(logon *l);
 } plan;
 
+/* A password on its way, and whose it is. */
+typedef struct logon_key {
+  keys_job job; /* first: the job is the key */
+  logon *logon;
+} logon_key;
+
 struct logon {
   desk_job job;
-  keys_job key;
+  logon_key key;
   task task;
   const plan *plan;
   caw_call *call;
@@ -50,7 +56,7 @@ struct logon {
 /* ---- The way ---- */
 
 static void finish(logon *l, int rc) {
-  sodium_memzero(l->key.secret, sizeof(l->key.secret));
+  sodium_memzero(l->key.job.secret, sizeof(l->key.job.secret));
   task_finish(&l->task, l->call, rc, l->reply);
 }
 
@@ -76,27 +82,27 @@ static void write_it(logon *l) {
 }
 
 static void made(keys_job *key) {
-  logon *l = (logon *)((char *)key - offsetof(logon, key));
+  logon *l = ((logon_key *)key)->logon;
   if (key->right) write_it(l);
   else finish(l, CAW_ENOMEM);
 }
 
 static void use_key(logon *l, caw_str password, void (*then)(keys_job *)) {
-  l->key.password = password;
-  l->key.done = then;
-  int rc = keys_pool_put(l->task.app->keys, &l->key);
+  l->key.job.password = password.len ? password : caw_str_from("");
+  l->key.job.done = then;
+  int rc = keys_pool_put(l->task.app->keys, &l->key.job);
   if (rc) finish(l, rc);
 }
 
 static void make_secret(logon *l) {
   caw_str fresh = l->plan->fresh ? l->plan->fresh(l) : caw_str_of(NULL, 0);
-  l->key.secret[0] = '\0';
+  l->key.job.secret[0] = '\0';
   if (fresh.len) use_key(l, fresh, made);
   else write_it(l);
 }
 
 static void compared(keys_job *key) {
-  logon *l = (logon *)((char *)key - offsetof(logon, key));
+  logon *l = ((logon_key *)key)->logon;
   task_begin(&l->task, NULL);
   int rc = l->plan->judge(l);
   if (rc) finish(l, rc);
@@ -114,7 +120,7 @@ static void looked(desk_job *job, int rc) {
   if (rc) {
     finish(l, rc);
   } else if (l->secret.len) {
-    snprintf(l->key.secret, sizeof(l->key.secret), "%.*s", CAW_STR_ARG(l->secret));
+    snprintf(l->key.job.secret, sizeof(l->key.job.secret), "%.*s", CAW_STR_ARG(l->secret));
     use_key(l, l->plan->given(l), compared);
   } else {
     make_secret(l);
@@ -307,7 +313,7 @@ static int handle_taken(logon *l) {
 
 static int register_judge(logon *l) {
   l->compared = true;
-  return l->key.right ? 0 : handle_taken(l);
+  return l->key.job.right ? 0 : handle_taken(l);
 }
 
 static caw_str register_fresh(const logon *l) {
@@ -341,7 +347,7 @@ static int add_user(logon *l, bool owner) {
                        .updated = t->now};
   if (!name.data) return CAW_ENOMEM;
   int rc = profile_search(t, user);
-  if (!rc) rc = store_user_add(t->store, user, caw_str_from(l->key.secret));
+  if (!rc) rc = store_user_add(t->store, user, caw_str_from(l->key.job.secret));
   if (!rc && owner) rc = store_note_put(t->store, NOTE_OWNER_TOKEN, caw_str_of(NULL, 0));
   return rc;
 }
@@ -397,7 +403,7 @@ static int suspended(logon *l) {
 }
 
 static int login_judge(logon *l) {
-  if (!l->key.right || !l->user.id) return wrong_credentials(l, CAW_UNAUTHENTICATED);
+  if (!l->key.job.right || !l->user.id) return wrong_credentials(l, CAW_UNAUTHENTICATED);
   forgive(l, ((const chat_v1_login_request *)l->request)->handle);
   return l->user.state == CHAT_V1_USER_STATE_ACTIVE ? 0 : suspended(l);
 }
@@ -450,7 +456,7 @@ static caw_str change_given(const logon *l) {
 
 static int change_judge(logon *l) {
   char id[32];
-  if (!l->key.right) return wrong_credentials(l, CAW_PERMISSION_DENIED);
+  if (!l->key.job.right) return wrong_credentials(l, CAW_PERMISSION_DENIED);
   snprintf(id, sizeof(id), " %lld", (long long)l->task.who->user_id);
   forgive(l, caw_str_from(id));
   return 0;
@@ -463,7 +469,7 @@ static caw_str change_fresh(const logon *l) {
 static int change_write(logon *l) {
   task *t = &l->task;
   int rc = still_the_same(l);
-  if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.secret));
+  if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.job.secret));
   return rc ? rc : end_sessions(t, l->user.id, t->who->session_id);
 }
 
@@ -490,7 +496,7 @@ static int reset_write(logon *l) {
   if (rc == STORE_NONE)
     return task_fail(t, CAW_UNAUTHENTICATED, "WRONG_CREDENTIALS",
                      "the handle or the code is wrong, or the code was used or is too old");
-  if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.secret));
+  if (!rc) rc = store_secret_put(t->store, l->user.id, caw_str_from(l->key.job.secret));
   if (!rc) rc = end_sessions(t, l->user.id, 0);
   if (!rc) forgive(l, q->handle);
   return rc;
@@ -540,7 +546,7 @@ static int create_write(logon *l) {
     l->user.state = CHAT_V1_USER_STATE_ACTIVE;
     l->user.created = l->user.updated = t->now;
     rc = profile_search(t, &l->user);
-    if (!rc) rc = store_user_add(t->store, &l->user, caw_str_from(l->key.secret));
+    if (!rc) rc = store_user_add(t->store, &l->user, caw_str_from(l->key.job.secret));
     if (rc == STORE_TAKEN) return handle_taken(l);
     if (!rc) rc = task_once_made(t, q->request_id, l->user.id);
   }
@@ -588,6 +594,7 @@ static int handle(caw_call *call, const void *request, void *reply, const void *
     if (plans[i].method == caw_call_method(call)) l->plan = &plans[i];
   l->task = (task){.app = self, .arena = arena, .who = caller_of(call)};
   l->task.rule = rule_of(caw_call_method(call));
+  l->key.logon = l;
   l->call = call;
   l->request = request;
   l->reply = reply;

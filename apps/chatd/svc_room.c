@@ -286,7 +286,7 @@ int work_list_rooms(task *t, const void *request, void *reply) {
   chat_v1_list_rooms_response *r = reply;
   size_t most, n, from = 0;
   caw_str after;
-  mine *all, place;
+  mine *all, place = {0};
   int rc = task_page(t, q->page_size, q->page_token, &most, &after);
   if (!rc && after.len) rc = read_place(t, after, &place);
   if (!rc) rc = all_mine(t, &all, &n);

@@ -40,6 +40,7 @@ int task_work(task *t, const void *request, void *reply) {
 
 /* ---- Failing ---- */
 
+CAW_PRINTF(3, 0)
 static void set_failure(task *t, int code, const char *format, va_list args) {
   t->failure = (caw_details_status){.code = code};
   t->failure.message = caw_arena_vprintf(t->arena, format, args);
@@ -126,6 +127,10 @@ int task_explain(task *t, int rc) {
   case STORE_FULL:
     return task_fail(t, CAW_UNAVAILABLE, "DISK_FULL",
                      "the server's disk is full; nothing was stored");
+  case STORE_QUOTA:
+    return task_fail(t, CAW_RESOURCE_EXHAUSTED, "QUOTA",
+                     "the server keeps as much as it may; it takes messages again when it has "
+                     "forgotten some");
   case STORE_DAMAGED:
     return task_fail(t, CAW_DATA_LOSS, NULL, "what the server reads is not what it wrote");
   case STORE_BROKEN:

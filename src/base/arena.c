@@ -36,6 +36,29 @@ void arena_finish(caw_arena *a) {
   a->cur = a->end = NULL;
 }
 
+/* Stands for one that there was no memory for. Nobody ever changes it. */
+static caw_arena exhausted;
+
+/* What follows the first block of an arena in a cell: little, as most need none. */
+#define CELL_NEXT ((size_t)256)
+
+caw_arena *arena_at(caw_arena **at, cells *c, size_t first) {
+  if (*at) return *at;
+  struct in_cell {
+    caw_arena arena;
+    alignas(max_align_t) uint8_t first[];
+  } *cell = cells_alloc(c, sizeof(*cell) + first);
+  if (!cell) return &exhausted;
+  arena_init(&cell->arena, cell->first, first, CELL_NEXT);
+  return *at = &cell->arena;
+}
+
+void arena_leave(cells *c, caw_arena *a) {
+  if (!a) return;
+  arena_finish(a);
+  cells_free(c, a);
+}
+
 caw_arena *caw_arena_new(size_t block) {
   caw_arena *a = caw_malloc(sizeof(*a));
   if (a) arena_init(a, NULL, 0, block);
@@ -49,6 +72,7 @@ void caw_arena_free(caw_arena *a) {
 }
 
 void caw_arena_reset(caw_arena *a) {
+  if (a == &exhausted) return;
   arena_block *keep = a->blocks;
   if (keep && keep->size > MAX_BLOCK) {
     /* A single large piece is no reason to hold that much for ever. */
@@ -69,6 +93,7 @@ void caw_arena_reset(caw_arena *a) {
 }
 
 void caw_arena_set_limit(caw_arena *a, size_t bytes) {
+  if (a == &exhausted) return;
   a->limit = bytes > SIZE_MAX - a->used ? SIZE_MAX : a->used + bytes;
 }
 

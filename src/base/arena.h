@@ -1,10 +1,12 @@
 /*
- * The inside of caw_arena, for owners that embed one: a call keeps its arena
- * and the first block in the call object itself, so that a small call costs
- * one allocation. Everybody else uses caw/arena.h.
+ * The inside of caw_arena, for owners that embed one or have it made when it is first
+ * needed: a call's arenas are a cell each with their first block behind them, so that a
+ * call that is idle, and small, has none. Everybody else uses caw/arena.h.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
+
+#include "base/cells.h"
 
 #include <caw/arena.h>
 #include <stdint.h>
@@ -30,5 +32,13 @@ void arena_init(caw_arena *a, void *first, size_t first_size, size_t block);
 
 /* Frees the blocks; the arena itself is the caller's. */
 void arena_finish(caw_arena *a);
+
+/* The arena *at, which is made now if it is NULL: in a cell of `c` (which may be NULL), with
+ * a first block of so many bytes behind it. Never NULL: when memory is out, what is
+ * returned is an arena that is always exhausted, and *at stays. */
+caw_arena *arena_at(caw_arena **at, cells *c, size_t first);
+
+/* Frees an arena that arena_at has made; NULL is fine. */
+void arena_leave(cells *c, caw_arena *a);
 
 #endif

@@ -6,13 +6,18 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Sizes: steps of 32 bytes to 512, of 256 to 4,608. Larger pieces are malloc's. */
-#define SMALL_STEP  ((size_t)32)
-#define SMALL_SIZES ((size_t)16)
-#define LARGE_STEP  ((size_t)256)
+/* Sizes: steps of 32 bytes to 1,024 (calls are that large, and many at rest), of 64 to
+ * 2,048, of 256 to 4,608. Larger pieces are malloc's. */
+#define SMALL_STEP   ((size_t)32)
+#define SMALL_SIZES  ((size_t)32)
+#define MEDIUM_STEP  ((size_t)64)
+#define MEDIUM_SIZES ((size_t)16)
+#define LARGE_STEP   ((size_t)256)
 
-#define SMALL_MOST (SMALL_STEP * SMALL_SIZES)
-#define MOST       (SMALL_MOST + LARGE_STEP * (CELLS_SIZES - SMALL_SIZES))
+#define SMALL_MOST  (SMALL_STEP * SMALL_SIZES)
+#define MEDIUM_MOST (SMALL_MOST + MEDIUM_STEP * MEDIUM_SIZES)
+#define LARGE_FIRST (SMALL_SIZES + MEDIUM_SIZES)
+#define MOST        (MEDIUM_MOST + LARGE_STEP * (CELLS_SIZES - LARGE_FIRST))
 
 /* What one loop keeps at most: the calls of a few busy connections. */
 #define KEEP_BYTES ((size_t)512 * 1024)
@@ -26,10 +31,10 @@
 #define CELLS_EXACT
 #endif
 
-/* In front of each cell: the bytes that it has room for. */
-typedef union head {
-  size_t room;
-  max_align_t align;
+/* In front of each cell: the bytes that it has room for. As large as the alignment, so
+ * that the cell is aligned too. */
+typedef struct head {
+  alignas(max_align_t) size_t room;
 } head;
 
 static head *head_of(void *cell) {
@@ -43,14 +48,16 @@ static size_t size_of(size_t bytes) {
   return CELLS_SIZES;
 #else
   if (bytes <= SMALL_MOST) return bytes ? (bytes - 1) / SMALL_STEP : 0;
+  if (bytes <= MEDIUM_MOST) return SMALL_SIZES + (bytes - SMALL_MOST - 1) / MEDIUM_STEP;
   if (bytes > MOST) return CELLS_SIZES;
-  return SMALL_SIZES + (bytes - SMALL_MOST - 1) / LARGE_STEP;
+  return LARGE_FIRST + (bytes - MEDIUM_MOST - 1) / LARGE_STEP;
 #endif
 }
 
 static size_t room_of(size_t size) {
-  return size < SMALL_SIZES ? (size + 1) * SMALL_STEP
-                            : SMALL_MOST + (size - SMALL_SIZES + 1) * LARGE_STEP;
+  if (size < SMALL_SIZES) return (size + 1) * SMALL_STEP;
+  if (size < LARGE_FIRST) return SMALL_MOST + (size - SMALL_SIZES + 1) * MEDIUM_STEP;
+  return MEDIUM_MOST + (size - LARGE_FIRST + 1) * LARGE_STEP;
 }
 
 void *cells_alloc(cells *c, size_t bytes) {

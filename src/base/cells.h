@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-#define CELLS_SIZES 32
+#define CELLS_SIZES 58
 
 typedef struct cells {
   void *kept[CELLS_SIZES]; /* singly linked */

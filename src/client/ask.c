@@ -30,7 +30,7 @@ static void refuse(client_call *cc, int rc) {
   if (code != rc) text = (caw_str){NULL, 0};
   if (cc->step == STEP_CREDENTIALS) {
     code = credentials_code(rc);
-    text = caw_arena_printf(&cc->base.protocol, "the call credentials failed: %.*s",
+    text = caw_arena_printf(rpc_call_arena(&cc->base.rpc), "the call credentials failed: %.*s",
                             CAW_STR_ARG(text.len ? text : caw_str_from(caw_code_name(rc))));
   }
   client_abort(&cc->base, code, text.data ? text.data : "");

@@ -25,7 +25,7 @@ static void decide(client_call *cc, int code, caw_str text) {
 void client_abort(caw_call *call, int code, const char *text) {
   client_call *cc = client_call_of(call);
   if (cc->decided) return;
-  caw_str copy = caw_arena_dup(&call->protocol, caw_str_from(text));
+  caw_str copy = caw_arena_dup(rpc_call_arena(&call->rpc), caw_str_from(text));
   decide(cc, code, copy);
   call_mark_cancelled(call);
   list_remove(&cc->wait);
@@ -44,15 +44,15 @@ static void abort_call(caw_call *call, int code, const char *text) {
     client_abort(call, code, text);
     return;
   }
-  caw_str full =
-      caw_arena_printf(&call->protocol, "%s while waiting for a connection: %s", text, error);
+  caw_str full = caw_arena_printf(rpc_call_arena(&call->rpc),
+                                  "%s while waiting for a connection: %s", text, error);
   client_abort(call, code, full.data ? full.data : text);
 }
 
 /* The connection ended, and with it the stream. */
 static caw_str lost_text(client_call *cc) {
   const char *why = cc->base.conn ? conn_why(cc->base.conn) : "";
-  return caw_arena_printf(&cc->base.protocol, "the connection was lost: %s", why);
+  return caw_arena_printf(rpc_call_arena(&cc->base.rpc), "the connection was lost: %s", why);
 }
 
 /* What the protocol's end of the stream means for the program. */
@@ -155,7 +155,8 @@ static void accept_one(client_call *cc, int code, const char *why) {
  * UNIMPLEMENTED); with another status it does not matter. */
 static void deliver_one(client_call *cc) {
   rpc_message bytes, more;
-  rpc_call *rpc = &cc->base.rpc;
+  caw_call *call = &cc->base;
+  rpc_call *rpc = &call->rpc;
   if (rpc->paused && !cc->unary) return;
   rpc_next next = rpc_call_peek(rpc, &bytes);
   if (next == RPC_NEXT_ERROR) {
@@ -173,7 +174,8 @@ static void deliver_one(client_call *cc) {
   }
   if (call_put_off(&cc->base, &bytes)) return;
   const char *why;
-  int code = call_receive(&cc->base, &cc->base.arena, &bytes, &cc->reply, &why);
+  call_prepare_arena(call);
+  int code = call_receive(call, caw_call_arena(call), &bytes, &cc->reply, &why);
   next = rpc_call_peek(rpc, &more);
   if (next == RPC_NEXT_MESSAGE)
     client_abort(&cc->base, CAW_UNIMPLEMENTED, "the server sent more than one reply");
@@ -346,7 +348,8 @@ static int copy_metadata(client_call *cc, const caw_call_options *o) {
   for (size_t i = 0; i < o->metadata_len; i++) {
     int rc = rpc_metadata_check(o->metadata[i].key, o->metadata[i].value);
     if (!rc)
-      rc = rpc_metadata_add(&copy, &cc->base.protocol, o->metadata[i].key, o->metadata[i].value);
+      rc = rpc_metadata_add(&copy, rpc_call_arena(&cc->base.rpc), o->metadata[i].key,
+                            o->metadata[i].value);
     if (rc) return rc;
   }
   cc->metadata = copy;
@@ -389,7 +392,8 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   call->method = method;
   cc->user = call->data = user;
   cc->wait_for_ready = o.wait_for_ready;
-  call->rpc.out_encoding = call->encoding = o.encoding ? o.encoding : ch->options.encoding;
+  call->encoding = (uint8_t)(o.encoding ? o.encoding : ch->options.encoding);
+  call->rpc.out_encoding = call->encoding;
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);

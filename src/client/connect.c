@@ -151,7 +151,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   try_next(ch);
 }
 
-static const conn_events events = {NULL, on_ready, on_goaway, on_capacity, on_closed};
+static const conn_events events = {NULL, on_ready, on_goaway, on_capacity, on_closed, NULL};
 
 /* ---- Addresses ---- */
 

@@ -17,25 +17,13 @@ static void run_dispatch(io_task *task) {
   call->cls->dispatch(call);
 }
 
-/* A zeroed call, but for its arenas' first blocks, which are most of it. */
-static caw_call *alloc_call(const call_class *cls, caw_loop *loop) {
-  caw_call *call = cells_alloc(io_cells(loop), cls->size);
-  if (!call) return NULL;
-  memset(call, 0, offsetof(caw_call, protocol_block));
-  memset((char *)call + sizeof(*call), 0, cls->size - sizeof(*call));
-  return call;
-}
-
 caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit) {
-  caw_call *call = alloc_call(cls, loop);
+  caw_call *call = cells_calloc(io_cells(loop), 1, cls->size);
   if (!call) return NULL;
-  arena_init(&call->protocol, call->protocol_block, sizeof(call->protocol_block), 0);
-  arena_init(&call->arena, call->user_block, sizeof(call->user_block), 0);
-  rpc_call_init(&call->rpc, cls->server, &call->protocol, max_receive);
+  rpc_call_init(&call->rpc, cls->server, NULL, max_receive);
   call->rpc.in.cells = io_cells(loop);
   io_task_init(&call->task, run_dispatch);
-  list_init(&call->children);
-  list_init(&call->sibling);
+  list_init(cls->server ? &call->children : &call->sibling);
   list_init(&call->put_off);
   call->cls = cls;
   call->loop = loop;
@@ -51,11 +39,10 @@ static void destroy(caw_call *call, cells *of) {
   if (call->cls->destroy) call->cls->destroy(call);
   call->rpc.in.cells = of;
   rpc_call_finish(&call->rpc);
-  arena_finish(&call->protocol);
-  arena_finish(&call->arena);
+  arena_leave(of, call->arena);
   if (call->chain) chain_free(call->chain, of);
   if (call->values) call_free_values(call);
-  caw_free(call->end_text);
+  if (call->cls->server) caw_free(call->end_text);
   cells_free(of, call);
 }
 
@@ -77,8 +64,13 @@ void call_turn(caw_call *call) {
   io_defer(call->loop, &call->task);
 }
 
+struct call_clock {
+  io_timer timer;
+  caw_call *call;
+};
+
 static void fire(io_timer *timer) {
-  caw_call *call = LIST_ENTRY(timer, caw_call, timer);
+  caw_call *call = ((call_clock *)(void *)timer)->call;
   call->cls->abort(call, CAW_DEADLINE_EXCEEDED, "the deadline is over");
 }
 
@@ -94,19 +86,31 @@ int call_set_deadline(caw_call *call, uint64_t at) {
   call->deadline = at;
   if (at == UINT64_MAX) return 0;
   uint64_t slack = call->cls->server && at < UINT64_MAX - SERVER_SLACK ? SERVER_SLACK : 0;
-  int rc = io_timer_init(&call->timer, call->loop, fire);
-  if (rc) return rc;
-  call->timed = true;
-  io_timer_start(&call->timer, at + slack);
+  call_clock *clock = cells_alloc(io_cells(call->loop), sizeof(*clock));
+  if (!clock) return CAW_ENOMEM;
+  clock->call = call;
+  int rc = io_timer_init(&clock->timer, call->loop, fire);
+  if (rc) {
+    cells_free(io_cells(call->loop), clock);
+    return rc;
+  }
+  io_timer_start(&clock->timer, at + slack);
+  call->clock = clock;
   return 0;
+}
+
+static void stop_clock(caw_call *call) {
+  if (!call->clock) return;
+  io_timer_finish(&call->clock->timer);
+  cells_free(io_cells(call->loop), call->clock);
+  call->clock = NULL;
 }
 
 void call_release(caw_call *call) {
   io_task_cancel(&call->task);
-  if (call->timed) io_timer_finish(&call->timer);
-  call->timed = false;
+  stop_clock(call);
   conn_leave(call);
-  call_leave_parent(call);
+  if (!call->cls->server) call_leave_parent(call);
   caw_loop *loop = call->loop;
   if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1)
     destroy(call, io_cells(loop));
@@ -296,7 +300,7 @@ static int check_send(caw_call *call) {
 
 int call_choose_form(const caw_call *call, caw_payload **payload) {
   if (call->encoding <= CAW_ENCODING_IDENTITY || call_has(call, CALL_UNCOMPRESSED)) return 0;
-  return rpc_payload_compressed(payload, *payload, call->encoding);
+  return rpc_payload_compressed(payload, *payload, (caw_encoding)call->encoding);
 }
 
 int caw_call_send_payload(caw_call *call, caw_payload *payload) {
@@ -353,9 +357,13 @@ int caw_call_send_headers(caw_call *call) {
 static void run_end(io_post *post) {
   caw_call *call = LIST_ENTRY(post, caw_call, end_post);
   atomic_fetch_sub_explicit(&call->posted, 1, memory_order_release);
-  char *text = call->end_text;
-  call->end_text = NULL;
-  call->cls->end(call, call->end_code, text);
+  if (call->cls->server) {
+    char *text = call->end_text;
+    call->end_text = NULL;
+    call->cls->end(call, call->end_code, text);
+  } else {
+    call->cls->end(call, 0, NULL);
+  }
   caw_call_unref(call);
 }
 
@@ -365,8 +373,10 @@ void call_end(caw_call *call, int code, char *text) {
     return;
   }
   caw_call_ref(call);
-  call->end_code = code;
-  call->end_text = text;
+  if (call->cls->server) { /* a client says neither */
+    call->end_code = code;
+    call->end_text = text;
+  }
   atomic_fetch_add_explicit(&call->posted, 1, memory_order_relaxed);
   io_loop_post(call->loop, &call->end_post, run_end);
 }
@@ -437,7 +447,7 @@ caw_str caw_call_path(const caw_call *call) {
 }
 
 caw_call *caw_call_parent(const caw_call *call) {
-  return call->parent;
+  return call->cls->server ? NULL : call->parent;
 }
 
 caw_str caw_call_peer(const caw_call *call) {
@@ -449,15 +459,23 @@ const caw_peer_identity *caw_call_peer_identity(const caw_call *call) {
 }
 
 caw_str caw_call_authority(const caw_call *call) {
-  return call->rpc.authority;
+  return call->cls->server ? call->rpc.authority : (caw_str){NULL, 0};
 }
 
 caw_loop *caw_call_loop(const caw_call *call) {
   return call->loop;
 }
 
+#define ARENA_PREPARED ((size_t)224) /* a small request and its reply */
+#define ARENA_ASKED    ((size_t)96)  /* what a handler of a stream keeps */
+
+void call_prepare_arena(caw_call *call) {
+  arena_at(&call->arena, io_cells(call->loop), ARENA_PREPARED);
+}
+
 caw_arena *caw_call_arena(caw_call *call) {
-  return &call->arena;
+  if (call->arena) return call->arena;
+  return arena_at(&call->arena, io_on_loop(call->loop) ? io_cells(call->loop) : NULL, ARENA_ASKED);
 }
 
 void caw_call_set_data(caw_call *call, void *data) {

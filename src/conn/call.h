@@ -12,7 +12,6 @@
 
 #include <caw/call.h>
 #include <caw/interceptor.h>
-#include <stdalign.h>
 #include <stdatomic.h>
 
 /* Atomic flags of a call. */
@@ -55,55 +54,61 @@ typedef struct call_class {
 
 typedef struct call_chain call_chain; /* chain.h */
 typedef struct call_value call_value; /* values.c */
+typedef struct call_clock call_clock; /* call.c: the timer of a deadline */
 
-/* The first blocks of a call's two arenas are inside it: that of the protocol's
- * strings, sized for a call with ordinary metadata (gRPC's clients need 320 to 400
- * bytes for what they say of themselves), and the handler's. */
-#define CALL_PROTOCOL_BLOCK 512
-#define CALL_USER_BLOCK     224
-
+/* A call at rest shall cost little: there are many. So what only some calls need, or need
+ * only while something happens, is made when it is needed. */
 struct caw_call {
   rpc_call rpc;
   const call_class *cls;
   caw_loop *loop;
   conn *conn;      /* NULL when it has none */
-  bool counted;    /* in conn->live */
   uint64_t joined; /* when it came to `conn`, on the loop's clock */
   const caw_method *method;
   void *data;
-  call_chain *chain;  /* NULL without interceptors and credentials */
-  call_value *values; /* of caw_call_set_value */
-  io_task task;       /* dispatch */
-  io_timer timer;
-  bool timed;              /* the timer is in use */
+  call_chain *chain;       /* NULL without interceptors and credentials */
+  call_value *values;      /* of caw_call_set_value */
+  io_task task;            /* dispatch */
+  call_clock *clock;       /* NULL without a deadline */
   uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
   size_t send_limit;       /* bytes queued before CAW_EAGAIN */
-  caw_encoding encoding;   /* of what is sent; set before anything is */
   uint64_t received, sent; /* messages */
   size_t framed;           /* bytes that left the queue on this stream */
+  caw_arena *arena;        /* the handler's: caw_call_arena; the loop's is rpc_call_arena */
 
+  atomic_size_t queued; /* bytes taken and not yet framed */
   atomic_uint refs;
   atomic_uint flags;
-  atomic_size_t queued; /* bytes taken and not yet framed */
-  atomic_uint posted;   /* operations of other threads on their way here */
-  io_post end_post, cancel_post;
-  int end_code;
-  char *end_text;
+  atomic_uint posted; /* operations of other threads on their way here */
+  uint8_t encoding;   /* of what is sent; set before anything is */
+  bool counted;       /* in conn->live */
+  io_post end_post;
+  union {
+    struct { /* server: of end_post */
+      char *end_text;
+      int end_code;
+    };
+    io_post cancel_post; /* client */
+  };
 
-  caw_call *parent;       /* on whose behalf this call is made, or NULL */
-  list children, sibling; /* family.c */
-  list put_off;           /* in conn->put_off */
-  size_t inflated;        /* of conn->inflated */
-
-  caw_arena protocol; /* the loop's: metadata, statuses, header blocks */
-  caw_arena arena;    /* the handler's: caw_call_arena */
-  alignas(max_align_t) uint8_t protocol_block[CALL_PROTOCOL_BLOCK];
-  alignas(max_align_t) uint8_t user_block[CALL_USER_BLOCK];
+  union {               /* family.c */
+    list children;      /* server */
+    struct {            /* client */
+      caw_call *parent; /* on whose behalf this call is made, or NULL */
+      list sibling;
+    };
+  };
+  list put_off;    /* in conn->put_off */
+  size_t inflated; /* of conn->inflated */
 };
 
 /* Allocates a call of a class, zeroed but for what is set here, with one
  * reference. NULL when memory is out. */
 caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, size_t send_limit);
+
+/* Makes the handler's arena large enough for a small request and its reply, on the loop. It
+ * would be made smaller by the first caw_call_arena otherwise. */
+void call_prepare_arena(caw_call *call);
 
 /* Has dispatch called, later in this turn; not for a call that is over. */
 void call_wake(caw_call *call);

@@ -185,10 +185,8 @@ static void fill(conn *c) {
 
 /* When the client's time is over; before the call is routed it must be read. */
 static uint64_t deadline_of(const caw_call *call) {
-  uint64_t timeout;
+  uint64_t timeout = call->rpc.timeout;
   if (call->deadline != UINT64_MAX) return call->deadline;
-  caw_str text = call->rpc.raw_timeout;
-  if (!text.data || rpc_timeout_parse(&timeout, text)) return UINT64_MAX;
   return timeout < UINT64_MAX - call->joined ? call->joined + timeout : UINT64_MAX;
 }
 
@@ -447,8 +445,13 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   if (opaque == DRAIN_PING) c->drain_acked = true;
 }
 
-static const rpc_session_events session_events = {on_open,   on_event,    on_ready,
-                                                  on_goaway, on_ping_ack, on_settings};
+static caw_str on_path(void *ctx, rpc_call *rpc, caw_str path) {
+  const conn *c = ctx;
+  return c->events->on_path ? c->events->on_path(call_of(rpc), path) : (caw_str){NULL, 0};
+}
+
+static const rpc_session_events session_events = {on_open,     on_event,    on_ready, on_goaway,
+                                                  on_ping_ack, on_settings, on_path};
 
 /* ---- Time ---- */
 

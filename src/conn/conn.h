@@ -31,6 +31,8 @@ typedef struct conn_events {
   /* The connection is over; its calls have been told. `rc` is 0 after an
    * orderly end, else the CAW_E*; `why` is a text for people, borrowed. Last. */
   void (*on_closed)(void *owner, conn *c, int rc, const char *why);
+  /* Server: as rpc_session_events.on_path. */
+  caw_str (*on_path)(caw_call *call, caw_str path);
 } conn_events;
 
 /* Read while the connection lives; outlives it. */

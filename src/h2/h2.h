@@ -171,8 +171,8 @@ typedef struct h2_events {
   /* The answer to h2_ping. */
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
   /* Gives memory for the text of a field that must be unpacked anyhow, so that it
-   * is unpacked to where it stays. NULL: memory is out. Without this function only
-   * what lives for ever is lasting. Not called for interim responses. */
+   * is unpacked to where it stays, but for some that have a token. NULL: memory is out. Without
+   * this function only what lives for ever is lasting. Not called for interim responses. */
   char *(*on_room)(void *ctx, void *user, size_t len);
 } h2_events;
 

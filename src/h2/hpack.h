@@ -49,8 +49,9 @@ typedef struct hpack_decoder {
   bool begun;          /* a field of this block was read: no size update may follow */
   bool must_shrink;    /* `allowed` fell below the table's size: an update must come first */
   uint8_t updates;     /* of the size, in this block: two at most */
-  /* Where text goes that must be unpacked and is not inserted: `room(ctx, len)`
-   * gives memory, or NULL when it is out. The field is lasting then: the other
+  /* Where text goes that must be unpacked and is not inserted, unless its name is one
+   * of a table that has a token (such a field is understood, and not kept as it is):
+   * `room(ctx, len)` gives memory, or NULL when it is out. The field is lasting then: the other
    * text is copied behind it unless it lives for ever. Up to 86 bytes a text may be
    * asked for that are not used. Without it, scratch is used. Set by the session
    * for each block. */

@@ -216,8 +216,8 @@ static hpack_result insert(hpack_decoder *d, const literal *l, h2_field *field) 
 }
 
 /* Memory for text that is not inserted. */
-static char *text_memory(hpack_decoder *d, size_t room) {
-  if (d->room) return d->room(d->room_ctx, room);
+static char *text_memory(hpack_decoder *d, bool lasting, size_t room) {
+  if (lasting) return d->room(d->room_ctx, room);
   if (room <= d->scratch_room) return d->scratch;
   hpack_decoder_trim(d);
   d->scratch = cells_alloc(d->table.cells, room);
@@ -227,11 +227,12 @@ static char *text_memory(hpack_decoder *d, size_t room) {
 
 static hpack_result give(hpack_decoder *d, const literal *l, h2_field *field) {
   bool unpacked = l->value.huffman || (!l->named && l->name.huffman);
+  bool lasting = unpacked && d->room && !(l->named && l->named->token);
   if (unpacked) {
     size_t room;
     hpack_result r = texts_room(d, l, &room);
     if (r != HPACK_FIELD) return r;
-    char *to = text_memory(d, room);
+    char *to = text_memory(d, lasting, room);
     if (!to) return HPACK_NO_MEMORY;
     r = unpack_texts(d, to, l, field);
     if (r != HPACK_FIELD) return r;
@@ -241,7 +242,7 @@ static hpack_result give(hpack_decoder *d, const literal *l, h2_field *field) {
     field->value = in_place(&l->value);
   }
   classify(l, field);
-  if (unpacked && d->room) field->flags |= H2_FIELD_LASTING;
+  if (lasting) field->flags |= H2_FIELD_LASTING;
   if (l->kind == KIND_NEVER) field->flags |= H2_FIELD_SECRET;
   return HPACK_FIELD;
 }

@@ -13,7 +13,7 @@
 
 void message_begin(h2_message *m) {
   memset(m, 0, sizeof(*m));
-  m->length = -1;
+  m->left = -1;
 }
 
 /* Notes a field that may stand only once in a block. */
@@ -41,7 +41,7 @@ static bool content_length(h2_message *m, caw_str value) {
     if (n > (INT64_MAX - digit) / 10) return false;
     n = n * 10 + digit;
   }
-  m->length = n;
+  m->left = n;
   return true;
 }
 
@@ -136,19 +136,21 @@ bool message_block(h2_message *m, h2_role reader, bool end, bool *informational)
   }
   m->leading = true;
   bool bodiless = m->to_head || m->status == 204 || m->status == 304;
-  if (bodiless) m->length = 0;
-  else if (m->to_connect && m->status / 100 == 2) m->length = -1;
+  if (bodiless) m->left = 0;
+  else if (m->to_connect && m->status / 100 == 2) m->left = -1;
   return !end || message_end(m);
 }
 
 bool message_data(h2_message *m, size_t len) {
   if (!m->leading) return false;
-  m->received += (int64_t)len;
-  return m->length < 0 || m->received <= m->length;
+  if (m->left < 0) return true;
+  if ((uint64_t)m->left < len) return false;
+  m->left -= (int64_t)len;
+  return true;
 }
 
 bool message_end(const h2_message *m) {
-  return m->length < 0 || m->received == m->length;
+  return m->left <= 0;
 }
 
 void message_asked(h2_message *m, const h2_field *fields, size_t n) {

@@ -10,19 +10,18 @@
 
 /* What has come of a peer's message. */
 typedef struct h2_message {
-  uint32_t seen;    /* bits of tokens that may stand once */
-  uint16_t status;  /* response: its :status; 0: none */
-  bool leading;     /* the leading block is complete; what follows are trailers */
-  bool regular;     /* a field came that is no pseudo-header field */
-  bool connect;     /* request: the method is CONNECT */
-  bool options;     /* request: the method is OPTIONS */
-  bool asterisk;    /* request: the path is "*" */
-  bool slash;       /* request: the path begins with "/" */
-  bool web;         /* request: the scheme is http or https */
-  bool to_head;     /* response: the request's method was HEAD */
-  bool to_connect;  /* response: the request's method was CONNECT */
-  int64_t length;   /* of content-length, or -1 */
-  int64_t received; /* bytes of payload */
+  uint32_t seen;       /* bits of tokens that may stand once */
+  uint16_t status;     /* response: its :status; 0: none */
+  bool leading : 1;    /* the leading block is complete; what follows are trailers */
+  bool regular : 1;    /* a field came that is no pseudo-header field */
+  bool connect : 1;    /* request: the method is CONNECT */
+  bool options : 1;    /* request: the method is OPTIONS */
+  bool asterisk : 1;   /* request: the path is "*" */
+  bool slash : 1;      /* request: the path begins with "/" */
+  bool web : 1;        /* request: the scheme is http or https */
+  bool to_head : 1;    /* response: the request's method was HEAD */
+  bool to_connect : 1; /* response: the request's method was CONNECT */
+  int64_t left;        /* payload that is to come, by content-length; -1: nobody said */
 } h2_message;
 
 /* A message begins. */

@@ -140,99 +140,118 @@ static void hold_unref(void *arg) {
   caw_free(h);
 }
 
-static slice *front_of(h2_stream *st) {
-  return &st->queue[st->head];
+static slice *front_of(h2_sending *g) {
+  return &g->queue[g->head];
 }
 
-static void pop_front(h2_stream *st) {
-  if (st->hold) hold_unref(st->hold);
-  else slice_release(front_of(st));
-  st->hold = NULL;
-  st->len--;
-  st->head = st->len ? (st->head + 1) & (st->room - 1) : 0;
+static void pop_front(h2_sending *g) {
+  if (g->hold) hold_unref(g->hold);
+  else slice_release(front_of(g));
+  g->hold = NULL;
+  g->len--;
+  g->head = g->len ? (g->head + 1) & (g->room - 1) : 0;
+}
+
+/* The stream's, which is made if there is none. NULL: memory is out. */
+static h2_sending *sending_of(h2_session *s, h2_stream *st) {
+  if (st->sending) return st->sending;
+  h2_sending *g = cells_alloc(s->config.cells, sizeof(*g));
+  if (!g) return NULL;
+  memset(g, 0, offsetof(h2_sending, first));
+  g->of = st;
+  list_init(&g->ready);
+  g->queue = g->first;
+  g->room = INLINE_SENDS;
+  return st->sending = g;
 }
 
 void send_clear(h2_session *s, h2_stream *st) {
-  while (st->len) pop_front(st);
-  st->bytes = 0;
-  cells_free(s->config.cells, st->trailers);
-  st->trailers = NULL;
-  if (st->queue != st->first) caw_free(st->queue);
-  st->queue = st->first;
-  st->room = INLINE_SENDS;
+  h2_sending *g = st->sending;
+  if (!g) return;
+  st->sending = NULL;
+  list_remove(&g->ready);
+  while (g->len) pop_front(g);
+  cells_free(s->config.cells, g->trailers);
+  if (g->queue != g->first) caw_free(g->queue);
+  cells_free(s->config.cells, g);
 }
 
-static int queue_grow(h2_stream *st) {
-  if (st->room > UINT32_MAX / 2) return CAW_ENOMEM;
-  slice *queue = caw_malloc((size_t)st->room * 2 * sizeof(slice));
+/* How many bytes wait. */
+static size_t waiting(const h2_stream *st) {
+  return st->sending ? st->sending->bytes : 0;
+}
+
+static int queue_grow(h2_sending *g) {
+  if (g->room > UINT32_MAX / 2) return CAW_ENOMEM;
+  slice *queue = caw_malloc((size_t)g->room * 2 * sizeof(slice));
   if (!queue) return CAW_ENOMEM;
-  for (uint32_t i = 0; i < st->len; i++) queue[i] = st->queue[(st->head + i) & (st->room - 1)];
-  if (st->queue != st->first) caw_free(st->queue);
-  st->queue = queue;
-  st->head = 0;
-  st->room *= 2;
+  for (uint32_t i = 0; i < g->len; i++) queue[i] = g->queue[(g->head + i) & (g->room - 1)];
+  if (g->queue != g->first) caw_free(g->queue);
+  g->queue = queue;
+  g->head = 0;
+  g->room *= 2;
   return 0;
 }
 
 /* Refers to the first `n` bytes of the front slice. When more frames need the
  * slice, its release moves into a counted hold. */
-static int refer_front(h2_session *s, h2_stream *st, size_t n) {
-  slice *f = front_of(st);
+static int refer_front(h2_session *s, h2_sending *g, size_t n) {
+  slice *f = front_of(g);
   bool whole = n == f->len;
-  if (!st->hold && (whole || !f->release)) {
+  if (!g->hold && (whole || !f->release)) {
     int rc = out_refer(&s->out, f->data, n, f->release, f->owner);
     if (!rc) f->release = NULL;
     return rc;
   }
-  if (!st->hold) {
-    st->hold = caw_malloc(sizeof(h2_hold));
-    if (!st->hold) return CAW_ENOMEM;
-    *st->hold = (h2_hold){1, f->release, f->owner};
+  if (!g->hold) {
+    g->hold = caw_malloc(sizeof(h2_hold));
+    if (!g->hold) return CAW_ENOMEM;
+    *g->hold = (h2_hold){1, f->release, f->owner};
     f->release = NULL;
   }
-  int rc = out_refer(&s->out, f->data, n, hold_unref, st->hold);
-  if (!rc) st->hold->refs++;
+  int rc = out_refer(&s->out, f->data, n, hold_unref, g->hold);
+  if (!rc) g->hold->refs++;
   return rc;
 }
 
 /* The first `n` bytes of the front slice are on their way. */
-static void pass_front(h2_stream *st, size_t n) {
-  slice *f = front_of(st);
+static void pass_front(h2_sending *g, size_t n) {
+  slice *f = front_of(g);
   f->data += n;
   f->len -= n;
-  st->bytes -= n;
-  if (!f->len) pop_front(st);
+  g->bytes -= n;
+  if (!f->len) pop_front(g);
 }
 
 /* A short DATA frame is copied, head and all. 0 or CAW_ENOMEM: nothing happened. */
-static int copy_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+static int copy_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + n);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, n, FRAME_DATA, flags, st->id);
+  frame_write(p, n, FRAME_DATA, flags, g->of->id);
   out_commit(&s->out, FRAME_HEAD + n, 0);
   for (p += FRAME_HEAD; n;) {
-    const slice *f = front_of(st);
+    const slice *f = front_of(g);
     size_t k = f->len < n ? f->len : n;
     memcpy(p, f->data, k);
     p += k;
     n -= k;
-    pass_front(st, k);
+    pass_front(g, k);
   }
   return 0;
 }
 
 /* A longer one refers to what is not short. Without memory the session is lost. */
-static int refer_data(h2_session *s, h2_stream *st, size_t n, unsigned flags) {
+static int refer_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, n, FRAME_DATA, flags, st->id);
+  frame_write(p, n, FRAME_DATA, flags, g->of->id);
   out_commit(&s->out, FRAME_HEAD, 0);
   while (n) {
-    const slice *f = front_of(st);
+    const slice *f = front_of(g);
     size_t k = f->len < n ? f->len : n;
-    if (k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, st, k))
+    if (k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, g, k))
       return session_starve(s);
-    pass_front(st, k);
+    pass_front(g, k);
     n -= k;
   }
   return 0;
@@ -245,11 +264,12 @@ static size_t smaller(size_t a, int32_t b) {
 /* One DATA frame, and the stream's end if that was the last. There are payload and
  * window. */
 static int send_data(h2_session *s, h2_stream *st) {
-  size_t n = smaller(smaller(st->bytes, st->send_window), s->send_window);
+  h2_sending *g = st->sending;
+  size_t n = smaller(smaller(g->bytes, st->send_window), s->send_window);
   if (n > s->peer_max_frame) n = s->peer_max_frame;
   if (n > LONGEST_TURN) n = LONGEST_TURN;
-  bool end = st->finished && !st->trailers && n == st->bytes;
-  int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, st, n, end ? FLAG_END_STREAM : 0);
+  bool end = st->finished && !g->trailers && n == g->bytes;
+  int rc = (n < COPY_BELOW ? copy_data : refer_data)(s, g, n, end ? FLAG_END_STREAM : 0);
   if (rc) return rc;
   session_useful(s);
   s->said++;
@@ -261,32 +281,36 @@ static int send_data(h2_session *s, h2_stream *st) {
 
 /* The trailers that waited for the last byte. */
 static int send_kept(h2_session *s, h2_stream *st) {
-  h2_kept *kept = st->trailers;
-  st->trailers = NULL;
+  h2_kept *kept = st->sending->trailers;
+  st->sending->trailers = NULL;
   int rc = send_fields(s, st, kept->fields, kept->n, true);
   cells_free(s->config.cells, kept);
   return rc;
 }
 
 void send_ready(h2_session *s, h2_stream *st) {
-  if (st->bytes && st->send_window > 0 && !list_linked(&st->ready))
-    list_push_back(&s->ready, &st->ready);
+  if (waiting(st) && st->send_window > 0 && !list_linked(&st->sending->ready))
+    list_push_back(&s->ready, &st->sending->ready);
 }
 
 /* A stream's turn: one frame, and the trailers if that was all. */
-static int take_turn(h2_session *s, h2_stream *st) {
-  list_remove(&st->ready);
+static int take_turn(h2_session *s, h2_sending *g) {
+  h2_stream *st = g->of;
+  list_remove(&g->ready);
   if (st->send_window <= 0) return 0; /* SETTINGS took it back */
   int rc = send_data(s, st);
   if (rc || st->ended) return rc;
   send_ready(s, st);
-  return st->trailers && !st->bytes ? send_kept(s, st) : 0;
+  if (waiting(st)) return 0;
+  if (g->trailers) rc = send_kept(s, st);
+  send_clear(s, st);
+  return rc;
 }
 
 static int send_turns(h2_session *s) {
   int rc = 0;
   while (!rc && !list_empty(&s->ready) && s->send_window > 0 && s->out.bytes < BACKLOG)
-    rc = take_turn(s, LIST_ENTRY(s->ready.next, h2_stream, ready));
+    rc = take_turn(s, LIST_ENTRY(s->ready.next, h2_sending, ready));
   s->crowded = !list_empty(&s->ready);
   return rc;
 }
@@ -312,7 +336,7 @@ static int keep_trailers(h2_session *s, h2_stream *st, const h2_field *fields, s
     }
     kept->fields[i] = f;
   }
-  st->trailers = kept;
+  st->sending->trailers = kept;
   return 0;
 }
 
@@ -351,13 +375,17 @@ static int check_send(const h2_session *s, const h2_stream *st) {
 int h2_send(h2_session *s, h2_stream *st, slice data) {
   int rc = check_send(s, st);
   if (!rc && !st->answered) rc = CAW_ESTATE;
-  if (!rc && data.len && st->len == st->room) rc = queue_grow(st);
-  if (rc || !data.len) {
+  h2_sending *g = NULL;
+  if (!rc && data.len) {
+    g = sending_of(s, st);
+    rc = !g ? CAW_ENOMEM : g->len == g->room ? queue_grow(g) : 0;
+  }
+  if (rc || !g) {
     slice_release(&data);
     return rc;
   }
-  st->queue[(st->head + st->len++) & (st->room - 1)] = data;
-  st->bytes += data.len;
+  g->queue[(g->head + g->len++) & (g->room - 1)] = data;
+  g->bytes += data.len;
   send_ready(s, st);
   return 0;
 }
@@ -366,18 +394,19 @@ int h2_send(h2_session *s, h2_stream *st, slice data) {
  * they wait for the connection's window or the backlog: either would go to the
  * latecomers, again and again. */
 static bool goes_at_once(const h2_session *s, const h2_stream *st) {
-  return st->bytes <= AT_ONCE && (int64_t)st->bytes <= st->send_window &&
-         (int64_t)st->bytes <= s->send_window && !s->crowded && s->out.bytes < BACKLOG;
+  size_t bytes = waiting(st);
+  return bytes <= AT_ONCE && (int64_t)bytes <= st->send_window &&
+         (int64_t)bytes <= s->send_window && !s->crowded && s->out.bytes < BACKLOG;
 }
 
 /* The payload and the end of our side, at once. What could not be done for want of
  * memory can be asked for again. */
 static int finish_now(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) {
   int rc = 0;
-  bool payload_ends = st->bytes && !n;
+  bool payload_ends = waiting(st) && !n;
   st->finished = !n; /* else no DATA frame ends the stream */
-  list_remove(&st->ready);
-  while (!rc && st->bytes) rc = send_data(s, st);
+  if (st->sending) list_remove(&st->sending->ready);
+  while (!rc && waiting(st)) rc = send_data(s, st);
   if (!rc && n) rc = send_fields(s, st, trailers, n, true);
   else if (!rc && !payload_ends) {
     rc = send_small(s, FRAME_DATA, FLAG_END_STREAM, st->id, NULL, 0);
@@ -385,6 +414,7 @@ static int finish_now(h2_session *s, h2_stream *st, const h2_field *trailers, si
   }
   st->finished = !rc;
   if (rc) send_ready(s, st);
+  else send_clear(s, st);
   return rc;
 }
 
@@ -393,7 +423,7 @@ int h2_finish(h2_session *s, h2_stream *st, const h2_field *trailers, size_t n) 
   if (rc) return rc;
   if (!st->answered && !n) return CAW_ESTATE;
   if (!s->error) {
-    if (!st->bytes || goes_at_once(s, st)) return finish_now(s, st, trailers, n);
+    if (!waiting(st) || goes_at_once(s, st)) return finish_now(s, st, trailers, n);
     if (n && (rc = keep_trailers(s, st, trailers, n))) return rc;
   }
   st->finished = true;

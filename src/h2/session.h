@@ -36,6 +36,21 @@ typedef struct h2_kept {
 } h2_kept;
 
 /*
+ * Payload of a stream that waits to be framed, and only while it does: a ring that
+ * starts in `first`; queue[head].data moves forward as it is framed.
+ */
+typedef struct h2_sending {
+  h2_stream *of;
+  list ready; /* in session->ready while some of it could be framed */
+  uint32_t head, len, room;
+  slice *queue;
+  size_t bytes;
+  h2_hold *hold; /* of queue[head], once a part of it was referenced */
+  h2_kept *trailers;
+  slice first[INLINE_SENDS];
+} h2_sending;
+
+/*
  * A stream from its HEADERS until on_close was told. While it is in the table it
  * is open or half closed (RFC 9113 section 5.1) as `local_ended` and
  * `remote_ended` say; `ended` means closed, and then only on_close is due.
@@ -44,33 +59,26 @@ struct h2_stream {
   void *user;
   uint32_t id;
   uint32_t end_code;  /* for on_close */
-  bool end_remote;    /* for on_close */
-  bool ended;         /* out of the table, in session->endings */
-  bool answered;      /* our leading fields were written */
-  bool finished;      /* h2_finish was called */
-  bool local_ended;   /* END_STREAM was framed */
-  bool remote_ended;  /* END_STREAM came */
   h2_message message; /* what came of the peer's */
   h2_stream *chained; /* the next in the same slot of the table */
   list node;          /* in session->streams, or in session->endings */
-  list ready;         /* in session->ready while payload could be framed */
 
   /* Receiving: what the peer may still send, what we want that to be, and what
    * lies with the owner. */
   int32_t recv_window;
   uint32_t recv_target;
   uint32_t held;
+  int32_t send_window;
   uint64_t came; /* since the last PING that measures the bandwidth */
 
-  /* Payload to send: a ring that starts in `first`; queue[head].data moves
-   * forward as it is framed. */
-  int32_t send_window;
-  uint32_t head, len, room;
-  slice *queue;
-  size_t bytes;
-  h2_hold *hold; /* of queue[head], once a part of it was referenced */
-  h2_kept *trailers;
-  slice first[INLINE_SENDS];
+  h2_sending *sending; /* NULL: there is nothing to send */
+
+  bool end_remote;   /* for on_close */
+  bool ended;        /* out of the table, in session->endings */
+  bool answered;     /* our leading fields were written */
+  bool finished;     /* h2_finish was called */
+  bool local_ended;  /* END_STREAM was framed */
+  bool remote_ended; /* END_STREAM came */
 };
 
 /* Where in the input we are. */
@@ -146,7 +154,7 @@ struct h2_session {
   h2_stream *recent;    /* that stream_of found last: frames come in runs; or NULL */
   list streams;         /* those in the table, oldest first */
   list endings;         /* those whose on_close is due */
-  list ready;           /* those with payload and window, whose turn comes in this order */
+  list ready;           /* h2_sending of those with window, whose turn comes in this order */
   uint32_t next_id;     /* client: of the next request */
   uint32_t highest_id;  /* server: of the HEADERS that came */
   uint32_t last_id;     /* server: that we accepted */

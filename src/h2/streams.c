@@ -48,17 +48,13 @@ h2_stream *stream_of(h2_session *s, uint32_t id) {
 
 h2_stream *stream_new(h2_session *s, uint32_t id) {
   if ((!s->slots || s->open > s->slot_mask) && !grow(s)) return NULL;
-  h2_stream *st = cells_alloc(s->config.cells, sizeof(*st));
+  h2_stream *st = cells_calloc(s->config.cells, 1, sizeof(*st));
   if (!st) return NULL;
-  memset(st, 0, offsetof(h2_stream, first));
   st->id = id;
-  st->queue = st->first;
-  st->room = INLINE_SENDS;
   st->send_window = (int32_t)s->peer_window;
   st->recv_window = (int32_t)s->initial_window;
   st->recv_target = s->config.stream_window;
   message_begin(&st->message);
-  list_init(&st->ready);
   list_push_back(&s->streams, &st->node);
   put_in(s, st);
   s->open++;
@@ -70,7 +66,6 @@ static void leave(h2_session *s, h2_stream *st) {
   take_out(s, st);
   s->open--;
   list_remove(&st->node);
-  list_remove(&st->ready);
   if (s->recent == st) s->recent = NULL;
   if (s->block.of == st) s->block.of = NULL;
   if (s->in.stream == st) s->in.stream = NULL;

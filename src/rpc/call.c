@@ -23,12 +23,12 @@ void call_set_state(rpc_call *c, rpc_state state) {
   bool ok = legal[c->state] & BIT(state);
   assert(ok);
   (void)ok;
-  c->state = state;
+  c->state = (uint8_t)state;
 }
 
 void call_note(rpc_call *c, unsigned news) {
   unsigned before = c->news;
-  c->news |= news;
+  c->news |= (uint8_t)news;
   /* Its owner knows that there are news until he takes them. */
   if (before && !(news & RPC_NEWS_CLOSED)) return;
   if (c->session) c->session->events->on_event(c->session->ctx, c);
@@ -47,28 +47,42 @@ void call_remote_end(rpc_call *c) {
 
 void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
   memset(c, 0, sizeof(*c));
-  list_init(&c->node);
   c->server = server;
   c->arena = arena;
-  c->in.limit = limit;
+  c->own_arena = !arena;
+  c->in.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX; /* no prefix says more */
   c->timeout = UINT64_MAX;
 }
 
-void rpc_call_finish(rpc_call *c) {
+static void drop_input(rpc_call *c) {
   assert(!c->stream);
   rpc_deframer_finish(&c->in);
   buf_finish(&c->inflated);
+}
+
+void rpc_call_finish(rpc_call *c) {
+  drop_input(c);
+  if (c->own_arena) arena_leave(c->in.cells, c->arena);
+  if (c->server) rpc_caller_unref(c->caller);
+}
+
+/* Most calls need none: what all clients say of themselves is not kept for each call. */
+#define ARENA_FIRST ((size_t)256)
+
+caw_arena *rpc_call_arena(rpc_call *c) {
+  return c->arena ? c->arena : arena_at(&c->arena, c->in.cells, ARENA_FIRST);
 }
 
 void rpc_call_rewind(rpc_call *c) {
   caw_arena *arena = c->arena;
   cells *of = c->in.cells;
   size_t limit = c->in.limit;
-  bool paused = c->paused;
-  caw_encoding out_encoding = c->out_encoding;
-  assert(!c->server && !c->stream);
-  rpc_call_finish(c);
+  bool paused = c->paused, own_arena = c->own_arena;
+  uint8_t out_encoding = c->out_encoding;
+  assert(!c->server);
+  drop_input(c);
   rpc_call_init(c, false, arena, limit);
+  c->own_arena = own_arena;
   c->in.cells = of;
   c->paused = paused;
   c->out_encoding = out_encoding;
@@ -168,13 +182,10 @@ static void give_window(rpc_call *c) {
   call_note(c, RPC_NEWS_DATA);
 }
 
-/* Most calls that had a message larger than this need the room no more. */
-#define KEEP_INFLATED ((size_t)16 * 1024)
-
 static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
   size_t limit = room < c->in.limit ? room : c->in.limit;
   c->inflated.len = 0;
-  int rc = rpc_decompress(c->in_encoding, m->data, m->len, &c->inflated, limit);
+  int rc = rpc_decompress((caw_encoding)c->in_encoding, m->data, m->len, &c->inflated, limit);
   m->data = c->inflated.data;
   m->len = c->inflated.len;
   switch (rc) {
@@ -202,7 +213,7 @@ int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
 
 void rpc_call_consumed(rpc_call *c) {
   rpc_deframer_release(&c->in);
-  if (c->inflated.room > KEEP_INFLATED) buf_finish(&c->inflated);
+  if (c->inflated.room) buf_finish(&c->inflated);
   give_window(c);
 }
 
@@ -220,7 +231,5 @@ void call_closed(rpc_call *c, uint32_t code, bool remote) {
   call_set_state(c, RPC_DONE);
   if (!c->server) call_decide(c);
   call_note(c, RPC_NEWS_CLOSED);
-  list_remove(&c->node);
-  c->session->count--;
   c->session = NULL;
 }

@@ -12,8 +12,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/list.h"
 #include "h2/h2.h"
+#include "rpc/caller.h"
 #include "rpc/deframe.h"
 #include "rpc/metadata.h"
 #include "rpc/payload.h"
@@ -45,52 +45,62 @@ enum {
 struct rpc_call {
   rpc_session *session; /* NULL before and after the stream */
   h2_stream *stream;    /* NULL before and after the stream */
-  list node;            /* in session->calls */
-  rpc_state state;
-  bool server;
-  bool headers_sent;     /* server: the response's leading fields */
-  bool headers_received; /* the leading header block is complete */
-  bool trailers_only;    /* client: it was the trailers */
-  bool remote_ended;     /* END_STREAM came */
-  bool paused;           /* give no window back */
-  bool awaits_end;       /* h2_await_end was called */
-  bool out_of_memory;    /* a note was lost */
-  bool bad_metadata;     /* base64 of a "-bin" value was malformed */
-  bool dropped_fields;   /* header fields beyond the soft limit */
-  bool grpc_content;     /* content-type is gRPC */
-  bool has_status;       /* client: grpc-status came */
-  bool status_final;     /* client: `status` is decided */
-  unsigned news;         /* bits since rpc_call_take_news */
-  unsigned http_status;  /* client: :status */
-  uint32_t close_code;   /* why the stream was closed, HTTP/2 */
-  bool close_remote;     /* the peer reset it */
-  size_t held;           /* received bytes whose window is kept back */
-  size_t sent_bytes;     /* payload framed since rpc_call_take_news */
+  uint8_t state;        /* rpc_state */
+  uint8_t news;         /* bits since rpc_call_take_news */
+  uint8_t in_encoding;  /* of received messages that say they are compressed */
+  uint8_t out_encoding; /* of messages that we send, until the headers went */
+  bool server : 1;
+  bool headers_sent : 1;     /* server: the response's leading fields */
+  bool headers_received : 1; /* the leading header block is complete */
+  bool trailers_only : 1;    /* client: it was the trailers */
+  bool remote_ended : 1;     /* END_STREAM came */
+  bool paused : 1;           /* give no window back */
+  bool awaits_end : 1;       /* h2_await_end was called */
+  bool out_of_memory : 1;    /* a note was lost */
+  bool bad_metadata : 1;     /* base64 of a "-bin" value was malformed */
+  bool dropped_fields : 1;   /* header fields beyond the soft limit */
+  bool grpc_content : 1;     /* content-type is gRPC */
+  bool has_status : 1;       /* client: grpc-status came */
+  bool status_final : 1;     /* client: `status` is decided */
+  bool close_remote : 1;     /* the peer reset the stream */
+  bool took_compressed : 1;  /* the message that was taken last came compressed */
+  bool own_arena : 1;        /* `arena` was not given, and is freed with the call */
+  bool is_post : 1;          /* server: :method */
+  bool bad_te : 1;           /* server: te said something else than trailers */
+  bool bad_timeout : 1;      /* server: grpc-timeout is malformed */
+  bool says_encoding : 1;    /* server: grpc-encoding came; in_encoding is 0 if unknown */
+  bool agent_shared : 1;     /* server: the user agent among the headers is the caller's */
+  uint8_t accepts;           /* server: encodings of the reply, a bit (1 << encoding) each */
+  uint32_t close_code;       /* why the stream was closed, HTTP/2 */
+  uint32_t held;             /* received bytes whose window is kept back */
+  size_t sent_bytes;         /* payload framed since rpc_call_take_news */
 
-  caw_arena *arena; /* the owner's; metadata and status texts go there */
+  caw_arena *arena; /* metadata and status texts go there: rpc_call_arena */
   rpc_deframer in;
   buf inflated;                   /* the message that was taken last, if it came compressed */
   rpc_metadata headers, trailers; /* received */
-  caw_status status;              /* client: the outcome */
-
-  caw_encoding in_encoding;  /* of received messages that say they are compressed */
-  caw_encoding out_encoding; /* of messages that we send, until the headers went */
-  bool took_compressed;      /* the message that was taken last came compressed */
-
-  /* The request's own fields, on a server. */
-  caw_str path, authority, encoding, subtype;
-  bool is_post;     /* :method */
-  bool bad_te;      /* the field te said something else than trailers */
-  unsigned accepts; /* encodings of the reply, a bit (1 << encoding) each */
-  caw_str raw_timeout;
-  uint64_t timeout; /* grpc-timeout, nanoseconds; UINT64_MAX: none */
+  uint64_t timeout;               /* server: grpc-timeout, ns; UINT64_MAX: none */
+  union {
+    struct {              /* server: the request's own fields */
+      rpc_caller *caller; /* who lends us texts, or NULL */
+      caw_str path, authority, subtype;
+    };
+    struct {             /* client: the response's */
+      caw_status status; /* the outcome */
+      unsigned http_status;
+    };
+  };
 };
 
-/* Prepares a call. `arena` outlives it; `limit` is the largest message. */
+/* Prepares a call. `arena` outlives it; NULL: it has one of its own, made when it is
+ * needed. `limit` is the largest message. */
 void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit);
 
 /* Frees what the call holds. Its stream must be gone (RPC_DONE or RPC_IDLE). */
 void rpc_call_finish(rpc_call *c);
+
+/* For what lives as long as the call; loop's thread. Never NULL: see arena_at. */
+caw_arena *rpc_call_arena(rpc_call *c);
 
 /* Makes a client's call ready to be opened once more on another session. */
 void rpc_call_rewind(rpc_call *c);
@@ -181,14 +191,16 @@ typedef struct rpc_session_events {
   void (*on_ping_ack)(void *ctx, uint64_t opaque);
   /* SETTINGS came again: its limits may have changed. */
   void (*on_settings)(void *ctx);
+  /* Server: a request's :path. Returns the same text where it lives as long as the
+   * call, or no data: then the call keeps a copy. May be NULL. */
+  caw_str (*on_path)(void *ctx, rpc_call *call, caw_str path);
 } rpc_session_events;
 
 struct rpc_session {
   h2_session *h2;
   const rpc_session_events *events;
   void *ctx;
-  list calls; /* those with a stream */
-  size_t count;
+  rpc_caller *caller; /* server: as the last call that said something new about itself */
   bool ready, goaway;
   bool failed; /* a stream could not be reset for want of memory: end the connection */
 };

@@ -9,7 +9,7 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   char timeout[RPC_TIMEOUT_ROOM];
   fields f;
   const caw_metadata *secrets = request->secrets;
-  fields_init(&f, c->arena, 10 + request->metadata->len + (secrets ? secrets->len : 0));
+  fields_init(&f, c, 10 + request->metadata->len + (secrets ? secrets->len : 0));
   fields_add(&f, H2_T_METHOD, ":method", caw_str_from("POST"));
   fields_add(&f, H2_T_SCHEME, ":scheme", request->scheme);
   fields_add(&f, H2_T_PATH, ":path", request->path);
@@ -22,7 +22,7 @@ int rpc_call_open(rpc_call *c, rpc_session *s, const rpc_request *request) {
   fields_add(&f, H2_T_USER_AGENT, "user-agent", request->user_agent);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
     fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
-               caw_str_from(caw_encoding_name(c->out_encoding)));
+               caw_str_from(caw_encoding_name((caw_encoding)c->out_encoding)));
   fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   fields_add_metadata(&f, request->metadata, 0);
   if (secrets) fields_add_metadata(&f, secrets, H2_FIELD_SECRET);
@@ -54,7 +54,7 @@ bool call_response_field(rpc_call *c, const h2_field *f) {
     if (!c->headers_received) c->grpc_content = rpc_content_type(f->value, &subtype);
     return true;
   case H2_T_GRPC_ENCODING:
-    c->in_encoding = rpc_encoding_of(f->value);
+    c->in_encoding = (uint8_t)rpc_encoding_of(f->value);
     c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
     return true;
   case H2_T_GRPC_STATUS: {
@@ -64,10 +64,10 @@ bool call_response_field(rpc_call *c, const h2_field *f) {
     return true;
   }
   case H2_T_GRPC_MESSAGE:
-    c->status.message = rpc_percent_decode(c->arena, f->value);
+    c->status.message = rpc_percent_decode(rpc_call_arena(c), f->value);
     return true;
   case H2_T_GRPC_STATUS_DETAILS_BIN:
-    rc = rpc_base64_decode(c->arena, f->value, &c->status.details);
+    rc = rpc_base64_decode(rpc_call_arena(c), f->value, &c->status.details);
     if (rc) c->status.details = (caw_str){NULL, 0};
     if (rc == CAW_ENOMEM) c->out_of_memory = true;
     if (rc == CAW_EMALFORMED) c->bad_metadata = true;
@@ -87,10 +87,12 @@ static void synthesize(rpc_call *c) {
   caw_str text = {NULL, 0};
   c->status.details = text;
   if (!c->remote_ended) {
-    text = caw_arena_printf(c->arena, "the stream was reset: %s", rpc_h2_code_name(c->close_code));
+    text = caw_arena_printf(rpc_call_arena(c), "the stream was reset: %s",
+                            rpc_h2_code_name(c->close_code));
     c->status.code = rpc_code_from_h2(c->close_code);
   } else if (c->http_status != 200) {
-    text = caw_arena_printf(c->arena, "the server answered with HTTP status %u", c->http_status);
+    text = caw_arena_printf(rpc_call_arena(c), "the server answered with HTTP status %u",
+                            c->http_status);
     c->status.code = rpc_code_from_http(c->http_status);
   } else {
     text = caw_str_from("the server ended the call without a status");

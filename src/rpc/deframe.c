@@ -6,9 +6,6 @@
 #include <caw/status.h>
 #include <string.h>
 
-/* An emptied buffer larger than this is freed: most calls never need it again. */
-#define KEEP_ROOM ((size_t)16 * 1024)
-
 /* The first piece of memory: most requests fit. */
 #define FIRST_ROOM ((size_t)64)
 
@@ -71,11 +68,11 @@ void rpc_deframer_release(rpc_deframer *d) {
   /* Moved is no more than what has gone since: a peer may send a window full of empty
    * messages, of which a turn takes some. */
   if (d->at == 0 || d->at < left) return;
-  if (left == 0 && d->room > KEEP_ROOM) {
+  if (!left) { /* a stream at rest needs none, and a cell is soon found again */
     rpc_deframer_finish(d);
-  } else {
-    if (left) memmove(d->data, d->data + d->at, left);
-    d->len = left;
+    return;
   }
+  memmove(d->data, d->data + d->at, left);
+  d->len = left;
   d->at = 0;
 }

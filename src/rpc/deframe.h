@@ -16,8 +16,8 @@ typedef struct rpc_deframer {
   uint8_t *data; /* not yet delivered, from `at` on */
   size_t len, room;
   size_t at;          /* the start of the next message's prefix */
-  size_t limit;       /* largest message accepted, bytes as they came */
   cells *cells;       /* where the memory comes from, or NULL */
+  uint32_t limit;     /* largest message accepted, bytes as they came */
   bool compressed_ok; /* an encoding was declared: messages may be compressed */
 } rpc_deframer;
 

@@ -2,14 +2,14 @@
 #include "rpc/state.h"
 #include "rpc/wire.h"
 
-void fields_init(fields *f, caw_arena *arena, size_t room) {
+void fields_init(fields *f, rpc_call *c, size_t room) {
   f->len = 0;
   f->room = FIELDS;
-  f->arena = arena;
+  f->call = c;
   f->list = f->own;
   if (room > FIELDS) {
     f->room = room;
-    f->list = caw_arena_calloc(arena, room, sizeof(*f->list));
+    f->list = caw_arena_calloc(rpc_call_arena(c), room, sizeof(*f->list));
   }
   f->failed = !f->list;
 }
@@ -18,11 +18,13 @@ void fields_init(fields *f, caw_arena *arena, size_t room) {
  * 7541 section 7.1.3): the HTTP/2 session knows the names of the usual ones. */
 void fields_add_metadata(fields *f, const caw_metadata *m, unsigned flags) {
   for (size_t i = 0; i < m->len; i++) {
-    caw_str value = rpc_metadata_wire_value(f->arena, &m->entries[i]);
-    if (!value.data && m->entries[i].value.len) f->failed = true;
+    const caw_metadata_entry *e = &m->entries[i];
+    caw_str value = e->value;
+    if (rpc_key_binary(e->key)) value = rpc_metadata_wire_value(rpc_call_arena(f->call), e);
+    if (!value.data && e->value.len) f->failed = true;
     if (f->len == f->room) f->failed = true;
     if (f->failed) return;
-    f->list[f->len++] = (h2_field){m->entries[i].key, value, H2_T_NONE, (uint8_t)flags};
+    f->list[f->len++] = (h2_field){e->key, value, H2_T_NONE, (uint8_t)flags};
   }
 }
 
@@ -33,9 +35,17 @@ static bool is_interim(const rpc_call *c) {
 }
 
 caw_str call_keep(rpc_call *c, const h2_field *f) {
-  caw_str kept = f->flags & H2_FIELD_LASTING ? f->value : caw_arena_dup(c->arena, f->value);
+  caw_str kept =
+      f->flags & H2_FIELD_LASTING ? f->value : caw_arena_dup(rpc_call_arena(c), f->value);
   if (!kept.data) c->out_of_memory = true;
   return kept;
+}
+
+void call_metadata(rpc_call *c, const h2_field *f) {
+  rpc_metadata *to = c->headers_received ? &c->trailers : &c->headers;
+  int rc = rpc_metadata_add_received(to, rpc_call_arena(c), f);
+  if (rc == CAW_ENOMEM) c->out_of_memory = true;
+  if (rc == CAW_EMALFORMED) c->bad_metadata = true;
 }
 
 void call_field(rpc_call *c, const h2_field *f) {
@@ -43,10 +53,7 @@ void call_field(rpc_call *c, const h2_field *f) {
                 : is_interim(c) || call_response_field(c, f))
     return;
   if (f->name.len && f->name.data[0] == ':') return;
-  rpc_metadata *to = c->headers_received ? &c->trailers : &c->headers;
-  int rc = rpc_metadata_add_received(to, c->arena, f);
-  if (rc == CAW_ENOMEM) c->out_of_memory = true;
-  if (rc == CAW_EMALFORMED) c->bad_metadata = true;
+  call_metadata(c, f);
 }
 
 void call_headers(rpc_call *c, unsigned flags) {

@@ -8,8 +8,8 @@
 /* The new entry's place; its array doubles within the arena. The list shows
  * its entries as const to programs, but they are ours. */
 static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
-  if (m->list.len == m->room) {
-    size_t room = m->room ? m->room * 2 : 8;
+  if (m->list.len >= m->room) {
+    size_t room = m->room ? m->room * 2 : 4;
     caw_metadata_entry *entries = caw_arena_alloc(arena, room * sizeof(*entries));
     if (!entries) return NULL;
     if (m->list.len) memcpy(entries, m->list.entries, m->list.len * sizeof(*entries));
@@ -19,12 +19,26 @@ static caw_metadata_entry *append(rpc_metadata *m, caw_arena *arena) {
   return (caw_metadata_entry *)&m->list.entries[m->list.len];
 }
 
+/* Copies both texts in one piece, each with a NUL behind it. */
+static int copy_entry(caw_metadata_entry *to, caw_arena *arena, caw_str key, caw_str value) {
+  if (key.len > SIZE_MAX / 4 || value.len > SIZE_MAX / 4) return CAW_ENOMEM;
+  char *p = caw_arena_alloc(arena, key.len + value.len + 2);
+  if (!p) return CAW_ENOMEM;
+  if (key.len) memcpy(p, key.data, key.len);
+  p[key.len] = '\0';
+  to->key = caw_str_of(p, key.len);
+  p += key.len + 1;
+  if (value.len) memcpy(p, value.data, value.len);
+  p[value.len] = '\0';
+  to->value = caw_str_of(p, value.len);
+  return 0;
+}
+
 int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
   caw_metadata_entry *e = append(m, arena);
   if (!e) return CAW_ENOMEM;
-  e->key = caw_arena_dup(arena, key);
-  e->value = caw_arena_dup(arena, value);
-  if (!e->key.data || !e->value.data) return CAW_ENOMEM;
+  int rc = copy_entry(e, arena, key, value);
+  if (rc) return rc;
   m->list.len++;
   return 0;
 }
@@ -32,8 +46,11 @@ int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str val
 void rpc_metadata_remove(rpc_metadata *m, caw_str key) {
   caw_metadata_entry *entries = (caw_metadata_entry *)m->list.entries;
   size_t kept = 0;
-  for (size_t i = 0; i < m->list.len; i++)
-    if (!caw_str_eq(entries[i].key, key)) entries[kept++] = entries[i];
+  for (size_t i = 0; i < m->list.len; i++) {
+    if (caw_str_eq(entries[i].key, key)) continue;
+    if (kept < i) entries[kept] = entries[i];
+    kept++;
+  }
   m->list.len = kept;
 }
 
@@ -54,15 +71,10 @@ static int add_binary(rpc_metadata *m, caw_arena *arena, caw_str name, caw_str v
   }
 }
 
-static caw_str lasting(caw_arena *arena, const h2_field *f, caw_str text) {
-  return f->flags & H2_FIELD_LASTING ? text : caw_arena_dup(arena, text);
-}
-
-static int add_text(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value) {
+int rpc_metadata_append(rpc_metadata *m, caw_arena *arena, const caw_metadata_entry *entry) {
   caw_metadata_entry *e = append(m, arena);
-  if (!e || !key.data || !value.data) return CAW_ENOMEM;
-  e->key = key;
-  e->value = value;
+  if (!e) return CAW_ENOMEM;
+  *e = *entry;
   m->list.len++;
   return 0;
 }
@@ -71,14 +83,16 @@ int rpc_metadata_add_received(rpc_metadata *m, caw_arena *arena, const h2_field 
   static const caw_str user_agent = CAW_STR("user-agent");
   if (f->token == H2_T_USER_AGENT) { /* the one reserved field that programs see */
     if (!rpc_ascii_value_valid(f->value)) return 0;
-    return add_text(m, arena, user_agent, lasting(arena, f, f->value));
+    return rpc_metadata_add(m, arena, user_agent, f->value);
   }
   if (rpc_key_reserved(f->name)) return 0;
   if (rpc_key_binary(f->name)) return add_binary(m, arena, f->name, f->value);
   /* Legal in HTTP, not in gRPC: thrown away, as the protocol document permits,
    * so that a program may send back whatever it was given. */
   if (!rpc_key_valid(f->name) || !rpc_ascii_value_valid(f->value)) return 0;
-  return add_text(m, arena, lasting(arena, f, f->name), lasting(arena, f, f->value));
+  if (!(f->flags & H2_FIELD_LASTING)) return rpc_metadata_add(m, arena, f->name, f->value);
+  const caw_metadata_entry entry = {f->name, f->value};
+  return rpc_metadata_append(m, arena, &entry);
 }
 
 int rpc_metadata_check(caw_str key, caw_str value) {

@@ -12,8 +12,21 @@
 
 typedef struct rpc_metadata {
   caw_metadata list; /* what programs see */
-  size_t room;
+  size_t room;       /* 0: the entries, if any, are not the list's own */
 } rpc_metadata;
+
+/* Was nothing added yet? */
+static inline bool rpc_metadata_is_new(const rpc_metadata *m) {
+  return !m->list.len && !m->room;
+}
+
+/* Makes a new list show an entry that lives as long as the list. */
+static inline void rpc_metadata_show(rpc_metadata *m, const caw_metadata_entry *entry) {
+  m->list = (caw_metadata){entry, 1};
+}
+
+/* Adds an entry whose texts live as long as the list. 0 or CAW_ENOMEM. */
+int rpc_metadata_append(rpc_metadata *m, caw_arena *arena, const caw_metadata_entry *entry);
 
 /* Adds an entry, copying both strings into the arena. 0 or CAW_ENOMEM. */
 int rpc_metadata_add(rpc_metadata *m, caw_arena *arena, caw_str key, caw_str value);

@@ -17,10 +17,15 @@ static void content_type_field(rpc_call *c, const h2_field *f) {
   if (subtype.value.len) c->subtype = call_keep(c, &subtype);
 }
 
-/* What nearly all requests say is known and not kept. An empty text keeps a
- * pointer, so that "came empty" differs from "did not come". */
+static void path_field(rpc_call *c, const h2_field *f) {
+  const rpc_session *s = c->session;
+  c->path = s->events->on_path ? s->events->on_path(s->ctx, c, f->value) : (caw_str){NULL, 0};
+  if (!c->path.data) c->path = call_keep(c, f);
+}
+
+/* What nearly all requests say is known, or the same as before, and not kept. An empty
+ * text keeps a pointer, so that "came empty" differs from "did not come". */
 bool call_request_field(rpc_call *c, const h2_field *f) {
-  static const caw_str identity = CAW_STR("identity");
   switch (f->token) {
   case H2_T_METHOD:
     c->is_post = caw_str_is(f->value, "POST");
@@ -28,13 +33,16 @@ bool call_request_field(rpc_call *c, const h2_field *f) {
   case H2_T_SCHEME:
     return true;
   case H2_T_PATH:
-    c->path = call_keep(c, f);
+    path_field(c, f);
     return true;
   case H2_T_AUTHORITY:
-    c->authority = call_keep(c, f);
+    call_authority(c, f);
     return true;
   case H2_T_HOST: /* RFC 9113 8.3.1: of requests that came through HTTP/1.1 */
-    if (!c->authority.data) c->authority = call_keep(c, f);
+    if (!c->authority.data) call_authority(c, f);
+    return true;
+  case H2_T_USER_AGENT:
+    call_user_agent(c, f);
     return true;
   case H2_T_TE:
     c->bad_te = !caw_str_is(f->value, "trailers");
@@ -43,13 +51,15 @@ bool call_request_field(rpc_call *c, const h2_field *f) {
     content_type_field(c, f);
     return true;
   case H2_T_GRPC_TIMEOUT:
-    c->raw_timeout = call_keep(c, f);
+    c->bad_timeout = rpc_timeout_parse(&c->timeout, f->value) != 0;
+    if (c->bad_timeout) c->timeout = UINT64_MAX;
     return true;
   case H2_T_GRPC_ENCODING:
-    c->encoding = caw_str_is(f->value, "identity") ? identity : call_keep(c, f);
+    c->says_encoding = f->value.len > 0;
+    c->in_encoding = (uint8_t)rpc_encoding_of(f->value);
     return true;
   case H2_T_GRPC_ACCEPT_ENCODING:
-    c->accepts |= rpc_encodings_of(f->value);
+    c->accepts |= (uint8_t)rpc_encodings_of(f->value);
     return true;
   default:
     return false;
@@ -67,11 +77,10 @@ static bool path_well_formed(caw_str path) {
 
 /* compression.md: what a peer sends, it can read too. */
 static int check_encoding(rpc_call *c) {
-  if (!c->encoding.len) return 0;
-  c->in_encoding = rpc_encoding_of(c->encoding);
+  if (!c->says_encoding) return 0;
   if (!c->in_encoding) return CAW_UNIMPLEMENTED;
   c->in.compressed_ok = c->in_encoding > CAW_ENCODING_IDENTITY;
-  c->accepts |= 1u << c->in_encoding;
+  c->accepts |= (uint8_t)(1u << c->in_encoding);
   return 0;
 }
 
@@ -106,7 +115,7 @@ int rpc_call_check_request(rpc_call *c, caw_str *why, unsigned *http) {
     *why = caw_str_from("a binary metadata value is not base64");
     return CAW_INTERNAL;
   }
-  if (c->raw_timeout.data && rpc_timeout_parse(&c->timeout, c->raw_timeout)) {
+  if (c->bad_timeout) {
     *why = caw_str_from("malformed grpc-timeout: 1 to 8 digits and one of H M S m u n");
     return CAW_INTERNAL;
   }
@@ -127,7 +136,8 @@ static caw_str content_type(const rpc_call *c) {
 
 /* Fields of the leading block; `http` is the :status. */
 static void add_leading(rpc_call *c, fields *f, unsigned http) {
-  caw_str status = http == 200 ? caw_str_from("200") : caw_arena_printf(c->arena, "%u", http);
+  caw_str status =
+      http == 200 ? caw_str_from("200") : caw_arena_printf(rpc_call_arena(c), "%u", http);
   fields_add(f, H2_T_STATUS, ":status", status);
   fields_add(f, H2_T_CONTENT_TYPE, "content-type", content_type(c));
 }
@@ -137,13 +147,13 @@ int rpc_call_send_headers(rpc_call *c, const rpc_metadata *headers) {
   int rc = call_check_sending(c);
   if (rc) return rc;
   fields f;
-  fields_init(&f, c->arena, 4 + (headers ? headers->list.len : 0));
+  fields_init(&f, c, 4 + (headers ? headers->list.len : 0));
   add_leading(c, &f, 200);
   if (c->out_encoding > CAW_ENCODING_IDENTITY)
     fields_add(&f, H2_T_GRPC_ENCODING, "grpc-encoding",
-               caw_str_from(caw_encoding_name(c->out_encoding)));
+               caw_str_from(caw_encoding_name((caw_encoding)c->out_encoding)));
   /* A client that compresses learns what else it may use. */
-  if (c->encoding.len)
+  if (c->says_encoding)
     fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   if (headers) fields_add_metadata(&f, &headers->list, 0);
   if (f.failed) return CAW_ENOMEM;
@@ -157,7 +167,7 @@ static caw_str encoded(rpc_call *c, int (*encode)(buf *out, caw_str text), caw_s
   buf bytes = {0};
   caw_str out = {NULL, 0};
   if (!encode(&bytes, text))
-    out = caw_arena_dup(c->arena, caw_str_of((const char *)bytes.data, bytes.len));
+    out = caw_arena_dup(rpc_call_arena(c), caw_str_of((const char *)bytes.data, bytes.len));
   buf_finish(&bytes);
   return out;
 }
@@ -167,7 +177,7 @@ static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_m
   const int code = status->code;
   const char number[] = {(char)('0' + code / 10), (char)('0' + code % 10)};
   fields f;
-  fields_init(&f, c->arena, 6 + (trailers ? trailers->list.len : 0));
+  fields_init(&f, c, 6 + (trailers ? trailers->list.len : 0));
   if (!c->headers_sent) add_leading(c, &f, http);
   fields_add(&f, H2_T_GRPC_STATUS, "grpc-status",
              caw_str_of(number + (code < 10), code < 10 ? 1 : 2));
@@ -176,7 +186,7 @@ static int end(rpc_call *c, unsigned http, const caw_status *status, const rpc_m
     if (!text.data) f.failed = true;
     fields_add(&f, H2_T_GRPC_MESSAGE, "grpc-message", text);
   }
-  if (c->encoding.len && !c->headers_sent)
+  if (c->says_encoding && !c->headers_sent)
     fields_add(&f, H2_T_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", rpc_accepted_encodings);
   if (status->details.len && code) {
     caw_str details = encoded(c, rpc_base64_encode, status->details);

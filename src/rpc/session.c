@@ -5,8 +5,6 @@
 void call_join(rpc_call *c, rpc_session *s, h2_stream *stream) {
   c->session = s;
   c->stream = stream;
-  list_push_back(&s->calls, &c->node);
-  s->count++;
   call_set_state(c, RPC_OPEN);
 }
 
@@ -30,7 +28,7 @@ static void on_headers(void *ctx, void *user, unsigned flags) {
 static void on_data(void *ctx, void *user, const uint8_t *data, size_t len) {
   (void)ctx;
   rpc_call *c = user;
-  c->held += len;
+  c->held += (uint32_t)len; /* less than a window */
   /* Once the call is ending, its input only keeps the window turning; and the
    * body of an answer that is not gRPC's (a proxy's page) says nothing. */
   bool ending = c->state == RPC_CLOSING || (c->server && c->state == RPC_HALF_CLOSED_LOCAL);
@@ -84,7 +82,7 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
 static char *on_room(void *ctx, void *user, size_t len) {
   (void)ctx;
   rpc_call *c = user;
-  char *room = caw_arena_alloc(c->arena, len);
+  char *room = caw_arena_alloc(rpc_call_arena(c), len);
   if (!room) c->out_of_memory = true;
   return room;
 }
@@ -95,7 +93,6 @@ static const h2_events events = {on_stream, on_field,    on_headers, on_data,   
 int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
                      const rpc_session_events *session_events, void *ctx) {
   memset(s, 0, sizeof(*s));
-  list_init(&s->calls);
   s->events = session_events;
   s->ctx = ctx;
   return h2_session_new(&s->h2, role, config, &events, s);
@@ -104,4 +101,6 @@ int rpc_session_init(rpc_session *s, h2_role role, const h2_config *config,
 void rpc_session_finish(rpc_session *s) {
   h2_session_free(s->h2);
   s->h2 = NULL;
+  rpc_caller_unref(s->caller);
+  s->caller = NULL;
 }

@@ -38,6 +38,13 @@ bool call_request_field(rpc_call *c, const h2_field *field);
 /* Client: the response has ended, or the stream is gone: decides the status. */
 void call_decide(rpc_call *c);
 
+/* Server: the request's authority and user agent, which calls share; caller.h. */
+void call_authority(rpc_call *c, const h2_field *field);
+void call_user_agent(rpc_call *c, const h2_field *field);
+
+/* A received field that is metadata. */
+void call_metadata(rpc_call *c, const h2_field *field);
+
 /* What a received text is kept as: itself, when it lasts as long as the call. Data is
  * NULL when memory is out; an empty one keeps a pointer. */
 caw_str call_keep(rpc_call *c, const h2_field *field);
@@ -49,12 +56,12 @@ caw_str call_keep(rpc_call *c, const h2_field *field);
 typedef struct fields {
   h2_field *list;
   size_t len, room;
-  caw_arena *arena;
+  rpc_call *call;
   bool failed;
   h2_field own[FIELDS];
 } fields;
 
-void fields_init(fields *f, caw_arena *arena, size_t room);
+void fields_init(fields *f, rpc_call *c, size_t room);
 
 /* `name` is a literal. */
 static inline void fields_add(fields *f, h2_token token, const char *name, caw_str value) {

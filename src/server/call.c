@@ -10,33 +10,67 @@
 /* Messages given to a handler in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
 
+/* What a handler, or an interceptor, says beside the messages. In the handler's arena. */
+typedef struct answer {
+  rpc_metadata headers, trailers; /* to be sent */
+  caw_str fail_text;              /* of caw_call_fail */
+  caw_str details;                /* of caw_call_set_details */
+} answer;
+
 typedef struct server_call {
   caw_call base;
   worker *worker; /* NULL once the server does not know the call any more */
   list node;
   const method_entry *entry;       /* NULL until routed, or when refused */
-  const method_entry *entry_found; /* with interceptors: that of the path at ... */
-  const char *found_at;
-  rpc_metadata headers, trailers; /* to be sent; in the handler's arena */
+  const method_entry *entry_found; /* that of the path that came, or NULL */
   caw_call_events events;
   void *events_user;
-  void *reply;       /* of kinds with one reply, made when needed */
-  caw_str fail_text; /* of caw_call_fail, in the handler's arena */
-  caw_str details;   /* of caw_call_set_details, there too */
-  uint64_t started;  /* the deadline's begin, on the loop's clock */
-  uint64_t began;    /* the access log's, on the real clock */
-  caw_status told;   /* the outcome */
-  bool routed;
-  bool deciding;     /* interceptors are being asked */
-  bool asked;        /* the handler's `message` (one) or `end` (many) was called */
-  bool pending;      /* it returned CAW_PENDING */
-  bool over;         /* status sent, or the stream is lost: nothing more goes out */
-  bool handler_done; /* finished, or nobody will finish */
-  bool tell_cancel, told_cancel, tell_shutdown;
+  void *reply;              /* of kinds with one reply, made when needed */
+  _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
+  uint64_t began;           /* for the access log, on the real clock */
+  caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
+  int code;                 /* and its code */
+  bool routed : 1;
+  bool deciding : 1;     /* interceptors are being asked */
+  bool asked : 1;        /* the handler's `message` (one) or `end` (many) was called */
+  bool pending : 1;      /* it returned CAW_PENDING */
+  bool over : 1;         /* status sent, or the stream is lost: nothing more goes out */
+  bool handler_done : 1; /* finished, or nobody will finish */
+  bool tell_cancel : 1, told_cancel : 1, tell_shutdown : 1;
 } server_call;
 
 static server_call *self_of(caw_call *call) {
   return (server_call *)(void *)call;
+}
+
+/* What was said so far, or NULL. A handler on another thread may say the first of it while
+ * the loop sends the headers: trailers, for instance. So it shows itself complete. */
+static answer *said(const server_call *sc) {
+  return atomic_load_explicit(&sc->answer, memory_order_acquire);
+}
+
+/* Makes it if need be. NULL: memory is out. */
+static answer *answer_of(server_call *sc) {
+  answer *a = said(sc);
+  if (a) return a;
+  a = caw_arena_calloc(caw_call_arena(&sc->base), 1, sizeof(*a));
+  atomic_store_explicit(&sc->answer, a, memory_order_release);
+  return a;
+}
+
+static const rpc_metadata *headers_of(const server_call *sc) {
+  const answer *a = said(sc);
+  return a ? &a->headers : NULL;
+}
+
+static const rpc_metadata *trailers_of(const server_call *sc) {
+  const answer *a = said(sc);
+  return a ? &a->trailers : NULL;
+}
+
+static caw_str details_of(const server_call *sc) {
+  const answer *a = said(sc);
+  return a ? a->details : (caw_str){NULL, 0};
 }
 
 static caw_call_kind kind_of(const server_call *sc) {
@@ -78,18 +112,28 @@ static void intercept_headers(server_call *sc) {
 
 /* The handler's status on its way out. Metadata before it want a block of their own. */
 static void intercept_status(server_call *sc, caw_status *status) {
-  if (sc->headers.list.len) intercept_headers(sc);
+  if (headers_of(sc)->list.len) intercept_headers(sc);
   chain_status(sc->base.chain, status);
 }
 
 /* ---- The end of a call ---- */
 
 /* Notes the outcome; the text is copied for the access log. */
-static void tell(server_call *sc, int code, caw_str text) {
+static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
-  sc->told.code = code;
-  if (text.len) sc->told.message = caw_arena_dup(&sc->base.protocol, text);
+  sc->code = status->code;
+  if (!status->message.len && !status->details.data) return;
+  caw_arena *arena = rpc_call_arena(&sc->base.rpc);
+  sc->told = caw_arena_calloc(arena, 1, sizeof(*sc->told));
+  if (!sc->told) return; /* without memory it goes without its texts */
+  if (status->message.len) sc->told->message = caw_arena_dup(arena, status->message);
+  sc->told->details = status->details;
+}
+
+static void tell(server_call *sc, int code, caw_str text) {
+  const caw_status status = {code, text, {NULL, 0}};
+  tell_all(sc, &status);
 }
 
 /* Sends the status, or resets the stream when there is no memory for it. Only
@@ -98,17 +142,13 @@ static void tell(server_call *sc, int code, caw_str text) {
 static void send_status(server_call *sc, int code, caw_str text, bool own) {
   if (sc->over) return;
   bool details = own && code && !call_has(&sc->base, CALL_MUTE);
-  caw_status status = {code, text, details ? sc->details : (caw_str){NULL, 0}};
+  caw_status status = {code, text, details ? details_of(sc) : (caw_str){NULL, 0}};
   if (own && sc->base.chain) intercept_status(sc, &status);
-  int rc =
-      rpc_call_end(&sc->base.rpc, &status, own ? &sc->headers : NULL, own ? &sc->trailers : NULL);
+  int rc = rpc_call_end(&sc->base.rpc, &status, own ? headers_of(sc) : NULL,
+                        own ? trailers_of(sc) : NULL);
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
-  if (rc == CAW_ECLOSED) {
-    tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
-  } else {
-    tell(sc, status.code, status.message);
-    sc->told.details = status.details;
-  }
+  if (rc == CAW_ECLOSED) tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
+  else tell_all(sc, &status);
   if (sc->base.conn) conn_flush_later(sc->base.conn);
 }
 
@@ -149,7 +189,8 @@ static void server_abort(caw_call *call, int code, const char *text) {
 
 static void end_now(server_call *sc, int code, char *text) {
   bool kept = code && !text && !call_has(&sc->base, CALL_MUTE);
-  send_status(sc, code, kept ? sc->fail_text : caw_str_from(text), true);
+  const answer *a = kept ? said(sc) : NULL;
+  send_status(sc, code, a ? a->fail_text : caw_str_from(text), true);
   caw_free(text);
   call_wake(&sc->base);
 }
@@ -169,12 +210,12 @@ static void send_kept(server_call *sc) {
   int rc = 0;
   if (!sc->over && (c->send_headers || c->out_len)) {
     intercept_headers(sc);
-    rc = rpc_call_send_headers(rpc, &sc->headers);
+    rc = rpc_call_send_headers(rpc, headers_of(sc));
   }
   for (size_t i = 0; i < c->out_len && !rc && !sc->over; i++) {
     caw_payload *p = c->out[i];
     chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
-    rc = rpc_call_send(rpc, p, &sc->headers);
+    rc = rpc_call_send(rpc, p, headers_of(sc));
     if (!rc) sc->base.sent++;
   }
   chain_drop(c);
@@ -196,10 +237,10 @@ static void finish_now(server_call *sc, int code) {
   call_end(&sc->base, told, NULL);
 }
 
-static void report(server_call *sc) {
+static void report(const server_call *sc, const caw_status *told) {
   const caw_server_options *o = &sc->worker->server->options;
   if (!o->on_call || !sc->base.rpc.path.data) return;
-  caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), sc->told,
+  caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), *told,
                         io_sys_clock() - sc->began, sc->base.received,        sc->base.sent};
   o->on_call(&s, o->user);
 }
@@ -207,10 +248,12 @@ static void report(server_call *sc) {
 /* The stream is gone and the handler is done: the last event. */
 static void complete(server_call *sc) {
   worker *w = sc->worker;
+  caw_status told = sc->told ? *sc->told : (caw_status){0};
+  told.code = sc->code;
   call_set(&sc->base, CALL_OVER);
-  if (sc->events.on_done) sc->events.on_done(&sc->base, &sc->told, sc->events_user);
-  if (sc->base.chain) chain_done(sc->base.chain, &sc->told);
-  report(sc);
+  if (sc->events.on_done) sc->events.on_done(&sc->base, &told, sc->events_user);
+  if (sc->base.chain) chain_done(sc->base.chain, &told);
+  report(sc, &told);
   list_remove(&sc->node);
   call_release(&sc->base);
   worker_check(w);
@@ -220,9 +263,9 @@ static void complete(server_call *sc) {
 /* ---- Routing ---- */
 
 static void refuse(server_call *sc, unsigned http, int code, caw_str text) {
-  caw_status status = {code, text, sc->details};
+  caw_status status = {code, text, details_of(sc)};
   if (sc->base.chain) chain_status(sc->base.chain, &status);
-  int rc = rpc_call_refuse(&sc->base.rpc, http, &status, &sc->trailers);
+  int rc = rpc_call_refuse(&sc->base.rpc, http, &status, trailers_of(sc));
   if (rc == CAW_ENOMEM) rpc_call_reset(&sc->base.rpc, H2_INTERNAL_ERROR);
   tell(sc, status.code, status.message);
   release_handler(sc);
@@ -239,9 +282,20 @@ static bool has_one_reply(const server_call *sc) {
   return kind_of(sc) == CAW_UNARY || kind_of(sc) == CAW_CLIENT_STREAM;
 }
 
-/* Sets the call's method, too. */
+/* A path that is served need not be kept: the method's own lives for ever. */
+caw_str server_call_path(caw_call *call, caw_str path) {
+  server_call *sc = self_of(call);
+  sc->entry_found = map_get(&sc->worker->server->methods, path);
+  const char *same = sc->entry_found ? sc->entry_found->handler->method->path : NULL;
+  return caw_str_of(same, path.len);
+}
+
+/* Looks for the path, if an interceptor has changed it. Sets the call's method, too. */
 static const method_entry *find_entry(server_call *sc) {
-  const method_entry *entry = map_get(&sc->worker->server->methods, sc->base.rpc.path);
+  const method_entry *entry = sc->entry_found;
+  caw_str path = sc->base.rpc.path;
+  if (!entry || path.data != entry->handler->method->path)
+    entry = map_get(&sc->worker->server->methods, path);
   sc->base.method = entry ? entry->handler->method : NULL;
   return entry;
 }
@@ -249,12 +303,13 @@ static const method_entry *find_entry(server_call *sc) {
 /* Before any handler runs: once one does, the arena is its thread's. */
 static int make_reply(server_call *sc) {
   if (!has_one_reply(sc)) return 0;
-  sc->reply = caw_arena_calloc(&sc->base.arena, 1, sc->base.method->response->size);
+  sc->reply = caw_arena_calloc(caw_call_arena(&sc->base), 1, sc->base.method->response->size);
   return sc->reply ? 0 : CAW_ENOMEM;
 }
 
 static int begin(server_call *sc) {
   const caw_handler *h = sc->entry->handler;
+  if (kind_of(sc) == CAW_UNARY) call_prepare_arena(&sc->base);
   if (make_reply(sc)) return CAW_ENOMEM;
   if (!many_requests(sc) || !h->open) return 0;
   return h->open(&sc->base, sc->entry->impl, sc->entry->self);
@@ -267,30 +322,29 @@ static bool accepts(const server_call *sc, caw_encoding encoding) {
 
 static int set_deadline(server_call *sc) {
   uint64_t timeout = sc->base.rpc.timeout;
-  if (timeout == UINT64_MAX || timeout >= UINT64_MAX - sc->started) return 0;
-  return call_set_deadline(&sc->base, sc->started + timeout);
+  uint64_t began = sc->base.joined;
+  if (timeout == UINT64_MAX || timeout >= UINT64_MAX - began) return 0;
+  return call_set_deadline(&sc->base, began + timeout);
 }
 
 /* Interceptors have let the call pass. */
 static void enter(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
-  /* What interceptors see was looked up already, unless they have changed the path. */
-  const method_entry *entry =
-      sc->base.chain && sc->found_at == rpc->path.data ? sc->entry_found : find_entry(sc);
+  const method_entry *entry = find_entry(sc);
   if (!entry) {
     refuse(sc, 200, CAW_UNIMPLEMENTED,
-           caw_arena_printf(rpc->arena, "unknown method %.*s", CAW_STR_ARG(rpc->path)));
+           caw_arena_printf(rpc_call_arena(rpc), "unknown method %.*s", CAW_STR_ARG(rpc->path)));
     return;
   }
   if (!subtype_fits(sc)) {
     refuse(sc, 415, CAW_UNIMPLEMENTED,
-           caw_arena_printf(rpc->arena, "content-subtype %.*s is not supported; use %s",
+           caw_arena_printf(rpc_call_arena(rpc), "content-subtype %.*s is not supported; use %s",
                             CAW_STR_ARG(rpc->subtype), sc->base.method->request->codec->name));
     return;
   }
   sc->entry = entry;
   caw_encoding encoding = sc->worker->server->options.encoding;
-  if (accepts(sc, encoding)) rpc->out_encoding = sc->base.encoding = encoding;
+  if (accepts(sc, encoding)) rpc->out_encoding = sc->base.encoding = (uint8_t)encoding;
   int rc = begin(sc);
   if (rc == CAW_PENDING) sc->pending = true;
   else if (rc) finish_now(sc, rc);
@@ -311,8 +365,9 @@ static void decide(server_call *sc, int rc) {
   } else if (told == rc) {
     refuse(sc, 200, rc, sc->base.chain->fail_text);
   } else {
-    sc->details = (caw_str){NULL, 0};
-    refuse(sc, 200, told, sc->details);
+    const caw_str none = {NULL, 0};
+    said(sc)->details = none;
+    refuse(sc, 200, told, none);
   }
 }
 
@@ -320,6 +375,12 @@ static void decide(server_call *sc, int rc) {
 static void take_answer(server_call *sc) {
   int rc;
   if (chain_take_answer(sc->base.chain, &rc)) decide(sc, rc ? rc : chain_ask(sc->base.chain));
+}
+
+/* What interceptors may change is there from now on. */
+static int intercept(server_call *sc, chain_list *interceptors) {
+  call_prepare_arena(&sc->base);
+  return answer_of(sc) ? chain_new(&sc->base, interceptors) : CAW_ENOMEM;
 }
 
 /* The call that came: is it one, and who has something against it? */
@@ -332,11 +393,10 @@ static void route(server_call *sc) {
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {
     refuse(sc, http, code, why);
-  } else if (set_deadline(sc) || (interceptors && chain_new(&sc->base, interceptors))) {
+  } else if (set_deadline(sc) || (interceptors && intercept(sc, interceptors))) {
     refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
   } else if (sc->base.chain) {
-    sc->entry_found = find_entry(sc);
-    sc->found_at = rpc->path.data;
+    find_entry(sc); /* whose method interceptors see */
     sc->deciding = true;
     decide(sc, chain_ask(sc->base.chain));
   } else {
@@ -427,7 +487,7 @@ static void deliver_one(server_call *sc) {
     return;
   }
   if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
-  int code = call_receive(&sc->base, &sc->base.arena, &bytes, &message, &why);
+  int code = call_receive(&sc->base, caw_call_arena(&sc->base), &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, more came"));
@@ -492,7 +552,7 @@ static int server_send(caw_call *call, caw_payload *payload) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
   if (keeps(call)) return keep_message(call, payload);
-  int rc = rpc_call_send(&call->rpc, payload, &sc->headers);
+  int rc = rpc_call_send(&call->rpc, payload, headers_of(sc));
   if (rc) return rc;
   call->sent++;
   conn_flush_later(call->conn);
@@ -503,15 +563,18 @@ static int server_send_headers(caw_call *call) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
   if (keeps(call)) return keep_headers(call);
-  int rc = rpc_call_send_headers(&call->rpc, &sc->headers);
+  int rc = rpc_call_send_headers(&call->rpc, headers_of(sc));
   if (!rc) conn_flush_later(call->conn);
   return rc;
 }
 
 static rpc_metadata *server_metadata(caw_call *call, caw_metadata_list which) {
   server_call *sc = self_of(call);
+  static rpc_metadata none; /* never changed: only who is intercepted is asked to */
   if (which == CAW_REQUEST_METADATA) return &call->rpc.headers;
-  return which == CAW_RESPONSE_HEADERS ? &sc->headers : &sc->trailers;
+  answer *a = said(sc);
+  if (!a) return &none;
+  return which == CAW_RESPONSE_HEADERS ? &a->headers : &a->trailers;
 }
 
 static const call_class server_class = {
@@ -526,7 +589,6 @@ caw_call *server_call_new(worker *w, conn *c) {
   if (!call) return NULL;
   server_call *sc = self_of(call);
   sc->worker = w;
-  sc->started = io_now(w->loop);
   if (o->on_call) sc->began = io_sys_clock();
   if (w->draining) call_set(call, CALL_DRAINING);
   list_push_back(&w->calls, &sc->node);
@@ -573,26 +635,30 @@ void caw_call_on(caw_call *call, const caw_call_events *events, void *user) {
   if (sc->tell_cancel || sc->tell_shutdown) call_wake(call);
 }
 
-static int add_metadata(caw_call *call, rpc_metadata *to, caw_str key, caw_str value) {
+static int add_metadata(caw_call *call, bool leading, caw_str key, caw_str value) {
   int rc = rpc_metadata_check(key, value);
-  return rc ? rc : rpc_metadata_add(to, &call->arena, key, value);
+  if (rc) return rc;
+  answer *a = answer_of(self_of(call));
+  if (!a) return CAW_ENOMEM;
+  return rpc_metadata_add(leading ? &a->headers : &a->trailers, caw_call_arena(call), key, value);
 }
 
 int caw_call_add_header(caw_call *call, caw_str key, caw_str value) {
   if (!call->cls->server || call_has(call, CALL_HEADERS_TAKEN | CALL_LOCAL_END)) return CAW_ESTATE;
-  return add_metadata(call, &self_of(call)->headers, key, value);
+  return add_metadata(call, true, key, value);
 }
 
 int caw_call_add_trailer(caw_call *call, caw_str key, caw_str value) {
   if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
-  return add_metadata(call, &self_of(call)->trailers, key, value);
+  return add_metadata(call, false, key, value);
 }
 
 int caw_call_set_details(caw_call *call, caw_str google_rpc_status) {
   if (!call->cls->server || call_has(call, CALL_LOCAL_END)) return CAW_ESTATE;
-  caw_str copy = caw_arena_dup(&call->arena, google_rpc_status);
-  if (!copy.data) return CAW_ENOMEM;
-  self_of(call)->details = copy;
+  caw_str copy = caw_arena_dup(caw_call_arena(call), google_rpc_status);
+  answer *a = answer_of(self_of(call));
+  if (!copy.data || !a) return CAW_ENOMEM;
+  a->details = copy;
   return 0;
 }
 
@@ -602,15 +668,17 @@ int caw_call_set_encoding(caw_call *call, caw_encoding encoding) {
   server_call *sc = self_of(call);
   if (!encoding) encoding = sc->worker->server->options.encoding;
   if (!accepts(sc, encoding)) encoding = CAW_ENCODING_IDENTITY;
-  call->rpc.out_encoding = call->encoding = encoding;
+  call->rpc.out_encoding = call->encoding = (uint8_t)encoding;
   return 0;
 }
 
 int caw_call_fail(caw_call *call, int code, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  if (!(call->chain && chain_fail(call->chain, format, args)) && call->cls->server)
-    self_of(call)->fail_text = caw_arena_vprintf(&call->arena, format, args);
+  if (!(call->chain && chain_fail(call->chain, format, args)) && call->cls->server) {
+    answer *a = answer_of(self_of(call));
+    if (a) a->fail_text = caw_arena_vprintf(caw_call_arena(call), format, args);
+  }
   va_end(args);
   return code;
 }

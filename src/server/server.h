@@ -129,6 +129,8 @@ void server_call_gone(caw_server *server);
 
 /* call.c */
 caw_call *server_call_new(worker *w, conn *c);
+/* Finds the method of a path that came: conn_events.on_path. */
+caw_str server_call_path(caw_call *call, caw_str path);
 /* Tells the handlers of a worker's calls that the server shuts down. */
 void server_calls_shutdown(worker *w);
 /* Has the calls of a worker whose connections are closed dispatched now. */

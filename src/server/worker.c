@@ -25,7 +25,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   worker_check(w);
 }
 
-static const conn_events events = {on_open, NULL, NULL, NULL, on_closed};
+static const conn_events events = {on_open, NULL, NULL, NULL, on_closed, server_call_path};
 
 void worker_accept(worker *w, int fd, caw_server_credentials *tls) {
   conn *c;

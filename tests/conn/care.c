@@ -72,7 +72,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   snprintf(r->why, sizeof(r->why), "%s", why);
 }
 
-static const conn_events events = {on_open, NULL, NULL, NULL, on_closed};
+static const conn_events events = {on_open, NULL, NULL, NULL, on_closed, NULL};
 
 static void say_frame(rig *r, unsigned type, unsigned flags, uint32_t id, const void *payload,
                       size_t len) {

@@ -98,7 +98,7 @@ static void on_closed(void *owner, conn *c, int rc, const char *why) {
   r->c = NULL;
 }
 
-static const conn_events events = {on_open, on_ready, on_goaway, on_capacity, on_closed};
+static const conn_events events = {on_open, on_ready, on_goaway, on_capacity, on_closed, NULL};
 
 static void *peer_stream(void *ctx, h2_stream *stream) {
   ((rig *)ctx)->stream = stream;

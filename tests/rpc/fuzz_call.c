@@ -86,8 +86,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   (void)ctx, (void)opaque;
 }
 
-static const rpc_session_events events = {on_open,   on_event,    on_nothing,
-                                          on_goaway, on_ping_ack, on_nothing};
+static const rpc_session_events events = {on_open,     on_event,   on_nothing, on_goaway,
+                                          on_ping_ack, on_nothing, NULL};
 
 static void send_message(one *o, size_t len) {
   static const char text[4000];

@@ -44,8 +44,8 @@ static void on_ping_ack(void *ctx, uint64_t opaque) {
   (void)opaque;
 }
 
-static const rpc_session_events tested_events = {on_open,   on_event,    on_ready,
-                                                 on_goaway, on_ping_ack, on_settings};
+static const rpc_session_events tested_events = {on_open,     on_event,    on_ready, on_goaway,
+                                                 on_ping_ack, on_settings, NULL};
 
 /* ---- The bare end ---- */
 

@@ -327,6 +327,7 @@ static unsigned next_random(unsigned *seed) {
 static void *produce(void *arg) {
   unsigned seed = (unsigned)(uintptr_t)arg;
   caw_str text = CAW_STR("a reply that is sent from another thread");
+  caw_str key = CAW_STR("x-from-another-thread");
   for (;;) {
     bool last = atomic_load(&producers_stop);
     caw_call *call = take_kept();
@@ -338,6 +339,8 @@ static void *produce(void *arg) {
     int rc = 0;
     for (unsigned n = next_random(&seed) % 20; n && !rc; n--) {
       rc = caw_call_send(call, &text);
+      /* While the loop is sending the headers, or messages. */
+      if (n % 8 == 1) host_check(caw_call_add_trailer(call, key, text) == 0);
       if (next_random(&seed) % 8 == 0) host_pause(next_random(&seed) % 300);
     }
     host_check(rc == 0 || rc == CAW_ECLOSED);
