@@ -23,6 +23,7 @@ typedef struct chain_entry {
  * too: one whose callback frees the channel comes to its end afterwards. */
 typedef struct chain_list {
   atomic_uint refs;
+  bool hears_headers, hears_messages, hears_status; /* any of the entries */
   size_t len;
   chain_entry entries[];
 } chain_list;
@@ -58,9 +59,10 @@ typedef struct call_chain {
   size_t asked;     /* how many of the list */
   chain_phase phase;
   bool told_cancel;
+  bool waits; /* loop's thread: an answer is owed, so somebody may look from elsewhere */
 
   /* phase, answer, code, text; and arena, fail_text and the lists of metadata while
-   * somebody on another thread may change them */
+   * somebody on another thread may change them: from a question to its answer */
   pthread_mutex_t lock;
   chain_answer answer;
   int code;
@@ -111,6 +113,12 @@ void chain_end_waiting(call_chain *c);
 
 /* caw_call_fail of one who is being asked; false when nobody is. */
 bool chain_fail(call_chain *c, const char *format, va_list args) CAW_PRINTF(2, 0);
+
+/* Does an interceptor hear of what goes out? Then that waits for the call's turn. */
+static inline bool chain_follows(const call_chain *c) {
+  const chain_list *l = c->list;
+  return l && (l->hears_headers || l->hears_messages || l->hears_status);
+}
 
 /* The way of a call through its interceptors. */
 void chain_headers(call_chain *c);
