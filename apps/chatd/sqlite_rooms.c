@@ -190,6 +190,17 @@ int store_member_put(store *s, const store_member *member) {
   return rc || !is_new ? rc : count_member(s, member->room_id, 1);
 }
 
+int store_member_sent(store *s, const store_member *member) {
+  query q = ask(s, "UPDATE members SET read_number = ?, last_sent = ? WHERE room_id = ?"
+                   " AND user_id = ?");
+  put_int(&q, member->read_number);
+  put_int(&q, member->last_sent);
+  put_int(&q, member->room_id);
+  put_int(&q, member->user_id);
+  int rc = run(&q);
+  return rc ? rc : changes(s) ? 0 : STORE_NONE;
+}
+
 int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *out) {
   query q = ask(s, "SELECT " MEMBER_COLUMNS " FROM members WHERE room_id = ? AND user_id = ?");
   put_int(&q, room_id);

@@ -202,6 +202,8 @@ int store_rooms_of(store *s, int64_t user_id, int64_t after, size_t most, store_
 /* ---- Members ---- */
 
 int store_member_put(store *s, const store_member *member); /* adds or changes */
+/* Writes the read_number and last_sent of one who is there. */
+int store_member_sent(store *s, const store_member *member);
 int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *out);
 int store_member_drop(store *s, int64_t room_id, int64_t user_id);
 int store_members(store *s, int64_t room_id, int64_t after, size_t most, store_member **out,

@@ -128,7 +128,7 @@ int task_explain(task *t, int rc) {
     return task_fail(t, CAW_UNAVAILABLE, "DISK_FULL",
                      "the server's disk is full; nothing was stored");
   case STORE_QUOTA:
-    return task_fail(t, CAW_RESOURCE_EXHAUSTED, "QUOTA",
+    return task_fail(t, CAW_RESOURCE_EXHAUSTED, "DISK_QUOTA",
                      "the server keeps as much as it may; it takes messages again when it has "
                      "forgotten some");
   case STORE_DAMAGED:

@@ -368,6 +368,15 @@ static void test_members(void **state) {
   assert_int_equal(out.read_number, 6);
   OK(store_members_with_role(w, m.room_id, 3, &count));
   assert_int_equal(count, 1);
+  const store_member sent = {
+      .room_id = m.room_id, .user_id = 5, .role = 1, .read_number = 7, .last_sent = 9};
+  OK(store_member_sent(w, &sent)); /* nothing but these two */
+  OK(store_member_get(w, m.room_id, 5, &out));
+  assert_int_equal(out.role, 4);
+  assert_int_equal(out.read_number, 7);
+  assert_int_equal(out.last_sent, 9);
+  const store_member nobody = {.room_id = m.room_id, .user_id = 6};
+  assert_int_equal(store_member_sent(w, &nobody), STORE_NONE);
   OK(store_members(w, m.room_id, 2, 2, &list, &n, arena));
   assert_int_equal(n, 2);
   assert_int_equal(list[0].user_id, 3);
