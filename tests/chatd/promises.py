@@ -280,6 +280,9 @@ class Cut(Case):
 
 
 class Slow(Case):
+    def cpu(self, server):
+        return time.clock_gettime((~server.process.pid << 3) | 2)
+
     def resident(self, server):
         with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) * 1024
@@ -305,12 +308,23 @@ class Slow(Case):
             stream.wait_for(len)
         before = self.resident(server)
         messages, text = 300, "x" * 2000
-        for i in range(messages):
-            owner.say(hall.id, f"{i} {text}")
-        # The live ones have all of it, with the others standing beside them.
+
+        def burst(upto):
+            """Until every live one has it; the server's CPU seconds."""
+            begun = self.cpu(server)
+            for i in range(upto - 150, upto):
+                owner.say(hall.id, f"{i} {text}")
+            for stream in live:
+                stream.wait_for(lambda items: sum(kind(i) == "message" for i in items) == upto)
+            return self.cpu(server) - begun
+        filling, beside = burst(150), burst(300)
+        # The live ones have all of it, with the others standing beside them, which cost no more.
         for stream in live:
-            stream.wait_for(lambda items: sum(kind(i) == "message" for i in items) == messages)
             self.assertEqual(stream.numbers(), list(range(1, messages + 1)))
+        self.assertLess(beside, 2 * filling)
+        print(f"CPU of a burst: {filling:.3f} s while they are filled, then {beside:.3f} s",
+              file=sys.stderr)
+        for stream in live:
             stream.cancel()
         grown = self.resident(server) - before
         print(f"{grown / stalled_count / 1024:.1f} KiB for each that is stalled", file=sys.stderr)

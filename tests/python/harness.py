@@ -70,9 +70,9 @@ def private_key():
 def command(name, *args):
     """The command line of a program. The peer-... are told of TLS by the environment."""
     tls = []
-    if TLS and name == "greeter-server":
+    if TLS and name in ("greeter-server", "chatd"):
         tls = ["--tls-cert", testdata("server1.pem"), "--tls-key", private_key()]
-    if TLS and name == "greeter-client":
+    if TLS and name in ("greeter-client", "chat"):
         tls = ["--tls-ca", testdata("ca.pem"), "--tls-server-name", TLS_NAME]
     return [program(name), *tls, *args]
 
