@@ -94,11 +94,11 @@ static bool flush(feed *st) {
     asked_free(a);
   }
   if (st->over) return false;
-  if (c->paused && c->waiting < WINDOW / 2) {
+  if (c->paused && c->waiting < WINDOW / 2 && !st->looking) {
     c->paused = false;
     caw_call_resume(st->call);
   }
-  if (c->first) return true;
+  if (c->first || st->looking) return true;
   if (c->ended) feed_end(st, CAW_OK, NULL, NULL);
   else if (c->leaving)
     feed_end(st, CAW_UNAVAILABLE, "GOING_AWAY", "the server is going away: try again");
@@ -125,21 +125,39 @@ static void asked_done(desk_job *job, int rc) {
   feed_unref(&c->stream);
 }
 
+/* What the client sends next comes after what it has asked for: the whole stream waits for a
+ * look at the store, and for acks when there are many. */
+static void wait_for_turn(chat *c) {
+  if (c->paused || (c->waiting < WINDOW && !c->stream.looking)) return;
+  c->paused = true;
+  caw_call_pause(c->stream.call);
+}
+
+/* An answer in its turn. */
+static void enqueue(chat *c, asked *a) {
+  a->chat = c;
+  *c->last = a;
+  c->last = &a->next;
+  c->waiting++;
+  wait_for_turn(c);
+}
+
+/* One that does not come from the desk. */
+static void enqueue_done(chat *c, asked *a, int rc) {
+  a->rc = rc;
+  atomic_store(&a->done, true);
+  enqueue(c, a);
+  if (!c->stream.at_full) flush(&c->stream);
+}
+
 static void put(chat *c, asked *a, const caw_method *method) {
   chatd *app = c->stream.app;
   a->job.work = asked_work;
   a->job.done = asked_done;
-  a->chat = c;
   a->task.app = app;
   a->task.who = &c->stream.who;
   a->task.rule = rule_of(method);
-  *c->last = a;
-  c->last = &a->next;
-  c->waiting++;
-  if (c->waiting >= WINDOW && !c->paused) {
-    c->paused = true;
-    caw_call_pause(c->stream.call);
-  }
+  enqueue(c, a);
   feed_ref(&c->stream);
   int rc = a->task.rule->where == WHERE_WRITE ? desk_write(app->desk, &a->job)
                                               : desk_read(app->desk, &a->job);
@@ -183,7 +201,6 @@ static int ask_typing(chat *c, const chat_v1_send_typing_request *q) {
   return 0;
 }
 
-/* An answer that does not come from the desk, in its turn all the same. */
 static void subscribe_failed(feed *st, task *t, int code) {
   chat *c = (chat *)st;
   asked *a = new_asked();
@@ -194,26 +211,14 @@ static void subscribe_failed(feed *st, task *t, int code) {
   task_begin(&a->task, NULL);
   if (caw_pb_copy(&a->task.failure, a->task.arena, &caw_details_status_type, &t->failure))
     a->task.failure = (caw_details_status){.code = code};
-  a->rc = code;
-  a->chat = c;
-  atomic_store(&a->done, true);
-  *c->last = a;
-  c->last = &a->next;
-  c->waiting++;
-  if (!st->at_full) flush(st);
+  enqueue_done(c, a, code);
 }
 
 static int nothing_said(chat *c) {
   asked *a = new_asked();
   if (!a) return CAW_ENOMEM;
   task_begin(&a->task, NULL);
-  a->rc = task_wrong(&a->task, "what", "is missing: the request says nothing");
-  a->chat = c;
-  atomic_store(&a->done, true);
-  *c->last = a;
-  c->last = &a->next;
-  c->waiting++;
-  if (!c->stream.at_full) flush(&c->stream);
+  enqueue_done(c, a, task_wrong(&a->task, "what", "is missing: the request says nothing"));
   return 0;
 }
 
@@ -232,6 +237,7 @@ static int on_message(caw_call *call, const void *request, void *reply, const vo
     break;
   case CHAT_V1_CHAT_REQUEST_WHAT_CASE_SUBSCRIBE:
     subscribe_to(&c->stream, q->what.subscribe, subscribe_failed);
+    if (!c->stream.over) wait_for_turn(c);
     break;
   case CHAT_V1_CHAT_REQUEST_WHAT_CASE_UNSUBSCRIBE:
     feed_unfollow(&c->stream, q->what.unsubscribe->room_id);
@@ -292,6 +298,8 @@ static int on_open(caw_call *call, const void *impl, void *self) {
   c->stream.gone = gone;
   caw_call_set_data(call, c);
   caw_call_send_headers(call);
+  subscribe_check(&c->stream);
+  if (!c->stream.over) wait_for_turn(c);
   return CAW_PENDING;
 }
 

@@ -9,10 +9,12 @@
 #include "throttle.h"
 
 #include <caw/server.h>
+#include <pthread.h>
 
 struct chatd {
   desk *desk;
-  keys_pool *keys;
+  pthread_mutex_t keys_lock;
+  keys_pool *keys; /* under the lock; NULL: the server has ended */
   hub *hub;
   sessions *sessions;
   throttle *throttle;

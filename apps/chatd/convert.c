@@ -20,10 +20,9 @@ google_protobuf_duration *to_duration(caw_arena *arena, int64_t us) {
 }
 
 int64_t from_duration(const google_protobuf_duration *d) {
-  const int64_t most = INT64_MAX / SECOND - 1;
+  const int64_t most = INT64_C(315576000000); /* seconds, as duration.proto has it */
   if (!d) return 0;
-  if (d->seconds > most) return INT64_MAX;
-  if (d->seconds < -most) return INT64_MIN;
+  if (d->seconds < 0 || d->seconds > most || d->nanos < 0 || d->nanos > 999999999) return -1;
   return d->seconds * SECOND + d->nanos / 1000;
 }
 

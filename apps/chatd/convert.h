@@ -11,7 +11,7 @@
 google_protobuf_timestamp *to_time(caw_arena *arena, int64_t us);
 google_protobuf_duration *to_duration(caw_arena *arena, int64_t us);
 
-/* Microseconds, INT64_MAX or INT64_MIN beyond what these hold. NULL is 0. */
+/* Microseconds; -1: it is negative, or none that duration.proto allows. NULL is 0. */
 int64_t from_duration(const google_protobuf_duration *d);
 
 bool to_user(chat_v1_user *out, const store_user *user, caw_arena *arena);

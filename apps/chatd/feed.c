@@ -9,10 +9,9 @@
 #define AT_ONCE  4096 /* sends of one turn for a room, before the loop does other things */
 #define BATCH    32   /* items taken from a ring under one lock */
 #define FETCHING 32   /* pages of a loop that are read at a time: 64 KiB of text each */
+#define FEW      16   /* rooms of a stream that are found by walking */
 #define SECOND   UINT64_C(1000000000)
 #define WHEEL    (sizeof(((shard *)0)->wheel) / sizeof(feed *))
-
-static void pump_sub(sub *s);
 
 /* ---- Lists of subs ---- */
 
@@ -91,21 +90,23 @@ static int send_event(feed *st, const chat_v1_event *event) {
 
 /* ---- Ending ---- */
 
+static void stop_waiting(sub *s) {
+  if (!s->at_page) return;
+  *s->at_page = s->next_page;
+  if (s->next_page) s->next_page->at_page = s->at_page;
+  else s->stream->reading_end = s->at_page;
+  s->at_page = NULL;
+}
+
 static void drop_sub(sub *s) {
   feed *st = s->stream;
   place *p = s->place;
   list_out(s);
-  for (sub **at = &st->subs; *at; at = &(*at)->next_mine) {
-    if (*at != s) continue;
-    *at = s->next_mine;
-    break;
-  }
-  for (sub **at = &st->reading; s->waits && *at; at = &(*at)->next_page) {
-    if (*at != s) continue;
-    *at = s->next_page;
-    if (!*at) st->reading_end = at;
-    break;
-  }
+  stop_waiting(s);
+  *s->at_mine = s->next_mine;
+  if (s->next_mine) s->next_mine->at_mine = s->at_mine;
+  idmap_drop(&st->by_room, s->room_id);
+  st->n_subs--;
   if (p && !--p->subs) {
     pthread_mutex_lock(&st->shard->hub->lock);
     idmap_drop(&st->shard->places, s->room_id);
@@ -162,12 +163,22 @@ static void leave_shard(shard *s) {
   s->tick = NULL;
 }
 
+static void forget_entered(feed *st) {
+  while (st->entered) {
+    entered *e = st->entered;
+    st->entered = e->next;
+    caw_free(e);
+  }
+}
+
 static void on_done(caw_call *call, const caw_status *status, void *user) {
   feed *st = user;
   (void)call;
   (void)status;
   st->over = true;
   while (st->subs) drop_sub(st->subs);
+  idmap_free(&st->by_room);
+  forget_entered(st);
   off_wheel(st);
   note_room(st);
   leave_user(st);
@@ -191,14 +202,20 @@ void feed_unref(feed *st) {
 
 /* ---- Pages ---- */
 
+/* May a page of the stream be read now? What it waited for may have gone meanwhile. */
+static bool may_fetch(const feed *st) {
+  return !st->over && !st->at_full && !st->page && !st->fetching && st->reading;
+}
+
 static void feed_hungry(shard *s) {
   while (s->hungry && s->fetching < FETCHING) {
     feed *st = s->hungry;
-    int rc = page_fetch(st, st->reading);
+    int rc = may_fetch(st) ? page_fetch(st, st->reading) : CAW_ESTATE;
     if (rc == CAW_EAGAIN) return; /* the next page that comes, or tick, goes on */
     s->hungry = st->next_hungry;
     if (!s->hungry) s->hungry_end = &s->hungry;
     st->hungry = false;
+    if (rc == CAW_ESTATE) continue;
     if (rc) {
       feed_end(st, CAW_UNAVAILABLE, NULL, "the server cannot read the room now; try again");
       continue;
@@ -211,7 +228,7 @@ static void feed_hungry(shard *s) {
 /* Has the stream's next page read, unless it has one, or no room for it. */
 static void want_page(feed *st) {
   shard *s = st->shard;
-  if (st->over || st->at_full || st->page || st->fetching || st->hungry || !st->reading) return;
+  if (st->hungry || !may_fetch(st)) return;
   st->hungry = true;
   st->next_hungry = NULL;
   *s->hungry_end = st;
@@ -222,46 +239,24 @@ static void want_page(feed *st) {
 static void read_on(sub *s) {
   feed *st = s->stream;
   set_state(s, SUB_READING);
-  if (s->waits) return;
-  s->waits = true;
+  if (s->at_page) return;
   s->next_page = NULL;
+  s->at_page = st->reading_end;
   *st->reading_end = s;
   st->reading_end = &s->next_page;
 }
 
-static void stop_waiting(sub *s) {
-  feed *st = s->stream;
-  st->reading = s->next_page; /* it is the first: pages come in turn */
-  if (!st->reading) st->reading_end = &st->reading;
-  s->waits = false;
-}
-
 /* ---- The ring ---- */
 
-/* Finds where to go on behind the sub's number. False: the ring has lost it. */
-static bool attach(sub *s) {
-  place *p = s->place;
-  bool found = true;
-  pthread_mutex_lock(&p->shard->hub->lock);
-  const hub_room *r = p->room;
-  uint64_t seq = r->end;
-  if (r->last >= s->number) {
-    /* Behind the item with this number; or at the one that follows it. */
-    found = r->last == s->number;
-    while (seq > r->first) {
-      int64_t number = r->ring[(seq - 1) % r->room]->number;
-      if (number && number <= s->number) {
-        found = found || number == s->number;
-        break;
-      }
-      seq--;
-      if (number == s->number + 1) found = true;
-    }
-    if (r->last == s->number && seq == r->first) seq = r->end; /* what it was is gone */
-  }
-  pthread_mutex_unlock(&p->shard->hub->lock);
-  s->seq = seq;
-  return found;
+/* Goes on in the ring behind the mark of a page. Nothing is left out, and least of all that the
+ * user was sent away while it was read; messages that the page had are known by their number.
+ * False: the ring has lost it. */
+static bool attach(sub *s, uint64_t mark) {
+  pthread_mutex_lock(&s->place->shard->hub->lock);
+  bool kept = mark >= s->place->room->first;
+  pthread_mutex_unlock(&s->place->shard->hub->lock);
+  s->seq = mark;
+  return kept;
 }
 
 /* Items of the ring from `seq` on, with references; *lost: the ring has lost some. */
@@ -269,11 +264,11 @@ static size_t take_items(place *p, uint64_t seq, form f, item **out, size_t most
                          bool *more) {
   size_t n = 0;
   pthread_mutex_lock(&p->shard->hub->lock);
-  const hub_room *r = p->room;
+  hub_room *r = p->room;
   *lost = seq < r->first;
   for (; !*lost && n < most && seq < r->end; seq++) {
     out[n] = r->ring[seq % r->room];
-    if (!item_form(out[n], f)) break; /* no memory: it comes with the next */
+    if (!item_form(p->shard->hub, r, out[n], f)) break; /* no memory: it comes with the next */
     atomic_fetch_add(&out[n++]->refs, 1);
   }
   *more = !*lost && seq < r->end;
@@ -285,8 +280,15 @@ static void put_back(item **items, size_t n) {
   for (size_t i = 0; i < n; i++) item_unref(items[i]);
 }
 
+static void look_again(sub *s) {
+  s->rejoined = false;
+  s->catching = true;
+  read_on(s);
+  want_page(s->stream);
+}
+
 /* Hands an item to a sub. 0; CAW_EAGAIN and others; 1: it was the last for this user, and
- * the sub is no more. */
+ * the sub is no more, or asks the store whether the user is back. */
 static int hand(sub *s, const item *i) {
   feed *st = s->stream;
   if (i->number && i->number <= s->number) return 0;
@@ -296,7 +298,8 @@ static int hand(sub *s, const item *i) {
   }
   if (i->number) s->number = i->number;
   if (i->leaves != st->who.user_id || !i->leaves) return 0;
-  drop_sub(s);
+  if (s->rejoined) look_again(s);
+  else drop_sub(s);
   return 1;
 }
 
@@ -360,10 +363,15 @@ static int64_t newest(const sub *s) {
 static void end_page(feed *st, sub *s) {
   page *p = st->page;
   const bool gone = p->gone, at_end = p->at_end;
+  const uint64_t mark = p->mark;
   s->number = p->upto;
   st->page = NULL;
   page_free(p);
   stop_waiting(s);
+  if (gone && s->rejoined) {
+    look_again(s);
+    return;
+  }
   if (gone) {
     drop_sub(s);
     if (st->form == FORM_ALL || st->form == FORM_LOBBY)
@@ -377,7 +385,7 @@ static void end_page(feed *st, sub *s) {
   } else if (st->form == FORM_LOBBY) {
     if (newest(s) > s->number) read_on(s);
     else set_state(s, SUB_POLLING);
-  } else if (attach(s)) {
+  } else if (attach(s, mark)) {
     pump_behind(s);
   } else {
     read_on(s);
@@ -398,17 +406,17 @@ static void pump_page(feed *st) {
   }
 }
 
-static void take_page(shard *s, page *p) {
-  feed *st = p->stream;
-  s->fetching--;
+void feed_take_page(errand *e) {
+  page *p = (page *)e;
+  feed *st = e->stream;
+  st->shard->fetching--;
   st->fetching = false;
   /* Its sub may have gone meanwhile; another may stand first now. */
   feed_ref(st);
-  const sub *first = st->reading;
-  if (!first || first->room_id != p->room_id || first->number != p->asked || st->over) {
+  if (st->over || !st->reading || st->reading->serial != p->sub) {
     page_free(p);
-  } else if (p->rc) {
-    int rc = p->rc;
+  } else if (e->rc) {
+    int rc = e->rc;
     page_free(p);
     feed_end(st, rc == CAW_ENOMEM ? CAW_RESOURCE_EXHAUSTED : CAW_UNAVAILABLE, NULL,
              "the server cannot read the room now; try again");
@@ -545,11 +553,8 @@ static void turn_place(shard *sh, int64_t room_id) {
     idmap_drop(&sh->places, room_id);
     hub_leave(sh->hub, p);
     caw_free(p);
-  } else if (more && !p->dirty) {
-    p->dirty = true;
-    p->next_dirty = sh->dirty;
-    sh->dirty = p;
-    shard_wake(sh);
+  } else if (more) {
+    place_dirty(p);
   }
   pthread_mutex_unlock(&sh->hub->lock);
 }
@@ -562,15 +567,40 @@ static feed *streams_of(const shard *s, int64_t user_id) {
 }
 
 static sub *sub_of(const feed *st, int64_t room_id) {
+  if (st->by_room.n) return idmap_get(&st->by_room, room_id);
   sub *s = st->subs;
   while (s && s->room_id != room_id) s = s->next_mine;
   return s;
 }
 
+/* Of a stream that is looking at the store: nobody knows yet whether the store had it. */
+static int note_entered(feed *st, const notice *n) {
+  entered *e = caw_malloc(sizeof(*e));
+  if (!e) return CAW_ENOMEM;
+  *e = (entered){st->entered, n->room_id, n->number};
+  st->entered = e;
+  return 0;
+}
+
+static int follow_joined(feed *st, const notice *n) {
+  sub *s = sub_of(st, n->room_id);
+  if (s) s->rejoined = true;
+  if (st->looking) return note_entered(st, n);
+  return st->all ? feed_follow(st, n->room_id, n->number) : 0;
+}
+
 void tell_joined(shard *s, const notice *n) {
   for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user)
-    if (st->all && !st->over && feed_follow(st, n->room_id, n->number))
+    if (!st->over && follow_joined(st, n))
       feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
+}
+
+int feed_follow_entered(feed *st) {
+  int rc = 0;
+  for (const entered *e = st->entered; st->all && !rc && e; e = e->next)
+    rc = feed_follow(st, e->room_id, e->number);
+  forget_entered(st);
+  return rc;
 }
 
 void tell_read(shard *s, const notice *n) {
@@ -629,16 +659,15 @@ void shard_turn(shard *s) {
   notice *notices = s->notices;
   s->notices = NULL;
   s->notices_end = &s->notices;
-  page *pages = s->pages;
-  s->pages = NULL;
-  s->pages_end = &s->pages;
+  errand *back = s->back;
+  s->back = NULL;
+  s->back_end = &s->back;
   feed *acked = s->acked;
   s->acked = NULL;
   for (; s->dirty && n < sizeof(dirty) / sizeof(dirty[0]); n++) {
     place *p = s->dirty;
     dirty[n] = p->room->id;
-    p->dirty = false;
-    s->dirty = p->next_dirty;
+    place_clean(p);
   }
   if (s->dirty) shard_wake(s);
   pthread_mutex_unlock(&s->hub->lock);
@@ -646,23 +675,36 @@ void shard_turn(shard *s) {
   flush_acked(acked);
   for (size_t i = 0; i < n; i++) turn_place(s, dirty[i]);
   take_notices(s, notices);
-  while (pages) {
-    page *p = pages;
-    pages = p->next;
-    take_page(s, p);
+  while (back) {
+    errand *e = back;
+    back = e->next;
+    e->back(e);
   }
   feed_hungry(s);
   if (confused) end_all(s);
 }
 
-void shard_page(page *p) {
-  shard *s = p->stream->shard;
+static void errand_done(desk_job *job, int rc) {
+  errand *e = (errand *)job;
+  shard *s = e->stream->shard;
+  e->rc = rc;
+  e->next = NULL;
   pthread_mutex_lock(&s->hub->lock);
-  p->next = NULL;
-  *s->pages_end = p;
-  s->pages_end = &p->next;
+  *s->back_end = e;
+  s->back_end = &e->next;
   shard_wake(s);
   pthread_mutex_unlock(&s->hub->lock);
+}
+
+int errand_send(errand *e, feed *st, int (*work)(desk_job *job, store *s),
+                void (*back)(errand *e)) {
+  e->job.work = work;
+  e->job.done = errand_done;
+  e->stream = feed_ref(st);
+  e->back = back;
+  int rc = desk_read(st->app->desk, &e->job);
+  if (rc) feed_unref(st);
+  return rc;
 }
 
 void feed_acked(feed *st) {
@@ -686,7 +728,7 @@ static void end_slow(feed *st) {
   caw_call_set_send_buffer(st->call, SIZE_MAX);
   note_room(st);
   for (sub *s = st->subs; s && !st->over; s = s->next_mine) {
-    if (s->state == SUB_LIVE || st->form == FORM_LOBBY) continue;
+    if (s->state == SUB_LIVE || st->form == FORM_LOBBY || s->number < 0) continue;
     chat_v1_gap gap = {.room_id = s->room_id,
                        .from_number = s->number + 1,
                        .to_number = newest(s),
@@ -820,13 +862,32 @@ static place *place_of(shard *s, int64_t room_id) {
   return NULL;
 }
 
+/* Most streams have few rooms, which are found without an index. */
+static bool index_sub(feed *st, sub *s) {
+  if (!st->by_room.n && st->n_subs < FEW) return true;
+  for (sub *old = st->by_room.n ? NULL : st->subs; old; old = old->next_mine)
+    if (!idmap_put(&st->by_room, old->room_id, old)) {
+      idmap_free(&st->by_room);
+      return false;
+    }
+  return idmap_put(&st->by_room, s->room_id, s);
+}
+
 static int add_sub(feed *st, int64_t room_id, place *p, int64_t number, int64_t to) {
   sub *s = caw_calloc(1, sizeof(*s));
   if (!s) return CAW_ENOMEM;
   *s = (sub){.stream = st, .place = p, .room_id = room_id, .number = number, .to = to};
   s->catching = st->form == FORM_EVENT || st->form == FORM_CHAT;
+  if (!index_sub(st, s)) {
+    caw_free(s);
+    return CAW_ENOMEM;
+  }
+  s->serial = ++st->serials;
   s->next_mine = st->subs;
+  if (st->subs) st->subs->at_mine = &s->next_mine;
+  s->at_mine = &st->subs;
   st->subs = s;
+  st->n_subs++;
   if (p) p->subs++;
   read_on(s);
   want_page(st);
@@ -871,10 +932,11 @@ void shard_free(shard *s) {
     caw_free(n);
     n = next;
   }
-  for (page *p = s->pages; p;) {
-    page *next = p->next;
-    page_free(p);
-    p = next;
+  while (s->back) {
+    errand *e = s->back;
+    s->back = e->next;
+    e->stream->over = true;
+    e->back(e);
   }
   while (s->acked) {
     feed *st = s->acked;

@@ -21,10 +21,11 @@ typedef enum sub_state {
 
 typedef struct sub {
   feed *stream;
-  place *place;           /* NULL: of a stream that only reads */
-  struct sub *next_mine;  /* of the feed */
-  struct sub *next, **at; /* in a list of the place's; at NULL: in none */
-  struct sub *next_page;  /* waits for a page */
+  place *place;                     /* NULL: of a stream that only reads */
+  struct sub *next_mine, **at_mine; /* of the feed */
+  struct sub *next, **at;           /* in a list of the place's; at NULL: in none */
+  struct sub *next_page, **at_page; /* waits for a page; at NULL: it does not */
+  uint64_t serial;                  /* no other sub of the stream had it */
   int64_t room_id;
   int64_t number; /* the newest message that was sent; -1: the newest there is, to begin with */
   int64_t to;     /* reads up to this message; 0: all */
@@ -32,8 +33,14 @@ typedef struct sub {
   int64_t mark;   /* a read mark to be told; 0: none */
   sub_state state;
   bool catching; /* CaughtUp is to be told when it has */
-  bool waits;    /* in the queue for pages */
+  bool rejoined; /* the user came back: what says that they went may be older than that */
 } sub;
+
+/* A room that the user entered while the stream was looking at what to listen to. */
+typedef struct entered {
+  struct entered *next;
+  int64_t room_id, number;
+} entered;
 
 struct feed {
   shard *shard;
@@ -50,6 +57,11 @@ struct feed {
   feed *next_acked; /* under the hub's lock */
   bool acking;      /* the same */
   sub *subs;
+  size_t n_subs;
+  idmap by_room; /* of the subs, when there are many */
+  uint64_t serials;
+  entered *entered;
+  unsigned looking;               /* looks at the store that are not back yet (subscribe.c) */
   sub *reading, **reading_end;    /* wait for a page */
   struct page *page;              /* read, and not sent yet */
   bool fetching;                  /* a page is being read */
@@ -88,8 +100,25 @@ int feed_read_all(feed *st, int64_t room_id, int64_t to);
 /* Sets the time of silence after which there is a heartbeat. */
 void feed_heartbeat(feed *st, uint64_t ns);
 
+/* Follows the rooms that the user entered while the stream was looking. CAW_ENOMEM. */
+int feed_follow_entered(feed *st);
+
 /* A chat's sends are done: has its loop flush it. Any thread. */
 void feed_acked(feed *st);
+
+/* ---- Errands: what the desk's readers do for a stream ---- */
+
+struct errand {
+  desk_job job; /* first: the job is the errand */
+  errand *next;
+  feed *stream; /* a reference */
+  int rc;       /* what the work returned */
+  /* The outcome, on the stream's loop, once, also when the stream is over. Frees it. */
+  void (*back)(errand *e);
+};
+
+/* Sends it to a reader. 0, or what desk_read says: it comes not back then. */
+int errand_send(errand *e, feed *st, int (*work)(desk_job *job, store *s), void (*back)(errand *e));
 
 /* What an event is in the form of a stream: the message to be encoded, of *type. */
 typedef struct framed {
@@ -105,17 +134,16 @@ const void *frame_event(framed *out, form f, const chat_v1_event *event, const c
 #define PAGE_MOST 128
 
 typedef struct page {
-  desk_job job;
-  struct page *next;
-  feed *stream; /* a reference */
+  errand errand; /* first: it is one */
   int64_t room_id, from, to;
-  int64_t asked; /* what `from` was when it was asked for */
+  uint64_t sub;  /* whose it is, by its serial */
+  uint64_t mark; /* the ring behind it has what is not in the page, or is on its way */
+  bool live;     /* there is a ring */
   form form;
   caller who;
   bool admins; /* they may read public rooms that they are not in */
   caw_arena *arena;
   /* What was found. */
-  int rc;
   bool gone; /* the user may not read this room any more */
   bool at_end;
   size_t n, sent;
@@ -124,11 +152,11 @@ typedef struct page {
   int64_t upto;                   /* and after all of them */
 } page;
 
-/* Has a page for the sub read; it comes back by shard_page. 0 or why it cannot be. */
+/* Has a page for the sub read; it comes back to feed_take_page. 0 or why it cannot be. */
 int page_fetch(feed *st, const sub *s);
 void page_free(page *p);
 
-/* feed.c: a page is here. Any thread. */
-void shard_page(page *p);
+/* feed.c: a page is here. */
+void feed_take_page(errand *e);
 
 #endif

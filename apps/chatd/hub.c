@@ -8,7 +8,7 @@
 
 #define RING_MOST  256                 /* items of a room's ring, */
 #define RING_BYTES ((size_t)256 << 10) /* of so many bytes, one at least */
-#define HUB_BYTES  ((size_t)64 << 20)  /* beyond, rings keep what nobody has had yet */
+#define HUB_BYTES  ((size_t)64 << 20)  /* beyond, a room keeps few; beyond twice that, none */
 
 /* Who said lately that they are typing: told once in two seconds. More people than this
  * are not told of. */
@@ -48,16 +48,20 @@ static caw_payload *wrap(caw_payload *event) {
   return out;
 }
 
-caw_payload *item_form(item *i, form f) {
-  if (!i->forms[f] && f == FORM_CHAT) i->forms[f] = wrap(i->forms[FORM_EVENT]);
-  return i->forms[f];
+static size_t cost(const caw_payload *payload) {
+  return 64 + caw_payload_bytes(payload).len;
 }
 
-static size_t cost(const item *i) {
-  size_t bytes = sizeof(*i);
-  for (int f = 0; f < RING_FORMS; f++)
-    if (i->forms[f]) bytes += 64 + caw_payload_bytes(i->forms[f]).len;
-  return bytes;
+static void count(hub *h, hub_room *r, item *i, size_t bytes) {
+  i->bytes += bytes;
+  r->bytes += bytes;
+  h->bytes += bytes;
+}
+
+caw_payload *item_form(hub *h, hub_room *r, item *i, form f) {
+  if (!i->forms[f] && f == FORM_CHAT && (i->forms[f] = wrap(i->forms[FORM_EVENT])))
+    count(h, r, i, cost(i->forms[f]));
+  return i->forms[f];
 }
 
 static item *new_item(const effect *e) {
@@ -78,11 +82,8 @@ static item *new_item(const effect *e) {
 
 static void evict(hub *h, hub_room *r) {
   item *oldest = r->ring[r->first++ % r->room];
-  size_t bytes = cost(oldest);
-  /* A form that was made meanwhile was not counted. */
-  if (bytes > r->bytes) bytes = r->bytes;
-  r->bytes -= bytes;
-  h->bytes -= bytes;
+  r->bytes -= oldest->bytes;
+  h->bytes -= oldest->bytes;
   item_unref(oldest);
 }
 
@@ -105,14 +106,13 @@ static bool ring_grow(hub_room *r) {
 }
 
 /* An item that finds no room in memory leaves a hole: nobody who wants what stood before it
- * is served from the ring any more, so that all look into the store. */
+ * is served from the ring any more, so that all look into the store. The same when all rings
+ * together have too much: there may be many rooms, each with a little. */
 static void append(hub *h, hub_room *r, item *i) {
   while (r->end > r->first && is_over(h, r)) evict(h, r);
-  if (i && ring_grow(r)) {
+  if (i && h->bytes < 2 * HUB_BYTES && ring_grow(r)) {
     r->ring[r->end++ % r->room] = i;
-    size_t bytes = cost(i);
-    r->bytes += bytes;
-    h->bytes += bytes;
+    count(h, r, i, sizeof(*i) + cost(i->forms[FORM_EVENT]));
     return;
   }
   if (i) item_unref(i);
@@ -120,14 +120,33 @@ static void append(hub *h, hub_room *r, item *i) {
   r->first = ++r->end;
 }
 
+void place_dirty(place *p) {
+  shard *s = p->shard;
+  if (p->at_dirty) return;
+  p->next_dirty = s->dirty;
+  if (s->dirty) s->dirty->at_dirty = &p->next_dirty;
+  p->at_dirty = &s->dirty;
+  s->dirty = p;
+  shard_wake(s);
+}
+
+void place_clean(place *p) {
+  if (!p->at_dirty) return;
+  *p->at_dirty = p->next_dirty;
+  if (p->next_dirty) p->next_dirty->at_dirty = p->at_dirty;
+  p->at_dirty = NULL;
+}
+
 static void mark_dirty(hub_room *r) {
-  for (place *p = r->places; p; p = p->next) {
-    if (p->dirty) continue;
-    p->dirty = true;
-    p->next_dirty = p->shard->dirty;
-    p->shard->dirty = p;
-    shard_wake(p->shard);
-  }
+  for (place *p = r->places; p; p = p->next) place_dirty(p);
+}
+
+uint64_t hub_mark(hub *h, int64_t room_id) {
+  pthread_mutex_lock(&h->lock);
+  const hub_room *r = idmap_get(&h->rooms, room_id);
+  uint64_t mark = r ? r->end : 0;
+  pthread_mutex_unlock(&h->lock);
+  return mark;
 }
 
 /* ---- Events ---- */
@@ -227,7 +246,7 @@ shard *hub_shard(hub *h, caw_loop *loop) {
     s->hub = h;
     s->loop = loop;
     s->notices_end = &s->notices;
-    s->pages_end = &s->pages;
+    s->back_end = &s->back;
     s->hungry_end = &s->hungry;
     h->shards[h->n++] = s;
   }
@@ -264,11 +283,7 @@ void hub_leave(hub *h, place *p) {
   place **at = &r->places;
   while (*at != p) at = &(*at)->next;
   *at = p->next;
-  for (at = &p->shard->dirty; p->dirty && *at; at = &(*at)->next_dirty) {
-    if (*at != p) continue;
-    *at = p->next_dirty;
-    break;
-  }
+  place_clean(p);
   if (r->places) return;
   while (r->end > r->first) evict(h, r);
   idmap_drop(&h->rooms, r->id);

@@ -28,6 +28,7 @@ typedef struct item {
   int64_t number; /* of a message; 0: something else */
   int64_t except; /* a user who does not get it */
   int64_t leaves; /* a user for whom it is the last of this room */
+  size_t bytes;   /* what the ring has counted for it; under the hub's lock */
   caw_payload *forms[RING_FORMS];
 } item;
 
@@ -37,6 +38,7 @@ typedef struct hub_room hub_room;
 typedef struct place place;
 typedef struct shard shard;
 typedef struct feed feed;
+typedef struct errand errand;
 
 /* A room that somebody listens to. All under the hub's lock. */
 struct hub_room {
@@ -66,8 +68,8 @@ struct shard {
   bool confused; /* a notice was lost for want of memory */
   place *dirty;
   notice *notices, **notices_end;
-  struct page *pages, **pages_end; /* read from the store */
-  feed *acked;                     /* with sends that are done */
+  errand *back, **back_end; /* they come back from the desk */
+  feed *acked;              /* with sends that are done */
 
   /* The loop's. */
   idmap places;               /* by room */
@@ -85,9 +87,8 @@ struct shard {
 struct place {
   hub_room *room;
   shard *shard;
-  place *next;       /* of the room; under the lock */
-  place *next_dirty; /* under the lock */
-  bool dirty;        /* under the lock */
+  place *next;                   /* of the room; under the lock */
+  place *next_dirty, **at_dirty; /* the same; at NULL: it is not dirty */
 
   /* The loop's. */
   size_t subs;
@@ -104,6 +105,10 @@ struct hub {
   size_t bytes; /* of all rings */
 };
 
+/* Has the shard's loop look at the place. Under the lock. */
+void place_dirty(place *p);
+void place_clean(place *p);
+
 /* Has the shard's loop look at what came. Under the lock. */
 void shard_wake(shard *s);
 
@@ -116,9 +121,12 @@ void shard_turn(shard *s);
 /* feed.c: frees what a shard has, when its loop runs no more. */
 void shard_free(shard *s);
 
-/* The payload of an item in one of its forms, made if need be; NULL without memory.
- * Under the lock; the reference is the item's. */
-caw_payload *item_form(item *i, form f);
+/* The payload of an item of a room's ring in one of its forms, made if need be; NULL without
+ * memory. Under the lock; the reference is the item's. */
+caw_payload *item_form(hub *h, hub_room *r, item *i, form f);
+
+/* Where the ring of a room ends now: what is published later comes behind it. Any thread. */
+uint64_t hub_mark(hub *h, int64_t room_id);
 
 /* Finds or makes the room, and adds the place to it. Under the lock. */
 bool hub_enter(hub *h, int64_t room_id, place *p);

@@ -365,6 +365,7 @@ int main(int argc, char **argv) {
   check(hub_new(&p.app.hub), "cannot make the hub");
   check(sessions_new(&p.app.sessions, SESSIONS), "cannot make the sessions");
   check(throttle_new(&p.app.throttle), "cannot make the throttle");
+  pthread_mutex_init(&p.app.keys_lock, NULL);
   check(keys_pool_new(&p.app.keys, (size_t)s->password_threads, LOGINS_WAIT),
         "cannot start the password threads");
   open_desk(&p);
@@ -377,14 +378,20 @@ int main(int argc, char **argv) {
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_timer_free(p.sweep);
-  /* Who waits for a password is told by the desk, who waits for the desk by its jobs. */
-  keys_pool_free(p.app.keys);
+  /* Who waits for a password is told by the desk, who waits for the desk by its jobs; what
+   * comes from the desk and wants a password now finds no pool. */
+  pthread_mutex_lock(&p.app.keys_lock);
+  keys_pool *keys = p.app.keys;
+  p.app.keys = NULL;
+  pthread_mutex_unlock(&p.app.keys_lock);
+  keys_pool_free(keys);
   desk_free(p.app.desk);
   retention_free(p.retention);
   caw_server_free(p.server);
   hub_free(p.app.hub);
   sessions_free(p.app.sessions);
   throttle_free(p.app.throttle);
+  pthread_mutex_destroy(&p.app.keys_lock);
   caw_server_credentials_unref(p.tls);
   caw_health_free(p.health);
   return EXIT_SUCCESS;

@@ -44,6 +44,15 @@ static int add(page *p, const chat_v1_event *event, int64_t number) {
   return rc;
 }
 
+/* What the ring would have said: the reader may have gone before it looked there. */
+static int add_gone(page *p) {
+  chat_v1_member_changed changed = {.room_id = p->room_id, .user_id = p->who.user_id};
+  const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_MEMBER,
+                               .what.member = &changed};
+  p->upto = p->from;
+  return p->form == FORM_EVENT || p->form == FORM_CHAT ? add(p, &event, p->from) : 0;
+}
+
 static int add_gap(page *p, int64_t from, int64_t to, int reason) {
   chat_v1_gap gap = {.room_id = p->room_id, .from_number = from, .to_number = to, .reason = reason};
   const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_GAP, .what.gap = &gap};
@@ -77,24 +86,24 @@ static int add_message(page *p, store *s, const store_message *m) {
 /* May the user read the room? It was asked when the stream began; this is for now. */
 static int may_read(page *p, store *s, const store_room *room) {
   store_member member;
+  store_user user;
   if (p->form == FORM_LOBBY) return 0;
-  if (p->admins && p->who.role >= CHAT_V1_ROLE_ADMIN &&
-      room->visibility == CHAT_V1_VISIBILITY_PUBLIC)
-    return 0;
   int rc = store_member_get(s, p->room_id, p->who.user_id, &member);
+  if (rc == STORE_NONE && p->admins && room->visibility == CHAT_V1_VISIBILITY_PUBLIC &&
+      !store_user_get(s, p->who.user_id, &user, p->arena) && user.role >= CHAT_V1_ROLE_ADMIN)
+    return 0;
   p->gone = rc == STORE_NONE;
   return rc;
 }
 
-static int work(desk_job *job, store *s) {
-  page *p = (page *)job;
+static int read(page *p, store *s) {
   store_room room;
   store_message *messages;
   size_t n;
   int rc = store_room_get(s, p->room_id, &room, p->arena);
   p->gone = rc == STORE_NONE;
   if (!rc) rc = may_read(p, s, &room);
-  if (rc) return p->gone ? 0 : rc;
+  if (rc) return p->gone ? add_gone(p) : rc;
   int64_t last = p->to && p->to < room.last_number ? p->to : room.last_number;
   if (p->from < 0 || p->from > last) p->from = last;
   p->upto = p->from;
@@ -114,35 +123,39 @@ static int work(desk_job *job, store *s) {
   return rc;
 }
 
-static void done(desk_job *job, int rc) {
+/* The mark is taken before the first look at the store: what is published behind it may be in
+ * the page, and the ring has it; what is not in the page was published behind it. */
+static int work(desk_job *job, store *s) {
   page *p = (page *)job;
-  p->rc = rc;
-  caw_arena_free(p->arena);
+  if (p->live) p->mark = hub_mark(p->errand.stream->shard->hub, p->room_id);
+  int rc = read(p, s);
+  caw_arena_free(p->arena); /* the payloads are all that is kept */
   p->arena = NULL;
-  shard_page(p);
+  return rc;
 }
 
 void page_free(page *p) {
   for (size_t i = p->sent; i < p->n; i++) caw_payload_unref(p->payloads[i]);
   caw_arena_free(p->arena);
-  feed_unref(p->stream);
+  feed_unref(p->errand.stream);
   caw_free(p);
 }
 
 int page_fetch(feed *st, const sub *s) {
   page *p = caw_calloc(1, sizeof(*p));
   if (!p) return CAW_ENOMEM;
-  p->job.work = work;
-  p->job.done = done;
-  p->stream = feed_ref(st);
   p->room_id = s->room_id;
-  p->from = p->asked = s->number;
+  p->from = s->number;
+  p->sub = s->serial;
+  p->live = s->place != NULL;
   p->to = s->to;
   p->form = st->form;
   p->who = st->who;
   p->admins = st->form == FORM_ALL;
   p->arena = caw_arena_new(4096);
-  int rc = p->arena ? desk_read(st->app->desk, &p->job) : CAW_ENOMEM;
-  if (rc) page_free(p);
+  int rc = p->arena ? errand_send(&p->errand, st, work, feed_take_page) : CAW_ENOMEM;
+  if (!rc) return 0;
+  caw_arena_free(p->arena);
+  caw_free(p);
   return rc;
 }

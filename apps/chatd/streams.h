@@ -14,11 +14,15 @@ int chat_add(caw_server *server, chatd *app);
 /* lobby.c: the ChatService without a package, bridged to the room `room_id`. */
 int lobby_add(caw_server *server, chatd *app, int64_t room_id);
 
-/*
- * Begins to listen as a SubscribeRequest says, once the store has been asked; what is wrong
- * with it is told to `wrong`, with t->failure. 0, or an error: nothing will be told.
- */
-typedef void subscribe_wrong(feed *st, task *t, int code);
-int subscribe_to(feed *st, const chat_v1_subscribe_request *request, subscribe_wrong *wrong);
+/* How a stream tells what is wrong with something that it was asked for: t->failure. */
+typedef void feed_wrong(feed *st, task *t, int code);
+
+/* Begins to listen as a SubscribeRequest says, once the store has been asked: st->looking is
+ * above 0 until then, and a stream with `flush` is flushed then. */
+void subscribe_to(feed *st, const chat_v1_subscribe_request *request, feed_wrong *wrong);
+
+/* Ends the stream when its session has ended: between the door and the moment when the stream
+ * was known to those who end streams. st->looking as above. */
+void subscribe_check(feed *st);
 
 #endif

@@ -18,24 +18,19 @@ typedef struct wish {
   int64_t room_id, number;
 } wish;
 
-/* A look at the store on behalf of a stream; its result goes to the stream's loop. */
-typedef struct look {
-  desk_job job;
+/* A look at the store on behalf of a stream, which goes on with what was found. */
+typedef struct look look;
+struct look {
+  errand errand; /* first: it is one */
   task task;
-  feed *stream; /* a reference */
-  subscribe_wrong *wrong;
-  int rc;
+  int (*see)(look *l);  /* on a reader */
+  int (*then)(look *l); /* on the loop, when it was fine; CAW_ENOMEM */
+  feed_wrong *wrong;
   bool all;
   int64_t heartbeat;
   size_t n, more; /* wishes of the request; and those of all other rooms */
   wish *wishes;
-} look;
-
-static void look_free(look *l) {
-  feed_unref(l->stream);
-  caw_arena_free(l->task.arena);
-  caw_free(l);
-}
+};
 
 /* ---- On a reader ---- */
 
@@ -62,12 +57,6 @@ static int look_at(look *l, const wish *w) {
                    (long long)w->number, (long long)w->room_id, (long long)t->room.last_number);
 }
 
-static bool wished(const look *l, int64_t room_id) {
-  for (size_t i = 0; i < l->n; i++)
-    if (l->wishes[i].room_id == room_id) return true;
-  return false;
-}
-
 static int look_at_all(look *l) {
   task *t = &l->task;
   store_room *rooms;
@@ -79,26 +68,31 @@ static int look_at_all(look *l) {
   if (!wishes) return CAW_ENOMEM;
   if (l->n) memcpy(wishes, l->wishes, l->n * sizeof(*wishes));
   l->wishes = wishes;
+  /* A room that is there twice is followed as it was asked for first. */
   for (size_t i = 0; i < n; i++)
-    if (!wished(l, rooms[i].id))
-      wishes[l->n + l->more++] = (wish){rooms[i].id, rooms[i].last_number};
+    wishes[l->n + l->more++] = (wish){rooms[i].id, rooms[i].last_number};
   return 0;
+}
+
+static int see_wishes(look *l) {
+  int rc = 0;
+  for (size_t i = 0; !rc && i < l->n; i++) rc = look_at(l, &l->wishes[i]);
+  return rc || !l->all ? rc : look_at_all(l);
 }
 
 static int look_work(desk_job *job, store *s) {
   look *l = (look *)job;
   task_begin(&l->task, s);
   int rc = still_there(&l->task);
-  for (size_t i = 0; !rc && i < l->n; i++) rc = look_at(l, &l->wishes[i]);
-  if (!rc && l->all) rc = look_at_all(l);
+  if (!rc && l->see) rc = l->see(l);
   if (rc) l->task.failure.code = task_explain(&l->task, rc);
   return rc;
 }
 
 /* ---- On the loop ---- */
 
-static int follow_all(look *l) {
-  feed *st = l->stream;
+static int follow_wishes(look *l) {
+  feed *st = l->errand.stream;
   int rc = 0;
   if (l->all) st->all = true;
   for (size_t i = 0; !rc && i < l->n + l->more; i++)
@@ -107,27 +101,59 @@ static int follow_all(look *l) {
   return rc;
 }
 
-static void looked(void *arg) {
-  look *l = arg;
-  feed *st = l->stream;
-  if (st->over) {
-    look_free(l);
+static void no_memory(feed *st) {
+  feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
+}
+
+static void look_free(look *l) {
+  caw_arena_free(l->task.arena);
+  caw_free(l);
+}
+
+static void look_back(errand *e) {
+  look *l = (look *)e;
+  feed *st = e->stream;
+  int rc = 0;
+  st->looking--;
+  if (st->over) rc = 0;
+  else if (e->rc) l->wrong(st, &l->task, l->task.failure.code);
+  else if (l->then) rc = l->then(l);
+  if (!rc && !st->over) rc = feed_follow_entered(st);
+  if (rc) no_memory(st);
+  if (st->flush && !st->over && !st->at_full) st->flush(st); /* it has waited for this */
+  look_free(l);
+  feed_unref(st);
+}
+
+/* NULL without memory. */
+static look *new_look(feed *st, const rule *r, feed_wrong *wrong) {
+  look *l = caw_calloc(1, sizeof(*l));
+  if (!l) return NULL;
+  l->wrong = wrong;
+  l->task = (task){.app = st->app, .who = &st->who, .rule = r, .arena = caw_arena_new(0)};
+  task_begin(&l->task, NULL);
+  if (l->task.arena) return l;
+  caw_free(l);
+  return NULL;
+}
+
+/* Sends the look to the store, or tells at once what is wrong. */
+static void begin_look(look *l, feed *st, int rc) {
+  if (!rc) rc = errand_send(&l->errand, st, look_work, look_back);
+  if (!rc) {
+    st->looking++;
     return;
   }
-  if (l->rc) l->wrong(st, &l->task, l->task.failure.code);
-  else if (follow_all(l))
-    feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
+  l->task.failure.code = task_explain(&l->task, rc);
+  l->wrong(st, &l->task, l->task.failure.code);
   look_free(l);
 }
 
-/* Without memory for the post the stream would wait for ever: it ends here, which any
- * thread may do. */
-static void look_done(desk_job *job, int rc) {
-  look *l = (look *)job;
-  l->rc = rc;
-  if (!caw_loop_post(l->stream->shard->loop, looked, l)) return;
-  caw_call_finish(l->stream->call, CAW_RESOURCE_EXHAUSTED, "the server is out of memory");
-  look_free(l);
+static void end_wrong(feed *st, task *t, int code) {
+  if (st->over) return;
+  st->over = true;
+  caw_details_fail(st->call, &t->failure);
+  caw_call_finish(st->call, code, t->failure.message.data);
 }
 
 /* ---- Subscribe ---- */
@@ -154,33 +180,21 @@ static int read_wishes(look *l, const chat_v1_subscribe_request *q) {
   return 0;
 }
 
-int subscribe_to(feed *st, const chat_v1_subscribe_request *request, subscribe_wrong *wrong) {
-  look *l = caw_calloc(1, sizeof(*l));
-  if (!l) return CAW_ENOMEM;
-  l->job.work = look_work;
-  l->job.done = look_done;
-  l->stream = feed_ref(st);
-  l->wrong = wrong;
-  l->task = (task){.app = st->app, .who = &st->who, .rule = &subscribe_rule};
-  l->task.arena = caw_arena_new(0);
-  int rc = CAW_ENOMEM;
-  if (l->task.arena) {
-    task_begin(&l->task, NULL);
-    rc = read_wishes(l, request);
+void subscribe_to(feed *st, const chat_v1_subscribe_request *request, feed_wrong *wrong) {
+  look *l = new_look(st, &subscribe_rule, wrong);
+  if (!l) {
+    no_memory(st);
+    return;
   }
-  if (!rc) rc = desk_read(st->app->desk, &l->job);
-  if (!rc) return 0;
-  l->task.failure.code = task_explain(&l->task, rc);
-  wrong(st, &l->task, l->task.failure.code);
-  look_free(l);
-  return rc;
+  l->see = see_wishes;
+  l->then = follow_wishes;
+  begin_look(l, st, read_wishes(l, request));
 }
 
-static void end_wrong(feed *st, task *t, int code) {
-  if (st->over) return;
-  st->over = true;
-  caw_details_fail(st->call, &t->failure);
-  caw_call_finish(st->call, code, t->failure.message.data);
+void subscribe_check(feed *st) {
+  look *l = new_look(st, &subscribe_rule, end_wrong);
+  if (l) begin_look(l, st, 0);
+  else no_memory(st);
 }
 
 static int subscribe(caw_call *call, const void *request, void *reply, const void *impl,
@@ -199,63 +213,28 @@ static int subscribe(caw_call *call, const void *request, void *reply, const voi
 
 /* ---- ReadAll ---- */
 
-typedef struct all {
-  desk_job job;
-  task task;
-  feed *stream;
-  int64_t room_id;
-  int rc;
-} all;
-
-static void all_free(all *a) {
-  feed_unref(a->stream);
-  caw_arena_free(a->task.arena);
-  caw_free(a);
+static int see_room(look *l) {
+  return task_enter(&l->task, l->wishes->room_id);
 }
 
-static int all_work(desk_job *job, store *s) {
-  all *a = (all *)job;
-  task_begin(&a->task, s);
-  int rc = still_there(&a->task);
-  if (!rc) rc = task_enter(&a->task, a->room_id);
-  if (rc) a->task.failure.code = task_explain(&a->task, rc);
-  return rc;
+static int read_room(look *l) {
+  feed *st = l->errand.stream;
+  if (l->task.room.last_number) return feed_read_all(st, l->task.room.id, l->task.room.last_number);
+  feed_end(st, CAW_OK, NULL, NULL);
+  return 0;
 }
 
-static void all_looked(void *arg) {
-  all *a = arg;
-  feed *st = a->stream;
-  if (st->over) {
-    all_free(a);
+static void begin_all(feed *st, int64_t room_id) {
+  look *l = new_look(st, rule_of(caw_call_method(st->call)), end_wrong);
+  if (!l) {
+    no_memory(st);
     return;
   }
-  if (a->rc) end_wrong(st, &a->task, a->task.failure.code);
-  else if (!a->task.room.last_number) feed_end(st, CAW_OK, NULL, NULL);
-  else if (feed_read_all(st, a->room_id, a->task.room.last_number))
-    feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
-  all_free(a);
-}
-
-static void all_done(desk_job *job, int rc) {
-  all *a = (all *)job;
-  a->rc = rc;
-  if (!caw_loop_post(a->stream->shard->loop, all_looked, a)) return;
-  caw_call_finish(a->stream->call, CAW_RESOURCE_EXHAUSTED, "the server is out of memory");
-  all_free(a);
-}
-
-static int begin_all(feed *st, int64_t room_id) {
-  all *a = caw_calloc(1, sizeof(*a));
-  if (!a) return CAW_ENOMEM;
-  a->job.work = all_work;
-  a->job.done = all_done;
-  a->stream = feed_ref(st);
-  a->room_id = room_id;
-  a->task = (task){.app = st->app, .who = &st->who, .rule = rule_of(caw_call_method(st->call))};
-  a->task.arena = caw_arena_new(0);
-  int rc = a->task.arena ? desk_read(st->app->desk, &a->job) : CAW_ENOMEM;
-  if (rc) all_free(a);
-  return rc;
+  l->see = see_room;
+  l->then = read_room;
+  l->wishes = caw_arena_calloc(l->task.arena, 1, sizeof(*l->wishes));
+  if (l->wishes) l->wishes->room_id = room_id;
+  begin_look(l, st, l->wishes ? 0 : CAW_ENOMEM);
 }
 
 static int read_all(caw_call *call, const void *request, void *reply, const void *impl,
@@ -269,8 +248,7 @@ static int read_all(caw_call *call, const void *request, void *reply, const void
     caw_free(st);
     return CAW_ENOMEM;
   }
-  if (begin_all(st, q->room_id))
-    feed_end(st, CAW_UNAVAILABLE, "BUSY", "the server has too much to do; try again");
+  begin_all(st, q->room_id);
   return CAW_PENDING;
 }
 

@@ -51,6 +51,7 @@ struct logon {
   store_user user; /* look found it; id 0: nobody */
   caw_str secret;  /* what is kept of a password; empty: there is none to compare */
   bool compared;
+  bool again, repeated; /* what was looked at is so no more: once more from the look on */
 };
 
 /* ---- The way ---- */
@@ -68,8 +69,17 @@ static int on_writer(desk_job *job, store *s) {
   return l->plan->write(l);
 }
 
+static int read_it(logon *l);
+
 static void written(desk_job *job, int rc) {
   logon *l = (logon *)job;
+  if (rc && l->again) {
+    l->again = false;
+    l->repeated = true;
+    rc = read_it(l);
+    if (rc) finish(l, rc);
+    return;
+  }
   if (!rc) task_publish(&l->task);
   finish(l, rc);
 }
@@ -90,7 +100,10 @@ static void made(keys_job *key) {
 static void use_key(logon *l, caw_str password, void (*then)(keys_job *)) {
   l->key.job.password = password.len ? password : caw_str_from("");
   l->key.job.done = then;
-  int rc = keys_pool_put(l->task.app->keys, &l->key.job);
+  chatd *app = l->task.app;
+  pthread_mutex_lock(&app->keys_lock);
+  int rc = app->keys ? keys_pool_put(app->keys, &l->key.job) : CAW_ECLOSED;
+  pthread_mutex_unlock(&app->keys_lock);
   if (rc) finish(l, rc);
 }
 
@@ -127,6 +140,12 @@ static void looked(desk_job *job, int rc) {
   }
 }
 
+static int read_it(logon *l) {
+  l->job.work = on_reader;
+  l->job.done = looked;
+  return desk_read(l->task.app->desk, &l->job);
+}
+
 static int refuse(logon *l, int rc) {
   l->task.failure.code = task_explain(&l->task, rc);
   return caw_details_fail(l->call, &l->task.failure);
@@ -136,6 +155,24 @@ static int refuse(logon *l, int rc) {
 
 static int wrong_credentials(logon *l, int code) {
   return task_fail(&l->task, code, "WRONG_CREDENTIALS", "the handle or the password is wrong");
+}
+
+static int suspended(logon *l) {
+  return task_fail(&l->task, CAW_PERMISSION_DENIED, "SUSPENDED",
+                   "this account is suspended: ask an admin");
+}
+
+/* Between look and write the account may have changed, and so may its password. */
+static int still_the_same(logon *l) {
+  task *t = &l->task;
+  caw_str secret;
+  int rc = store_user_get(t->store, l->user.id, &l->user, t->arena);
+  if (!rc) rc = store_secret_get(t->store, l->user.id, &secret, t->arena);
+  if (rc) return rc == STORE_NONE ? wrong_credentials(l, CAW_UNAUTHENTICATED) : rc;
+  if (l->user.state == CHAT_V1_USER_STATE_SUSPENDED) return suspended(l);
+  if (!caw_str_eq(secret, l->secret) || l->user.state == CHAT_V1_USER_STATE_DELETED)
+    return wrong_credentials(l, CAW_UNAUTHENTICATED);
+  return 0;
 }
 
 /* Counts a try for the account and the address. */
@@ -204,6 +241,23 @@ static int replace_session(task *t, int64_t user_id, caw_str once, caw_str clien
   return 0;
 }
 
+/* "KIND NAME ID": under what a request is kept. An id may have any bytes. */
+static caw_str once_key(task *t, const char *kind, caw_str name, caw_str id) {
+  size_t n = strlen(kind);
+  char *text = caw_arena_alloc(t->arena, n + name.len + id.len + 2);
+  if (!text) return caw_str_of(NULL, 0);
+  char *at = memcpy(text, kind, n);
+  at += n;
+  *at++ = ' ';
+  if (name.len) {
+    memcpy(at, name.data, name.len);
+    at += name.len;
+    *at++ = ' ';
+  }
+  if (id.len) memcpy(at, id.data, id.len);
+  return caw_str_of(text, (size_t)(at - text) + id.len);
+}
+
 /* A new session, its token as text. `request_id` may be empty. */
 static int open_session(logon *l, int64_t user_id, caw_str client_name, caw_str request_id,
                         caw_str *token, chat_v1_session **out) {
@@ -211,7 +265,7 @@ static int open_session(logon *l, int64_t user_id, caw_str client_name, caw_str 
   char text[KEYS_TOKEN];
   uint8_t hash[32];
   int64_t old;
-  caw_str once = caw_arena_printf(t->arena, "session %.*s", CAW_STR_ARG(request_id));
+  caw_str once = once_key(t, "session", caw_str_of(NULL, 0), request_id);
   store_session session = {.user_id = user_id,
                            .client_name = client_name,
                            .peer = l->peer,
@@ -325,8 +379,7 @@ static int register_once(logon *l, int64_t *id) {
   const chat_v1_register_request *q = l->request;
   uint8_t digest[32];
   task *t = &l->task;
-  caw_str once = caw_arena_printf(t->arena, "register %.*s %.*s", CAW_STR_ARG(q->handle),
-                                  CAW_STR_ARG(q->request_id));
+  caw_str once = once_key(t, "register", q->handle, q->request_id);
   if (!once.data) return CAW_ENOMEM;
   crypto_generichash(digest, sizeof(digest), (const uint8_t *)q->display_name.data,
                      q->display_name.len, NULL, 0);
@@ -362,9 +415,14 @@ static int register_write(logon *l) {
   if (l->compared) {
     rc = register_once(l, &id);
     if (rc == STORE_NONE || rc == STORE_TAKEN || (!rc && id != l->user.id)) return handle_taken(l);
-    if (!rc) rc = store_user_get(t->store, id, &l->user, t->arena);
+    if (!rc) rc = still_the_same(l);
   } else {
-    rc = may_register(l, &owner);
+    rc = store_user_by_handle(t->store, q->handle, &l->user, t->arena);
+    if (!rc) { /* perhaps by the same request, which was on its way */
+      l->again = !l->repeated;
+      return handle_taken(l);
+    }
+    if (rc == STORE_NONE) rc = may_register(l, &owner);
     if (!rc) rc = add_user(l, owner);
     if (rc == STORE_TAKEN) return handle_taken(l);
     if (!rc) rc = register_once(l, &id);
@@ -397,28 +455,10 @@ static caw_str login_given(const logon *l) {
   return ((const chat_v1_login_request *)l->request)->password;
 }
 
-static int suspended(logon *l) {
-  return task_fail(&l->task, CAW_PERMISSION_DENIED, "SUSPENDED",
-                   "this account is suspended: ask an admin");
-}
-
 static int login_judge(logon *l) {
   if (!l->key.job.right || !l->user.id) return wrong_credentials(l, CAW_UNAUTHENTICATED);
   forgive(l, ((const chat_v1_login_request *)l->request)->handle);
   return l->user.state == CHAT_V1_USER_STATE_ACTIVE ? 0 : suspended(l);
-}
-
-/* Between look and write the account may have changed, and so may its password. */
-static int still_the_same(logon *l) {
-  task *t = &l->task;
-  caw_str secret;
-  int rc = store_user_get(t->store, l->user.id, &l->user, t->arena);
-  if (!rc) rc = store_secret_get(t->store, l->user.id, &secret, t->arena);
-  if (rc) return rc == STORE_NONE ? wrong_credentials(l, CAW_UNAUTHENTICATED) : rc;
-  if (l->user.state == CHAT_V1_USER_STATE_SUSPENDED) return suspended(l);
-  if (!caw_str_eq(secret, l->secret) || l->user.state == CHAT_V1_USER_STATE_DELETED)
-    return wrong_credentials(l, CAW_UNAUTHENTICATED);
-  return 0;
 }
 
 static int login_write(logon *l) {
@@ -579,9 +619,7 @@ static int begin(logon *l) {
     make_secret(l); /* may finish the call at once, which is as good */
     return CAW_PENDING;
   }
-  l->job.work = on_reader;
-  l->job.done = looked;
-  rc = desk_read(l->task.app->desk, &l->job);
+  rc = read_it(l);
   return rc ? refuse(l, rc) : CAW_PENDING;
 }
 

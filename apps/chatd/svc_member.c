@@ -56,10 +56,10 @@ int work_join_room(task *t, const void *request, void *reply) {
   return rc;
 }
 
-/* The last owner may not go while others are there: nobody could manage them. */
+/* The last owner stays one: nobody could manage the others, or let them in. */
 static int not_the_last(task *t, int64_t role) {
   int64_t owners;
-  if (role != CHAT_V1_ROOM_ROLE_OWNER || t->room.members <= 1) return 0;
+  if (role != CHAT_V1_ROOM_ROLE_OWNER) return 0;
   int rc = store_members_with_role(t->store, t->room.id, CHAT_V1_ROOM_ROLE_OWNER, &owners);
   if (rc || owners > 1) return rc;
   return task_fail(t, CAW_FAILED_PRECONDITION, "LAST_OWNER",
@@ -72,7 +72,7 @@ int work_leave_room(task *t, const void *request, void *reply) {
   int rc = task_enter(t, q->room_id);
   if (!rc) rc = not_direct(t);
   if (rc || !t->member.role) return rc;
-  rc = not_the_last(t, t->member.role);
+  if (t->room.members > 1) rc = not_the_last(t, t->member.role);
   return rc ? rc : drop_member(t, t->who->user_id);
 }
 

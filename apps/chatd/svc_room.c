@@ -35,7 +35,8 @@ static int find_other(task *t, chat_v1_room_view *view) {
   size_t n;
   int rc = store_members(t->store, t->room.id, 0, 2, &members, &n, t->arena);
   if (rc || !n) return rc;
-  size_t i = n > 1 && members[0].user_id == t->who->user_id ? 1 : 0;
+  size_t i = members[0].user_id == t->who->user_id ? 1 : 0;
+  if (i == n) return 0; /* the other one has deleted their account */
   rc = store_user_get(t->store, members[i].user_id, &other, t->arena);
   if (rc) return rc;
   view->other = new_user(&other, t->arena);
@@ -64,7 +65,9 @@ static int put_name(task *t, store_room *room, caw_str name) {
   if (why) return 0;
   room->name = words_normal(name, t->arena);
   room->folded = words_folded(name, t->arena);
-  return room->name.data && room->folded.data ? 0 : CAW_ENOMEM;
+  if (!room->name.data || !room->folded.data) return CAW_ENOMEM;
+  if (!room->folded.len) task_check(t, "room.name", "has nothing to be seen in it");
+  return 0;
 }
 
 static int put_topic(task *t, store_room *room, caw_str topic) {
@@ -144,7 +147,7 @@ int work_create_room(task *t, const void *request, void *reply) {
   if (!rc) rc = task_once(t, q->request_id, &chat_v1_create_room_request_type, q, &before, &id);
   if (rc) return rc;
   if (before) {
-    rc = store_room_get(t->store, id, &t->room, t->arena);
+    rc = task_enter(t, id); /* the caller may have left it since */
     return rc ? rc : reply_room(t, &r->room);
   }
   t->room = room;
@@ -190,16 +193,22 @@ int work_open_direct(task *t, const void *request, void *reply) {
 
 /* ---- Finding ---- */
 
+/* No room has a name that is much longer than names may be. */
+static int room_named(task *t, caw_str name, store_room *out) {
+  if (name.len > (size_t)4 * NAME_MOST) return STORE_NONE;
+  caw_str folded = words_folded(name, t->arena);
+  return folded.data ? store_room_by_name(t->store, folded, t->who->user_id, out, t->arena)
+                     : CAW_ENOMEM;
+}
+
 int work_get_room(task *t, const void *request, void *reply) {
   const chat_v1_get_room_request *q = request;
   chat_v1_get_room_response *r = reply;
   int64_t id = q->which.room_id;
   int rc;
   if (q->which_case == CHAT_V1_GET_ROOM_REQUEST_WHICH_CASE_NAME) {
-    caw_str folded = words_folded(q->which.name, t->arena);
     store_room found;
-    if (!folded.data) return CAW_ENOMEM;
-    rc = store_room_by_name(t->store, folded, t->who->user_id, &found, t->arena);
+    rc = room_named(t, q->which.name, &found);
     if (rc == STORE_NONE)
       return task_fail(t, CAW_NOT_FOUND, "NO_ROOM", "there is no room of this name");
     if (rc) return rc;
@@ -269,7 +278,7 @@ static int read_place(task *t, caw_str token, mine *place) {
   char text[64] = "";
   long long when, id;
   if (token.len < sizeof(text)) memcpy(text, token.data, token.len);
-  if (sscanf(text, "%lld %lld", &when, &id) != 2)
+  if (sscanf(text, "%18lld %18lld", &when, &id) != 2)
     return task_wrong(t, "page_token", "is not one that an answer had");
   place->room = (store_room){.id = id, .last_sent = when};
   return 0;
@@ -338,9 +347,8 @@ int work_update_room(task *t, const void *request, void *reply) {
   const chat_v1_update_room_request *q = request;
   chat_v1_update_room_response *r = reply;
   if (!q->room) return task_wrong(t, "room", "is missing");
-  if (!q->update_mask || !q->update_mask->paths.len)
-    return task_wrong(t, "update_mask", "is empty: name the fields to change");
-  int rc = task_enter(t, q->room->id);
+  int rc = task_mask(t, q->update_mask);
+  if (!rc) rc = task_enter(t, q->room->id);
   if (rc) return rc;
   if (t->room.kind == CHAT_V1_ROOM_KIND_DIRECT)
     return task_fail(t, CAW_FAILED_PRECONDITION, "DIRECT_ROOM", "a direct room stays as it is");

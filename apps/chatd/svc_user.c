@@ -17,6 +17,21 @@ static int reply_user(task *t, const store_user *user, chat_v1_user **out) {
   return *out ? 0 : CAW_ENOMEM;
 }
 
+/* Guests find nobody. They know those who are in a room with them, by number. */
+static int may_see(task *t, int64_t user_id) {
+  store_room *rooms;
+  store_member *mine, other;
+  size_t n;
+  if (t->who->role >= CHAT_V1_ROLE_MEMBER || user_id == t->who->user_id) return 0;
+  int rc = store_rooms_of(t->store, t->who->user_id, 0, SIZE_MAX >> 1, &rooms, &mine, &n, t->arena);
+  for (size_t i = 0; !rc && i < n; i++) {
+    rc = store_member_get(t->store, rooms[i].id, user_id, &other);
+    if (!rc) return 0;
+    if (rc == STORE_NONE) rc = 0;
+  }
+  return rc ? rc : STORE_NONE;
+}
+
 int work_get_user(task *t, const void *request, void *reply) {
   const chat_v1_get_user_request *q = request;
   chat_v1_get_user_response *r = reply;
@@ -25,9 +40,10 @@ int work_get_user(task *t, const void *request, void *reply) {
   switch (q->who_case) {
   case CHAT_V1_GET_USER_REQUEST_WHO_CASE_USER_ID:
     rc = store_user_get(t->store, q->who.user_id, &user, t->arena);
+    /* A tombstone says nothing but that somebody was there. */
+    if (!rc && user.state != CHAT_V1_USER_STATE_DELETED) rc = may_see(t, user.id);
     break;
   case CHAT_V1_GET_USER_REQUEST_WHO_CASE_HANDLE:
-    /* Guests find nobody: they know those whose messages they read, by number. */
     rc = t->who->role < CHAT_V1_ROLE_MEMBER
              ? STORE_NONE
              : store_user_by_handle(t->store, q->who.handle, &user, t->arena);
@@ -180,10 +196,9 @@ int work_update_user(task *t, const void *request, void *reply) {
   chat_v1_update_user_response *r = reply;
   store_user user;
   if (!q->user) return task_wrong(t, "user", "is missing");
-  if (!q->update_mask || !q->update_mask->paths.len)
-    return task_wrong(t, "update_mask", "is empty: name the fields to change");
   int64_t id = q->user->id ? q->user->id : t->who->user_id;
-  int rc = store_user_get(t->store, id, &user, t->arena);
+  int rc = task_mask(t, q->update_mask);
+  if (!rc) rc = store_user_get(t->store, id, &user, t->arena);
   if (rc == STORE_NONE || (!rc && user.state == CHAT_V1_USER_STATE_DELETED)) return no_user(t);
   if (rc) return rc;
   if (id != t->who->user_id && !manages(t, &user))

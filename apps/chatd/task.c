@@ -14,6 +14,8 @@
 #define PAGE      100
 #define MOST_PAGE 1000
 #define ID_MOST   64 /* bytes of a request_id */
+#define WRONG     16 /* things that one answer says are wrong */
+#define MASK_MOST 32 /* paths of a field mask: more than any message has that can be changed */
 
 int64_t now_us(void) {
   struct timespec now;
@@ -81,16 +83,14 @@ int task_later(task *t, int64_t wait, const char *reason, const char *format, ..
 
 void task_check(task *t, const char *field, const char *why) {
   caw_details_bad_request *w = &t->wrong;
-  if (!why) return;
-  caw_details_bad_request_field_violation *more =
-      caw_arena_alloc(t->arena, (w->field_violations.len + 1) * sizeof(*more));
-  if (!more) return;
-  for (size_t i = 0; i < w->field_violations.len; i++) more[i] = w->field_violations.items[i];
-  more[w->field_violations.len] =
+  if (!why || w->field_violations.len == WRONG) return;
+  if (!w->field_violations.items)
+    w->field_violations.items =
+        caw_arena_calloc(t->arena, WRONG, sizeof(*w->field_violations.items));
+  if (!w->field_violations.items) return;
+  w->field_violations.items[w->field_violations.len++] =
       (caw_details_bad_request_field_violation){.field = caw_str_from(field),
                                                 .description = caw_str_from(why)};
-  w->field_violations.items = more;
-  w->field_violations.len++;
 }
 
 int task_checked(task *t) {
@@ -107,6 +107,13 @@ int task_wrong(task *t, const char *field, const char *why) {
   task_check(t, field, why);
   int rc = task_checked(t);
   return rc ? rc : CAW_ENOMEM;
+}
+
+int task_mask(task *t, const google_protobuf_field_mask *mask) {
+  if (!mask || !mask->paths.len)
+    return task_wrong(t, "update_mask", "is empty: name the fields to change");
+  if (mask->paths.len > MASK_MOST) return task_wrong(t, "update_mask", "has more than 32 paths");
+  return 0;
 }
 
 int task_explain(task *t, int rc) {

@@ -85,6 +85,10 @@ int task_later(task *t, int64_t wait, const char *reason, const char *format, ..
 /* Notes that a field is wrong: `why` goes behind its name ("is empty"). NULL: it is not. */
 void task_check(task *t, const char *field, const char *why);
 
+/* Notes and returns at once unless the mask has paths, and not so many that the same field
+ * would be changed again and again. */
+int task_mask(task *t, const google_protobuf_field_mask *mask);
+
 /* 0, or INVALID_ARGUMENT with all that was noted. */
 int task_checked(task *t);
 
