@@ -277,7 +277,7 @@ static rpc_metadata *client_metadata(caw_call *call, caw_metadata_list which) {
   client_call *cc = client_call_of(call);
   if (which == CAW_RESPONSE_HEADERS) return &call->rpc.headers;
   if (which == CAW_RESPONSE_TRAILERS) return &call->rpc.trailers;
-  bool secret = call->chain && call->chain->phase == CHAIN_CREDENTIALS;
+  bool secret = call->chain && chain_phase_of(call->chain) == CHAIN_CREDENTIALS;
   return secret ? &cc->secrets : &cc->metadata;
 }
 

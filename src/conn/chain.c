@@ -58,14 +58,14 @@ void chain_free(call_chain *c, cells *of) {
  * When nobody does, the call is its loop's alone. */
 static void set_phase(call_chain *c, chain_phase phase) {
   if (c->waits) pthread_mutex_lock(&c->lock);
-  c->phase = phase;
+  atomic_store_explicit(&c->phase, phase, memory_order_relaxed);
   if (c->waits) pthread_mutex_unlock(&c->lock);
 }
 
 /* Nobody is asked yet, so nobody else knows of the question before this is done. */
 void chain_begin_question(call_chain *c, chain_phase phase) {
   c->told_cancel = false;
-  c->phase = phase;
+  atomic_store_explicit(&c->phase, phase, memory_order_relaxed);
   c->fail_text = (caw_str){NULL, 0};
   c->answer = CHAIN_ASKED;
 }
@@ -76,7 +76,7 @@ int chain_end_question(call_chain *c, int rc) {
   bool waits = rc == CAW_PENDING || c->answer == CHAIN_ANSWERED;
   if (!waits) {
     c->answer = CHAIN_NO_QUESTION;
-    c->phase = CHAIN_CLOSED;
+    atomic_store_explicit(&c->phase, CHAIN_CLOSED, memory_order_relaxed);
   }
   pthread_mutex_unlock(&c->lock);
   if (!waits) return rc;
@@ -151,7 +151,7 @@ int caw_call_decide(caw_call *call, int code, const char *message) {
 }
 
 void chain_cancel(call_chain *c) {
-  if (c->phase != CHAIN_REQUEST || c->arrived || c->told_cancel || !c->asked) return;
+  if (chain_phase_of(c) != CHAIN_REQUEST || c->arrived || c->told_cancel || !c->asked) return;
   const chain_entry *e = &c->list->entries[c->asked - 1];
   c->told_cancel = true;
   if (e->hooks.on_cancel) e->hooks.on_cancel(c->call, e->user);
@@ -174,7 +174,7 @@ void chain_headers(call_chain *c) {
     set_phase(c, CHAIN_HEADERS);
     e->hooks.on_headers(c->call, e->user);
   }
-  if (c->phase == CHAIN_HEADERS) set_phase(c, CHAIN_CLOSED);
+  if (chain_phase_of(c) == CHAIN_HEADERS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_message(call_chain *c, bool sent, bool compressed, size_t size, size_t travels) {
@@ -199,7 +199,7 @@ void chain_status(call_chain *c, caw_status *status) {
     if (before && !status->code) status->code = before;
     status->code = call_status_code(status->code);
   }
-  if (c->phase == CHAIN_STATUS) set_phase(c, CHAIN_CLOSED);
+  if (chain_phase_of(c) == CHAIN_STATUS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_done(call_chain *c, const caw_status *status) {
@@ -236,7 +236,7 @@ void chain_drop(call_chain *c) {
 
 /* May this list be changed in this phase? Under the lock. */
 static bool may_change(const caw_call *call, caw_metadata_list which) {
-  switch (call->chain->phase) {
+  switch (chain_phase_of(call->chain)) {
   case CHAIN_REQUEST:
     return which == CAW_REQUEST_METADATA || call->cls->server;
   case CHAIN_CREDENTIALS:
@@ -292,7 +292,8 @@ int caw_call_set_path(caw_call *call, caw_str path) {
 
 bool chain_fail(call_chain *c, const char *format, va_list args) {
   pthread_mutex_lock(&c->lock);
-  bool asked = c->phase == CHAIN_REQUEST || c->phase == CHAIN_CREDENTIALS;
+  chain_phase phase = chain_phase_of(c);
+  bool asked = phase == CHAIN_REQUEST || phase == CHAIN_CREDENTIALS;
   if (asked) c->fail_text = caw_arena_vprintf(&c->arena, format, args);
   pthread_mutex_unlock(&c->lock);
   return asked;

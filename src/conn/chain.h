@@ -13,6 +13,7 @@
 #include <caw/interceptor.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 typedef struct chain_entry {
   caw_interceptor hooks;
@@ -55,9 +56,9 @@ typedef enum chain_answer {
 
 typedef struct call_chain {
   caw_call *call;
-  chain_list *list; /* NULL: none, there are credentials only */
-  size_t asked;     /* how many of the list */
-  chain_phase phase;
+  chain_list *list;           /* NULL: none, there are credentials only */
+  size_t asked;               /* how many of the list */
+  _Atomic(chain_phase) phase; /* a handler on another thread may look: chain_fail */
   bool told_cancel;
   bool waits; /* loop's thread: an answer is owed, so somebody may look from elsewhere */
 
@@ -84,6 +85,10 @@ typedef struct call_chain {
   int end_code;
   char *end_text;
 } call_chain;
+
+static inline chain_phase chain_phase_of(const call_chain *c) {
+  return atomic_load_explicit(&c->phase, memory_order_relaxed);
+}
 
 /* Gives a new call its chain; `all` may be NULL. 0 or CAW_ENOMEM. */
 int chain_new(caw_call *call, chain_list *all);
