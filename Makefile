@@ -4,8 +4,10 @@
 #   make run      installs what is missing, builds, starts chatd with its data in ./var
 #   make test     installs what is missing, builds and runs everything that must pass
 #   make fuzz     runs each fuzz target for FUZZ_SECONDS (60)
+#   make soak     runs the long forms of tests (scripts/soak); ONLY="crash ..."
 #   make conformance  runs the official Protocol Buffers conformance suite (npm, apt)
 #   make bench    measures beside gRPC C++ and Node; ONLY=part,... RESULTS=bench/RESULTS.md
+#   make bench-store  measures the chat server's store beside SQLite alone
 #   make bench-instructions  fails when a request costs 3 % more instructions than committed
 #   make format   formats the C code
 #   make coverage runs the tests with coverage and prints it by file
@@ -17,7 +19,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 ARGS ?=
 
-.PHONY: all run test fuzz conformance bench bench-instructions bench-build format coverage install clean
+.PHONY: all run test fuzz soak conformance bench bench-instructions bench-build bench-store format coverage install clean
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
 
@@ -42,6 +44,10 @@ fuzz:
 	scripts/setup test
 	scripts/fuzz $(FUZZ_SECONDS)
 
+soak:
+	scripts/setup test
+	scripts/soak $(ONLY)
+
 conformance:
 	scripts/setup test
 	scripts/conformance
@@ -56,6 +62,10 @@ bench: bench-build
 	cp bench/peers/node/*.js* build/bench/node
 	cd build/bench/node && npm ci --no-audit --no-fund
 	bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(RESULTS),--results $(RESULTS))
+
+bench-store: bench-build
+	mkdir -p build/bench/store
+	build/bench/bin/bench-store build/bench/store
 
 bench-instructions: bench-build
 	bench/run.py --instructions

@@ -16,8 +16,8 @@
 
 #define MOST_CONNECTIONS 200
 #define SEND_CONNECTIONS 8
-#define OUTSTANDING      64 /* messages of the one who speaks in `fanout` */
-#define TEXT             "a message of some thirty bytes"
+#define OUTSTANDING      64  /* messages of the one who speaks in `fanout` */
+#define TEXT             120 /* bytes of a message */
 
 typedef struct sender sender;
 
@@ -28,6 +28,7 @@ static uint64_t connections, streams, messages, outstanding;
 static uint64_t caught_up, delivered, asked, acked;
 static uint64_t *latencies;
 static char base[32]; /* of the ids, another in each run */
+static char text[TEXT];
 
 static void fail(const char *what, int rc) {
   fprintf(stderr, "%s: %s\n", what, caw_strerror(rc));
@@ -111,7 +112,7 @@ static void say(void) {
   int n = snprintf(id, sizeof(id), "%s-%" PRIu64, base, asked++);
   const chat_v1_send_request request = {.room_id = room,
                                         .client_message_id = caw_str_of(id, (size_t)n),
-                                        .text = CAW_STR(TEXT)};
+                                        .text = caw_str_of(text, TEXT)};
   check(chat_v1_chat_service_send_async(NULL, channels[connections], &request, NULL, on_said, NULL),
         "Send");
 }
@@ -139,7 +140,7 @@ static void send_one(sender *s) {
   int n = snprintf(id, sizeof(id), "%s-%" PRIu64 "-%" PRIu64, base, s->index, s->next);
   chat_v1_send_request send = {.room_id = room,
                                .client_message_id = caw_str_of(id, (size_t)n),
-                               .text = CAW_STR(TEXT)};
+                               .text = caw_str_of(text, TEXT)};
   const chat_v1_chat_request request = {.what_case = CHAT_V1_CHAT_REQUEST_WHAT_CASE_SEND,
                                         .what.send = &send};
   s->began[s->next++ % outstanding] = caw_loop_now(loop);
@@ -198,11 +199,11 @@ static void sends(uint64_t n) {
          (double)latencies[messages * 99 / 100] / 1e3);
 }
 
-static uint64_t number(const char *text) {
+static uint64_t number(const char *digits) {
   char *end;
-  uint64_t n = strtoull(text, &end, 10);
-  if (!*text || *end || !n) {
-    fprintf(stderr, "%s is no number\n", text);
+  uint64_t n = strtoull(digits, &end, 10);
+  if (!*digits || *end || !n) {
+    fprintf(stderr, "%s is no number\n", digits);
     exit(2);
   }
   return n;
@@ -211,6 +212,7 @@ static uint64_t number(const char *text) {
 int main(int argc, char **argv) {
   if (argc < 7) return fputs("usage: see the head of chat_load.c\n", stderr), 2;
   const char *what = argv[1];
+  memset(text, 'x', sizeof(text));
   room = (int64_t)number(argv[4]);
   connections = number(argv[5]);
   streams = outstanding = number(argv[6]);

@@ -11,7 +11,7 @@ more than requests per second on a machine that others use too.
   bench/run.py [--only PART,...] [--results FILE] [--repeats N]
   bench/run.py --instructions [--update]
 
-Parts: unary stream pingpong large idle tls client syscalls instructions. What was
+Parts: unary stream pingpong large idle tls client syscalls instructions chat. What was
 measured is kept in build/bench/figures.json, so that single parts can be run
 again; --results writes the tables between the marks in FILE.
 """
@@ -31,6 +31,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import chat
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/bench"
@@ -411,6 +413,7 @@ PARTS = {
     "client": part_client,
     "syscalls": part_syscalls,
     "instructions": part_instructions,
+    "chat": lambda repeats: chat.part(sys.modules[__name__], repeats),
 }
 
 
@@ -583,6 +586,7 @@ def report(f):
                         [("idle streams", "10,000")], "kib", "KiB (PSS) per stream")
     lines += flat_table(f, "At rest", [("rest", "after ten calls")], "mib", "resident MiB")
     lines += tls_table(f)
+    lines += chat.tables(f, table, number)
     lines += flat_table(f, "Client, 100 calls outstanding", [("client", "SayHello")], "cpu_us",
                         "client CPU us/call")
     lines += flat_table(f, "System calls of the server, h2load 1 x 1", [("syscalls", "SayHello")],

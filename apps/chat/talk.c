@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TEXT_MOST 16384
@@ -246,6 +247,18 @@ static int64_t show_pages(client *c, int64_t room) {
   return last;
 }
 
+/* What was shown has been read. Not every message of a crowd is worth a call. */
+static void mark_read(client *c, int64_t room, int64_t number, bool now) {
+  static int64_t marked;
+  static time_t when;
+  if (number <= marked || (!now && time(NULL) == when && number < marked + 100)) return;
+  chat_v1_mark_read_request request = {.room_id = room, .number = number};
+  chat_v1_mark_read_response reply;
+  ask_for(c, &chat_v1_chat_service_mark_read_method, &request, &reply, NULL);
+  marked = number;
+  when = time(NULL);
+}
+
 static void show_event(client *c, const chat_v1_event *event, int64_t *last) {
   if (event->what_case == CHAT_V1_EVENT_WHAT_CASE_MESSAGE) {
     *last = event->what.message->number;
@@ -270,6 +283,7 @@ static int follow(client *c, int64_t room, int64_t *last, caw_status *status, in
   check(rc, "cannot subscribe");
   while (!(rc = chat_v1_chat_service_subscribe_read(stream, &event, arena))) {
     show_event(c, &event, last);
+    if (event.what_case == CHAT_V1_EVENT_WHAT_CASE_MESSAGE) mark_read(c, room, *last, false);
     *tries = 0;
     caw_arena_reset(arena);
   }
@@ -282,6 +296,7 @@ void do_tail(client *c, const char *room) {
   int64_t id = room_id(c, room);
   int64_t last = show_pages(c, id);
   int tries = 0, rc;
+  mark_read(c, id, last, true);
   if (!c->follow) return;
   do {
     rc = follow(c, id, &last, &status, &tries);

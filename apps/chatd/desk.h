@@ -6,15 +6,15 @@
 #ifndef CHATD_DESK_H
 #define CHATD_DESK_H
 
+#include "jobs.h"
 #include "store.h"
-
-#include <stdatomic.h>
 
 typedef struct desk desk;
 typedef struct desk_job desk_job;
 
 /* A piece of work, embedded in what the asker keeps until `done`. */
 struct desk_job {
+  jobs_link link; /* the desk's */
   /*
    * Does it, on a thread of the desk, within a turn of the store. Returns 0, or a code
    * of the asker's own or of the store's for what is refused: it has written nothing
@@ -25,14 +25,14 @@ struct desk_job {
   /* The outcome, on the same thread: what `work` returned, once that is durable, or why
    * it is not. Must not wait; mostly it posts to the asker's loop. The job may be freed. */
   void (*done)(desk_job *job, int rc);
-  desk_job *next; /* the desk's */
-  int rc;         /* the desk's */
+  int rc; /* the desk's */
 };
 
 /* How the desk is, from any thread. */
 typedef enum desk_state {
   DESK_FINE,
-  DESK_FULL,  /* the last turn failed for want of room; the next may not */
+  DESK_FULL,  /* the last turn failed for want of room; the next may not. Without one the
+                 desk looks by itself, once a second, whether there is room again */
   DESK_BROKEN /* a write or flush failed: nothing is written any more (what the system
                  has kept of it is not known: a restart reads what is on the disk) */
 } desk_state;
@@ -41,10 +41,9 @@ typedef struct desk_options {
   size_t readers;    /* threads that read; 0: 2 */
   size_t queue_most; /* jobs that may wait to write; beyond, they are refused; 0: 10,000 */
   size_t turn_most;  /* jobs in one turn; 0: 1,000 */
+  int retry;         /* milliseconds between two looks for room; 0: 1,000 */
   /* Opens a connection of the store, with `why` as store_sqlite_open. */
   int (*open)(store **out, bool writer, char why[400], void *user);
-  /* The writer has nothing to do and did much: time for a checkpoint. May be NULL. */
-  void (*rest)(store *writer, void *user);
   /* The state is another; on the writer's thread. May be NULL. */
   void (*on_state)(desk_state state, const char *why, void *user);
   void *user;

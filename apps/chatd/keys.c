@@ -78,11 +78,7 @@ void keys_hash_code(uint8_t hash[32], caw_str code) {
 /* ---- Passwords ---- */
 
 struct keys_pool {
-  pthread_mutex_t lock;
-  pthread_cond_t more;
-  keys_job *head, **tail;
-  size_t len, most;
-  bool ending;
+  jobs_queue queue;
   pthread_t threads[MOST];
   size_t n;
 };
@@ -99,29 +95,16 @@ static void do_job(keys_job *job) {
 
 static void *work_on(void *arg) {
   keys_pool *p = arg;
-  for (;;) {
-    pthread_mutex_lock(&p->lock);
-    while (!p->head && !p->ending) pthread_cond_wait(&p->more, &p->lock);
-    keys_job *job = p->head;
-    if (job) {
-      p->head = job->next;
-      if (!p->head) p->tail = &p->head;
-      p->len--;
-    }
-    pthread_mutex_unlock(&p->lock);
-    if (!job) return NULL;
-    do_job(job);
-  }
+  jobs_link *job;
+  while ((job = jobs_take(&p->queue, 1, JOBS_FOR_EVER, NULL))) do_job((keys_job *)job);
+  return NULL;
 }
 
 int keys_pool_new(keys_pool **out, size_t threads, size_t queue) {
   keys_pool *p = caw_malloc(sizeof(*p));
   if (!p) return CAW_ENOMEM;
   memset(p, 0, sizeof(*p));
-  pthread_mutex_init(&p->lock, NULL);
-  pthread_cond_init(&p->more, NULL);
-  p->tail = &p->head;
-  p->most = queue;
+  jobs_init(&p->queue, queue);
   if (threads > MOST) threads = MOST;
   for (; p->n < threads; p->n++) {
     if (!pthread_create(&p->threads[p->n], NULL, work_on, p)) continue;
@@ -133,27 +116,13 @@ int keys_pool_new(keys_pool **out, size_t threads, size_t queue) {
 }
 
 int keys_pool_put(keys_pool *p, keys_job *job) {
-  job->next = NULL;
-  pthread_mutex_lock(&p->lock);
-  int rc = p->ending ? CAW_ECLOSED : p->len >= p->most ? CAW_EAGAIN : 0;
-  if (!rc) {
-    *p->tail = job;
-    p->tail = &job->next;
-    p->len++;
-    pthread_cond_signal(&p->more);
-  }
-  pthread_mutex_unlock(&p->lock);
-  return rc;
+  return jobs_put(&p->queue, &job->link);
 }
 
 void keys_pool_free(keys_pool *p) {
   if (!p) return;
-  pthread_mutex_lock(&p->lock);
-  p->ending = true;
-  pthread_cond_broadcast(&p->more);
-  pthread_mutex_unlock(&p->lock);
+  jobs_end(&p->queue);
   for (size_t i = 0; i < p->n; i++) pthread_join(p->threads[i], NULL);
-  pthread_cond_destroy(&p->more);
-  pthread_mutex_destroy(&p->lock);
+  jobs_finish(&p->queue);
   caw_free(p);
 }

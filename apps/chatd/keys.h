@@ -7,6 +7,8 @@
 #ifndef CHATD_KEYS_H
 #define CHATD_KEYS_H
 
+#include "jobs.h"
+
 #include <caw/str.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,11 +39,11 @@ typedef struct keys_job keys_job;
 /* A password to be kept, or to be compared with what is kept; embedded in what the asker
  * keeps until `done`. */
 struct keys_job {
+  jobs_link link;              /* the pool's */
   caw_str password;            /* the asker's, until done; it should be wiped then */
   char secret[KEYS_SECRET];    /* to be compared with; empty: it is made here */
   bool right;                  /* compared: it fits. Made: it could be */
   void (*done)(keys_job *job); /* on a thread of the pool; must not wait */
-  keys_job *next;              /* the pool's */
 };
 
 /* `threads` 1 to 16, `queue` jobs may wait. Returns 0, CAW_ENOMEM, CAW_ELIMIT. */

@@ -4,6 +4,7 @@
 #include "chatd.h"
 #include "greeter.h"
 #include "log.h"
+#include "retention.h"
 #include "setup.h"
 #include "store_sqlite.h"
 #include "streams.h"
@@ -24,7 +25,6 @@
 #define MAX_LISTEN  32
 #define DAY         ((int64_t)24 * 3600 * 1000000)
 #define SWEEP_MS    (60 * 1000)
-#define SWEEP_MOST  1000
 #define ONCE_LASTS  (30 * DAY)
 #define SESSIONS    65536
 #define LOGINS_WAIT 64
@@ -32,11 +32,12 @@
 typedef struct settings {
   const char *listen[MAX_LISTEN];
   int n_listen;
-  const char *data, *takeover;
+  const char *data;
   const char *tls_cert, *tls_key, *tls_client_ca;
   unsigned loops;
   uint64_t grace_ms, stall_ms;
   int session_days, readers, password_threads;
+  int64_t quota;
   bool no_log, reflection, lobby, closed, owner_token, plaintext;
 } settings;
 
@@ -48,6 +49,7 @@ typedef struct program {
   caw_health *health;
   caw_server_credentials *tls;
   caw_timer *sweep;
+  retention *retention;
   char path[4096]; /* of the database */
 } program;
 
@@ -60,7 +62,6 @@ enum {
   PLAINTEXT,
   LOOPS,
   GRACE,
-  TAKEOVER,
   REGISTRATION,
   OWNER_TOKEN,
   SESSION_DAYS,
@@ -69,6 +70,7 @@ enum {
   REFLECTION,
   READERS,
   PASSWORD_THREADS,
+  QUOTA,
   NO_LOG
 };
 
@@ -99,10 +101,10 @@ static void print_help(void) {
        "  --loops N          event loops, each with a thread (default 1)\n"
        "  --readers N        threads that read from the database (default 2)\n"
        "  --password-threads N  that compare passwords, 19 MiB each (default 2)\n"
+       "  --quota MIB        take no messages while what is kept takes more (default: no end);\n"
+       "                     what is on its way to the file comes on top, some 64 MiB\n"
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
-       "  --takeover PATH    take the sockets over from the chatd that waits at this Unix\n"
-       "                     socket, and wait there for the next\n"
        "  --no-log           write no line for each call\n"
        "  --help, --version");
 }
@@ -135,9 +137,6 @@ static void read_option(settings *s, int option, const char *value) {
   case GRACE:
     s->grace_ms = args_seconds(PROGRAM, "--grace", value);
     break;
-  case TAKEOVER:
-    s->takeover = value;
-    break;
   case REGISTRATION:
     s->closed = !strcmp(value, "closed");
     if (!s->closed && strcmp(value, "open"))
@@ -164,6 +163,9 @@ static void read_option(settings *s, int option, const char *value) {
   case PASSWORD_THREADS:
     s->password_threads = (int)args_number(PROGRAM, "--password-threads", value, 1, 16);
     break;
+  case QUOTA:
+    s->quota = (int64_t)args_number(PROGRAM, "--quota", value, 1, 1 << 30) << 20;
+    break;
   case NO_LOG:
     s->no_log = true;
     break;
@@ -182,7 +184,6 @@ static void read_args(settings *s, int argc, char **argv) {
       {"insecure-plaintext-for-everybody", no_argument, NULL, PLAINTEXT},
       {"loops", required_argument, NULL, LOOPS},
       {"grace", required_argument, NULL, GRACE},
-      {"takeover", required_argument, NULL, TAKEOVER},
       {"registration", required_argument, NULL, REGISTRATION},
       {"owner-token", no_argument, NULL, OWNER_TOKEN},
       {"session-days", required_argument, NULL, SESSION_DAYS},
@@ -191,6 +192,7 @@ static void read_args(settings *s, int argc, char **argv) {
       {"reflection", no_argument, NULL, REFLECTION},
       {"readers", required_argument, NULL, READERS},
       {"password-threads", required_argument, NULL, PASSWORD_THREADS},
+      {"quota", required_argument, NULL, QUOTA},
       {"no-log", no_argument, NULL, NO_LOG},
       ARGS_COMMON,
   };
@@ -214,12 +216,10 @@ static void check(int rc, const char *what) {
 /* ---- The store ---- */
 
 static int open_store(store **out, bool writer, char why[400], void *user) {
-  return store_sqlite_open(out, ((program *)user)->path, writer, why);
-}
-
-static void rest(store *writer, void *user) {
-  (void)user;
-  store_sqlite_checkpoint(writer);
+  const program *p = user;
+  int rc = store_sqlite_open(out, p->path, writer, why);
+  if (!rc && writer) store_set_quota(*out, p->settings.quota);
+  return rc;
 }
 
 static const char *const services[] = {"", "chat.v1.AuthService", "chat.v1.UserService",
@@ -250,39 +250,20 @@ static void open_desk(program *p) {
   char why[400];
   if (setup_folder(s->data, why) < 0) args_fail(PROGRAM, "%s", why);
   snprintf(p->path, sizeof(p->path), "%s/chat.db", s->data);
-  const desk_options options = {.readers = (size_t)s->readers,
-                                .open = open_store,
-                                .rest = rest,
-                                .on_state = on_state,
-                                .user = p};
+  const desk_options options = {
+      .readers = (size_t)s->readers, .open = open_store, .on_state = on_state, .user = p};
   int rc = desk_new(&p->app.desk, &options, why);
   if (rc) args_fail(PROGRAM, "%s", why[0] ? why : caw_strerror(rc));
+  const retention_options keeps = {.once = ONCE_LASTS};
+  check(retention_new(&p->retention, p->app.desk, &keeps), "cannot prepare what is forgotten");
 }
 
 /* ---- Once a minute ---- */
 
-typedef struct sweep_job {
-  desk_job job;
-  int64_t now;
-} sweep_job;
-
-static int sweep_work(desk_job *job, store *s) {
-  int64_t now = ((sweep_job *)job)->now;
-  return store_sweep(s, now, now - ONCE_LASTS, SWEEP_MOST);
-}
-
-static void sweep_done(desk_job *job, int rc) {
-  (void)rc; /* the next one tries again */
-  free(job);
-}
-
 static void sweep(void *user) {
   program *p = user;
-  sweep_job *job = malloc(sizeof(*job));
   caw_timer_start(p->sweep, SWEEP_MS);
-  if (!job) return;
-  *job = (sweep_job){{.work = sweep_work, .done = sweep_done}, now_us()};
-  if (desk_write(p->app.desk, &job->job)) free(job);
+  retention_walk(p->retention, now_us()); /* what it cannot do now, it does the next time */
 }
 
 /* ---- The server ---- */
@@ -319,9 +300,6 @@ static void add_services(program *p, int64_t lobby) {
 
 static void listen_on(program *p) {
   const settings *s = &p->settings;
-  bool took = false;
-  if (s->takeover && caw_server_handover(p->server, s->takeover, s->grace_ms, &took))
-    args_fail(PROGRAM, "%s", caw_server_error(p->server));
   for (int i = 0; i < s->n_listen; i++) {
     int rc = p->tls ? caw_server_listen_tls(p->server, s->listen[i], p->tls)
                     : caw_server_listen(p->server, s->listen[i]);
@@ -407,6 +385,7 @@ int main(int argc, char **argv) {
   pthread_mutex_unlock(&p.app.keys_lock);
   keys_pool_free(keys);
   desk_free(p.app.desk);
+  retention_free(p.retention);
   caw_server_free(p.server);
   hub_free(p.app.hub);
   sessions_free(p.app.sessions);

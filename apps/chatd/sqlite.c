@@ -1,22 +1,16 @@
-/* The SQLite store's connection: opening, the schema, turns, queries. */
+/* The SQLite store's connection in use: errors, queries, turns. */
 #include "sqlite.h"
 
-#include "store_sqlite.h"
-
-#include <caw/alloc.h>
 #include <caw/status.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- Errors ---- */
 
-int store_failed(store *s, int code) {
-  const char *path = s->path ? s->path : "the database";
-  snprintf(s->error, sizeof(s->error), "%s: %s", path,
-           s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
+static int meaning(int code) {
+  /* The log's index, in shared memory, could not grow: so says a full disk, too. */
+  if (code == SQLITE_IOERR_SHMSIZE) return STORE_FULL;
+  if (code == SQLITE_IOERR_NOMEM) return CAW_ENOMEM;
   switch (code & 0xff) {
   case SQLITE_NOMEM:
     return CAW_ENOMEM;
@@ -33,6 +27,16 @@ int store_failed(store *s, int code) {
   default:
     return STORE_BROKEN;
   }
+}
+
+int store_failed(store *s, int code) {
+  const char *path = s->path ? s->path : "the database";
+  snprintf(s->error, sizeof(s->error), "%s: %s", path,
+           s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
+  int rc = meaning(code);
+  s->failed = code;
+  if (rc == STORE_BROKEN) s->broken = true;
+  return rc;
 }
 
 const char *store_error(const store *s) {
@@ -52,8 +56,20 @@ static sqlite3_stmt **slot_of(store *s, const char *sql) {
   return NULL;
 }
 
+/*
+ * After some errors SQLite has rolled back by itself. What came behind would be a turn of
+ * its own, and durable: it fails as what went wrong did, whoever overlooked that.
+ */
+static bool is_undone(const store *s) {
+  return s->turn && sqlite3_get_autocommit(s->db);
+}
+
 query ask(store *s, const char *sql) {
   query q = {.s = s};
+  if (is_undone(s)) {
+    q.rc = s->failed ? s->failed : SQLITE_ABORT;
+    return q;
+  }
   sqlite3_stmt **slot = slot_of(s, sql);
   if (!slot) {
     q.rc = SQLITE_NOMEM;
@@ -155,27 +171,40 @@ int all_rows(query *q, void *items, size_t *n, size_t size, row_reader *read, ca
 
 /* ---- Turns ---- */
 
+int execute(store *s, const char *sql) {
+  int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+  return code ? store_failed(s, code) : 0;
+}
+
 static int simple(store *s, const char *sql) {
   query q = ask(s, sql);
   return run(&q);
 }
 
 int store_begin(store *s) {
+  if (s->broken && s->writer) return STORE_BROKEN;
+  store_rollback(s); /* the last one may have failed for want of memory */
+  s->failed = 0;
   int rc = s->writer ? simple(s, "BEGIN IMMEDIATE") : simple(s, "BEGIN");
   s->turn = !rc;
+  if (rc || !s->quota) return rc;
+  rc = store_size(s, &s->size);
+  if (rc) store_rollback(s);
   return rc;
 }
 
 int store_commit(store *s) {
-  int rc = simple(s, "COMMIT");
+  int rc = settle(s);
+  if (!rc) rc = simple(s, "COMMIT");
   if (!rc) s->turn = false;
   else store_rollback(s);
   return rc;
 }
 
-/* After some errors SQLite has rolled back by itself. The reason stays what was said. */
+/* The reason stays what was said. */
 void store_rollback(store *s) {
   s->turn = false;
+  unsettle(s);
   if (sqlite3_get_autocommit(s->db)) return;
   sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
@@ -184,157 +213,7 @@ void store_end(store *s) {
   store_rollback(s);
 }
 
-/* ---- Opening ---- */
-
-static const char *const schema[] = {
-    /* 1 */
-    "CREATE TABLE notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL,"
-    "  display_name TEXT NOT NULL, status_text TEXT NOT NULL, bio TEXT NOT NULL,"
-    "  avatar_url TEXT NOT NULL, role INTEGER NOT NULL, state INTEGER NOT NULL,"
-    "  created INTEGER NOT NULL, updated INTEGER NOT NULL, secret TEXT NOT NULL,"
-    "  sent INTEGER NOT NULL DEFAULT 0) STRICT;"
-    /* Handles are never given again, not even those of tombstones. */
-    "CREATE TABLE handles(handle TEXT PRIMARY KEY, user_id INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE words(word TEXT NOT NULL, user_id INTEGER NOT NULL, PRIMARY KEY(word, user_id))"
-    "  STRICT, WITHOUT ROWID;"
-    "CREATE INDEX words_user ON words(user_id);"
-    "CREATE TABLE sessions(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE,"
-    "  user_id INTEGER NOT NULL, client_name TEXT NOT NULL, peer TEXT NOT NULL,"
-    "  created INTEGER NOT NULL, used INTEGER NOT NULL, expires INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX sessions_user ON sessions(user_id);"
-    "CREATE TABLE codes(user_id INTEGER PRIMARY KEY, hash BLOB NOT NULL, expires INTEGER NOT NULL)"
-    "  STRICT;"
-    "CREATE TABLE once(user_id INTEGER NOT NULL, request_id TEXT NOT NULL, digest BLOB NOT NULL,"
-    "  result INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY(user_id, request_id))"
-    "  STRICT, WITHOUT ROWID;"
-    "CREATE TABLE rooms(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL,"
-    "  folded TEXT NOT NULL, topic TEXT NOT NULL, visibility INTEGER NOT NULL,"
-    "  kind INTEGER NOT NULL, slow_mode INTEGER NOT NULL, max_age INTEGER NOT NULL,"
-    "  max_messages INTEGER NOT NULL, creator_id INTEGER NOT NULL, created INTEGER NOT NULL,"
-    "  first_number INTEGER NOT NULL DEFAULT 1, last_number INTEGER NOT NULL DEFAULT 0,"
-    "  last_sent INTEGER NOT NULL DEFAULT 0, members INTEGER NOT NULL DEFAULT 0) STRICT;"
-    "CREATE UNIQUE INDEX rooms_public ON rooms(folded) WHERE visibility = 1;"
-    "CREATE INDEX rooms_named ON rooms(folded);"
-    "CREATE TABLE directs(a INTEGER NOT NULL, b INTEGER NOT NULL, room_id INTEGER NOT NULL,"
-    "  PRIMARY KEY(a, b)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE members(room_id INTEGER NOT NULL, user_id INTEGER NOT NULL,"
-    "  role INTEGER NOT NULL, joined INTEGER NOT NULL, read_number INTEGER NOT NULL,"
-    "  last_sent INTEGER NOT NULL, PRIMARY KEY(room_id, user_id)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX members_user ON members(user_id, room_id);"
-    "CREATE TABLE bans(room_id INTEGER NOT NULL, user_id INTEGER NOT NULL, by_id INTEGER NOT NULL,"
-    "  reason TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY(room_id, user_id))"
-    "  STRICT, WITHOUT ROWID;"
-    /* The key is room << 40 | number: one tree, in the order in which it is read. */
-    "CREATE TABLE messages(key INTEGER PRIMARY KEY, author_id INTEGER NOT NULL,"
-    "  sent INTEGER NOT NULL, kind INTEGER NOT NULL, reply_to INTEGER NOT NULL,"
-    "  client_id TEXT NOT NULL, guest_name TEXT NOT NULL, text TEXT NOT NULL,"
-    "  sum INTEGER NOT NULL) STRICT;"
-    "CREATE UNIQUE INDEX messages_once ON messages(author_id, client_id) WHERE client_id <> '';",
-};
-#define VERSION ((int)(sizeof(schema) / sizeof(schema[0])))
-
-static int version_of(store *s, int *version) {
-  query q = ask(s, "PRAGMA user_version");
-  int rc = one_row(&q);
-  if (rc) return rc;
-  *version = (int)get_int(&q, 0);
-  drop(&q);
-  return 0;
-}
-
-static int execute(store *s, const char *sql) {
-  int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-  return code ? store_failed(s, code) : 0;
-}
-
-/* Each step is a turn of its own with the version that it leads to. */
-static int upgrade(store *s) {
-  int version = 0, rc = version_of(s, &version);
-  if (!rc && version > VERSION) {
-    snprintf(s->error, sizeof(s->error),
-             "%s was written by a newer chatd (version %d of its tables; this one knows %d)",
-             s->path, version, VERSION);
-    return STORE_BROKEN;
-  }
-  for (; !rc && version < VERSION; version++) {
-    char mark[40];
-    snprintf(mark, sizeof(mark), "PRAGMA user_version = %d", version + 1);
-    rc = store_begin(s);
-    if (!rc) rc = execute(s, schema[version]);
-    if (!rc) rc = execute(s, mark);
-    if (!rc) rc = store_commit(s);
-    if (rc) store_rollback(s);
-  }
-  return rc;
-}
-
-/* Only the writer checkpoints: SQLite 3.40's WAL reset is not safe with two. */
-static int configure(store *s) {
-  int rc = execute(s, "PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;");
-  sqlite3_extended_result_codes(s->db, 1);
-  sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !s->writer, NULL);
-  sqlite3_wal_autocheckpoint(s->db, 0);
-  if (!rc && s->writer)
-    rc = execute(s, "PRAGMA locking_mode = NORMAL; PRAGMA journal_mode = WAL;"
-                    "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;");
-  return rc ? rc : execute(s, "PRAGMA cache_size = -8192; PRAGMA mmap_size = 0;");
-}
-
-/* The file is its owner's alone, also before SQLite has written to it. */
-static int make_private(store *s) {
-  int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
-    snprintf(s->error, sizeof(s->error), "%s: %s", s->path, strerror(errno));
-    return errno == ENOSPC || errno == EDQUOT ? STORE_FULL : STORE_BROKEN;
-  }
-  close(fd);
-  return 0;
-}
-
-static int open_it(store *s, const char *path) {
-  size_t len = strlen(path) + 1;
-  if (!(s->path = caw_malloc(len))) return CAW_ENOMEM;
-  memcpy(s->path, path, len);
-  int rc = s->writer ? make_private(s) : 0;
-  if (rc) return rc;
-  int flags = s->writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
-  int code = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
-  if (code) return store_failed(s, code);
-  rc = configure(s);
-  return rc || !s->writer ? rc : upgrade(s);
-}
-
-int store_sqlite_open(store **out, const char *path, bool writer, char why[400]) {
-  store *s = caw_malloc(sizeof(*s));
-  why[0] = '\0';
-  if (!s) return CAW_ENOMEM;
-  memset(s, 0, sizeof(*s));
-  s->writer = writer;
-  int rc = open_it(s, path);
-  if (!rc) {
-    *out = s;
-    return 0;
-  }
-  memcpy(why, s->error, sizeof(s->error));
-  store_close(s);
-  return rc;
-}
-
-int store_sqlite_checkpoint(store *s) {
-  int code = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-  return code && code != SQLITE_BUSY ? store_failed(s, code) : 0;
-}
-
-void store_close(store *s) {
-  if (!s) return;
-  for (int i = 0; i < STATEMENTS; i++) sqlite3_finalize(s->statements[i].st);
-  sqlite3_close(s->db);
-  caw_free(s->path);
-  caw_free(s);
-}
-
-/* ---- Notes and size ---- */
+/* ---- Notes, size ---- */
 
 int store_note_get(store *s, const char *name, caw_str *value, caw_arena *arena) {
   query q = ask(s, "SELECT value FROM notes WHERE name = ?");
@@ -354,11 +233,23 @@ int store_note_put(store *s, const char *name, caw_str value) {
   return run(&q);
 }
 
-int store_size(store *s, int64_t *bytes) {
-  query q = ask(s, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+static int number(query q, int64_t *value) {
   int rc = one_row(&q);
   if (rc) return rc;
-  *bytes = get_int(&q, 0);
+  *value = get_int(&q, 0);
   drop(&q);
   return 0;
+}
+
+int store_size(store *s, int64_t *bytes) {
+  int64_t pages = 0, unused = 0, size = 0;
+  int rc = number(ask(s, "PRAGMA page_count"), &pages);
+  if (!rc) rc = number(ask(s, "PRAGMA freelist_count"), &unused);
+  if (!rc) rc = number(ask(s, "PRAGMA page_size"), &size);
+  *bytes = (pages - unused) * size;
+  return rc;
+}
+
+void store_set_quota(store *s, int64_t bytes) {
+  s->quota = bytes;
 }

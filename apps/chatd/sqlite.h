@@ -10,11 +10,35 @@
 #include <sqlite3.h>
 
 #define STATEMENTS 128
+#define NOTES      256
+
+#define NUMBER_BITS 40
+#define MOST_NUMBER (((int64_t)1 << NUMBER_BITS) - 1)
+
+/* What a turn has come to for a room, or for a user (sqlite_numbers.c). */
+typedef struct note {
+  int64_t id;                     /* 0: none */
+  int64_t last_number, last_sent; /* of a room */
+  bool taken;                     /* they are not yet written */
+  int64_t sent;                   /* by a user, not yet written */
+} note;
 
 struct store {
   sqlite3 *db;
   bool writer;
-  bool turn; /* between begin and commit, rollback or end */
+  bool turn;     /* between begin and commit, rollback or end */
+  bool broken;   /* a write or flush failed */
+  int failed;    /* SQLite's code of what failed last in this turn */
+  int file;      /* the writer's lock; -1: none */
+  int log_pages; /* in the log, after the last turn */
+  int rest_idle, rest_busy;
+  int log_moved; /* of these at the last checkpoint, when some could not be moved */
+  struct {
+    note rooms[NOTES], users[NOTES]; /* by a hash of their ids */
+    size_t n_rooms, n_users;
+  } noted;
+  int64_t quota; /* 0: none */
+  int64_t size;  /* about, within the writer's turn, when there is a quota */
   char *path;
   char error[400];
   struct {
@@ -67,6 +91,27 @@ int all_rows(query *q, void *items, size_t *n, size_t size, row_reader *read, ca
 
 /* Rows changed by the last run. */
 int changes(const store *s);
+
+/* Runs statements that have neither parameters nor rows. */
+int execute(store *s, const char *sql);
+
+/* Brings the tables up to this program's version; or to that of a list of `n` steps. */
+int upgrade(store *s);
+int upgrade_by(store *s, const char *const *list, int n);
+
+/* The next number of a room; no time is earlier than the one before. NONE: no such room,
+ * or it has all numbers. */
+int next_number(store *s, int64_t room_id, int64_t *number, int64_t *sent);
+
+/* Takes it, and counts it for its author (0: nobody). */
+int take_number(store *s, int64_t room_id, int64_t author_id, int64_t sent);
+
+/* What a room's row will have, where the turn has taken numbers of it. */
+void noted_numbers(const store *s, int64_t room_id, int64_t *last_number, int64_t *last_sent);
+
+/* Writes what the turn has come to; forgets it. */
+int settle(store *s);
+void unsettle(store *s);
 
 /* Says what failed, and returns the STORE_* of an SQLite code. */
 int store_failed(store *s, int code);

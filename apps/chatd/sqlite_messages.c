@@ -9,9 +9,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#define NUMBER_BITS 40
-#define MOST_NUMBER (((int64_t)1 << NUMBER_BITS) - 1)
-
 static int64_t key_of(int64_t room_id, int64_t number) {
   return room_id << NUMBER_BITS | number;
 }
@@ -76,25 +73,12 @@ static int sent_before(store *s, store_message *m) {
   return same ? 1 : STORE_TAKEN;
 }
 
-/* Takes the room's next number; no time is earlier than the one before. */
-static int take_number(store *s, store_message *m) {
-  query q = ask(s, "UPDATE rooms SET last_number = last_number + 1, last_sent = max(last_sent, ?)"
-                   " WHERE id = ? AND last_number < ? RETURNING last_number, last_sent");
-  put_int(&q, m->sent);
-  put_int(&q, m->room_id);
-  put_int(&q, MOST_NUMBER);
-  int rc = one_row(&q);
-  if (rc) return rc;
-  m->number = get_int(&q, 0);
-  m->sent = get_int(&q, 1);
-  return run(&q);
-}
-
-static int count_sent(store *s, int64_t user_id, int64_t by) {
-  query q = ask(s, "UPDATE users SET sent = sent + ? WHERE id = ?");
-  put_int(&q, by);
-  put_int(&q, user_id);
-  return run(&q);
+/* The turn's size was measured when it began; what it adds is about this. */
+static bool is_too_much(store *s, const store_message *m) {
+  if (!s->quota) return false;
+  if (s->size >= s->quota) return true;
+  s->size += (int64_t)(m->text.len + 2 * m->client_id.len + m->guest_name.len) + 64;
+  return false;
 }
 
 int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *number) {
@@ -109,14 +93,10 @@ int store_message_find(store *s, int64_t author_id, caw_str client_id, int64_t *
   return 0;
 }
 
-int store_message_add(store *s, store_message *m, bool *duplicate) {
-  int rc = m->client_id.len ? sent_before(s, m) : 0;
-  *duplicate = rc == 1;
-  if (rc) return rc == 1 ? 0 : rc;
-  if ((rc = take_number(s, m))) return rc;
+static int insert(store *s, const store_message *m) {
   query q =
       ask(s, "INSERT INTO messages(key, author_id, sent, kind, reply_to, client_id, guest_name,"
-             " text, sum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)");
+             " text, sum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
   put_int(&q, key_of(m->room_id, m->number));
   put_int(&q, m->author_id);
   put_int(&q, m->sent);
@@ -126,8 +106,23 @@ int store_message_add(store *s, store_message *m, bool *duplicate) {
   put_text(&q, m->guest_name);
   put_text(&q, m->text);
   put_int(&q, sum_of(m));
-  rc = run(&q);
-  return rc || !m->author_id ? rc : count_sent(s, m->author_id, 1);
+  return run(&q);
+}
+
+/* Its number is taken after it is in: one that was sent before takes none. */
+int store_message_add(store *s, store_message *m, bool *duplicate) {
+  int rc = 0;
+  bool refused = is_too_much(s, m);
+  *duplicate = false;
+  if (!refused) {
+    if ((rc = next_number(s, m->room_id, &m->number, &m->sent))) return rc;
+    if ((rc = insert(s, m))) return rc;
+    if (changes(s)) return take_number(s, m->room_id, m->author_id, m->sent);
+  }
+  if (m->client_id.len) rc = sent_before(s, m);
+  *duplicate = rc == 1;
+  if (rc) return rc == 1 ? 0 : rc;
+  return refused ? STORE_QUOTA : STORE_DAMAGED; /* of another one with this key */
 }
 
 /* ---- Reading ---- */
@@ -281,7 +276,9 @@ static int clip(store *s, int64_t room_id, int64_t *from, int64_t *to) {
   int rc = one_row(&q);
   if (rc) return rc;
   if (*from < get_int(&q, 0)) *from = get_int(&q, 0);
-  if (*to > get_int(&q, 1)) *to = get_int(&q, 1);
+  int64_t last = get_int(&q, 1), sent;
+  noted_numbers(s, room_id, &last, &sent);
+  if (*to > last) *to = last;
   drop(&q);
   return 0;
 }
@@ -316,6 +313,8 @@ static int count_by(query *q, int64_t *count) {
 }
 
 int store_message_count(store *s, int64_t room_id, int64_t user_id, int64_t *count) {
+  int rc = settle(s);
+  if (rc) return rc;
   query q = room_id ? ask(s, "SELECT last_number - first_number + 1 FROM rooms WHERE id = ?")
             : user_id
                 ? ask(s, "SELECT sent FROM users WHERE id = ?")
@@ -372,7 +371,8 @@ static int uncount(store *s, int64_t from, int64_t to) {
 int store_forget(store *s, int64_t room_id, int64_t number, size_t most, bool *left) {
   int64_t from = 1, to = number;
   *left = false;
-  int rc = clip(s, room_id, &from, &to);
+  int rc = settle(s);
+  if (!rc) rc = clip(s, room_id, &from, &to);
   if (rc || from > to) return rc;
   if (to - from >= (int64_t)most) {
     to = from + (int64_t)most - 1;

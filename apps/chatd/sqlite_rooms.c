@@ -25,6 +25,7 @@ static int read_room(const query *q, void *item, caw_arena *arena) {
                       .last_number = get_int(q, 11),
                       .last_sent = get_int(q, 12),
                       .members = (int)get_int(q, 13)};
+  noted_numbers(q->s, out->id, &out->last_number, &out->last_sent);
   return rc;
 }
 
@@ -116,6 +117,15 @@ int store_rooms_public(store *s, caw_str after, size_t most, store_room **out, s
   return all_rows(&q, out, n, sizeof(**out), read_room, arena);
 }
 
+int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
+                        caw_arena *arena) {
+  query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms INDEXED BY rooms_limited"
+                   " WHERE (max_age > 0 OR max_messages > 0) AND id > ? ORDER BY id LIMIT ?");
+  put_int(&q, after);
+  put_int(&q, (int64_t)most);
+  return all_rows(&q, out, n, sizeof(**out), read_room, arena);
+}
+
 /* ---- Members ---- */
 
 #define MEMBER_COLUMNS "room_id, user_id, role, joined, read_number, members.last_sent"
@@ -178,6 +188,17 @@ int store_member_put(store *s, const store_member *member) {
   put_int(&q, member->last_sent);
   rc = run(&q);
   return rc || !is_new ? rc : count_member(s, member->room_id, 1);
+}
+
+int store_member_sent(store *s, const store_member *member) {
+  query q = ask(s, "UPDATE members SET read_number = ?, last_sent = ? WHERE room_id = ?"
+                   " AND user_id = ?");
+  put_int(&q, member->read_number);
+  put_int(&q, member->last_sent);
+  put_int(&q, member->room_id);
+  put_int(&q, member->user_id);
+  int rc = run(&q);
+  return rc ? rc : changes(s) ? 0 : STORE_NONE;
 }
 
 int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *out) {

@@ -353,27 +353,26 @@ int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t res
 
 /* ---- What time takes away ---- */
 
-static int sweep(store *s, const char *sql, int64_t before, size_t most) {
-  query q = ask(s, sql);
-  put_int(&q, before);
+static int sweep(query q, int64_t time, size_t most, bool *left) {
+  put_int(&q, time);
   put_int(&q, (int64_t)most);
-  return run(&q);
+  int rc = run(&q);
+  if (!rc && (size_t)changes(q.s) == most) *left = true;
+  return rc;
 }
 
-int store_sweep(store *s, int64_t now, int64_t once_before, size_t most) {
-  int rc = sweep(s,
-                 "DELETE FROM sessions WHERE id IN"
-                 " (SELECT id FROM sessions WHERE expires < ? LIMIT ?)",
-                 now, most);
+int store_sweep(store *s, int64_t now, int64_t once_before, size_t most, bool *left) {
+  *left = false;
+  int rc = sweep(ask(s, "DELETE FROM sessions WHERE id IN"
+                        " (SELECT id FROM sessions WHERE expires < ? LIMIT ?)"),
+                 now, most, left);
   if (!rc)
-    rc = sweep(s,
-               "DELETE FROM codes WHERE user_id IN"
-               " (SELECT user_id FROM codes WHERE expires < ? LIMIT ?)",
-               now, most);
+    rc = sweep(ask(s, "DELETE FROM codes WHERE user_id IN"
+                      " (SELECT user_id FROM codes WHERE expires < ? LIMIT ?)"),
+               now, most, left);
   if (!rc)
-    rc = sweep(s,
-               "DELETE FROM once WHERE (user_id, request_id) IN"
-               " (SELECT user_id, request_id FROM once WHERE done < ? LIMIT ?)",
-               once_before, most);
+    rc = sweep(ask(s, "DELETE FROM once WHERE (user_id, request_id) IN"
+                      " (SELECT user_id, request_id FROM once WHERE done < ? LIMIT ?)"),
+               once_before, most, left);
   return rc;
 }

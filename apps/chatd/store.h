@@ -17,9 +17,11 @@
  *
  * Returns, where nothing else is said: 0; STORE_NONE (there is no such thing);
  * STORE_TAKEN (there is one already); STORE_BUSY (another process holds the
- * database); STORE_FULL (the disk, or its quota); STORE_DAMAGED (what was read is not
+ * database); STORE_FULL (the disk); STORE_DAMAGED (what was read is not
  * what was written); STORE_BROKEN (the disk failed); CAW_ENOMEM. After FULL, DAMAGED
- * of a page, BROKEN or ENOMEM in a writer only store_rollback is of use.
+ * of a page, BROKEN or ENOMEM in a writer only store_rollback is of use; after BROKEN it
+ * begins no turn any more: what the system has kept of what it was given is not known, and
+ * a store that is opened anew makes sure of what it reads.
  */
 #ifndef CHATD_STORE_H
 #define CHATD_STORE_H
@@ -38,7 +40,8 @@ enum {
   STORE_BUSY = -902,
   STORE_FULL = -903,
   STORE_DAMAGED = -904,
-  STORE_BROKEN = -905
+  STORE_BROKEN = -905,
+  STORE_QUOTA = -906 /* of store_message_add alone */
 };
 
 /* The numbers are those of chat.v1.Role, UserState, Visibility, RoomKind, RoomRole and
@@ -101,7 +104,17 @@ void store_rollback(store *s);
 /* Ends what a reader began. */
 void store_end(store *s);
 
-/* Closes the connection. NULL is fine. */
+/*
+ * The writer, between two turns, after each and when nobody waits (`idle`): does what
+ * wants to be done now and then, if it does. 0, or what failed as of a turn: readers see
+ * nothing of it, and nothing is lost.
+ */
+int store_rest(store *s, bool idle);
+
+/* The writer, between two turns, after STORE_FULL: 0 when there is room for a turn again. */
+int store_probe(store *s);
+
+/* Closes the connection; the writer's is closed last. NULL is fine. */
 void store_close(store *s);
 
 /* What failed last, a sentence that names the file; "" when nothing did. */
@@ -160,8 +173,8 @@ int store_once(store *s, int64_t user_id, caw_str request_id, const uint8_t dige
 int store_once_result(store *s, int64_t user_id, caw_str request_id, int64_t result);
 
 /* Removes sessions and codes that have expired, and forgets what was done once before
- * `once_before`; at most `most` of each. */
-int store_sweep(store *s, int64_t now, int64_t once_before, size_t most);
+ * `once_before`; at most `most` of each. *left says whether there may be more. */
+int store_sweep(store *s, int64_t now, int64_t once_before, size_t most, bool *left);
 
 /* A text by name: the owner's token, the server's id, ... NONE. */
 int store_note_get(store *s, const char *name, caw_str *value, caw_arena *arena);
@@ -189,6 +202,8 @@ int store_rooms_of(store *s, int64_t user_id, int64_t after, size_t most, store_
 /* ---- Members ---- */
 
 int store_member_put(store *s, const store_member *member); /* adds or changes */
+/* Writes the read_number and last_sent of one who is there. */
+int store_member_sent(store *s, const store_member *member);
 int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *out);
 int store_member_drop(store *s, int64_t room_id, int64_t user_id);
 int store_members(store *s, int64_t room_id, int64_t after, size_t most, store_member **out,
@@ -232,7 +247,20 @@ int store_forget(store *s, int64_t room_id, int64_t number, size_t most, bool *l
 /* The number of the newest message that is older than `time`; 0: none. */
 int store_older_than(store *s, int64_t room_id, int64_t time, int64_t *number);
 
-/* Bytes on the disk. */
+/* ---- Room ---- */
+
+/* Rooms that keep their messages for a time, or up to a number, by id after `after`. */
+int store_rooms_limited(store *s, int64_t after, size_t most, store_room **out, size_t *n,
+                        caw_arena *arena);
+
+/* Bytes that take what is kept; room in the file that is free for more does not count. */
 int store_size(store *s, int64_t *bytes);
+
+/*
+ * The writer's: as soon as what is kept takes `bytes` (0: no end), no message is added any
+ * more: STORE_QUOTA, which is a refusal and spoils no turn. Everything else goes on, above
+ * all what makes room. What is on its way to the file (its log) comes on top of it.
+ */
+void store_set_quota(store *s, int64_t bytes);
 
 #endif

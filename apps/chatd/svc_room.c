@@ -11,6 +11,7 @@
 #define TOPIC_MOST     500
 #define SLOW_MOST      ((int64_t)3600 * 1000000)
 #define MENTIONS_AMONG 1000
+#define MOST_VIEWS     100 /* in a page: what is unread is looked at in each */
 
 /* ---- What a member sees ---- */
 
@@ -297,6 +298,7 @@ int work_list_rooms(task *t, const void *request, void *reply) {
   caw_str after;
   mine *all, place = {0};
   int rc = task_page(t, q->page_size, q->page_token, &most, &after);
+  if (most > MOST_VIEWS) most = MOST_VIEWS;
   if (!rc && after.len) rc = read_place(t, after, &place);
   if (!rc) rc = all_mine(t, &all, &n);
   if (rc) return rc;

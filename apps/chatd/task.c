@@ -134,6 +134,10 @@ int task_explain(task *t, int rc) {
   case STORE_FULL:
     return task_fail(t, CAW_UNAVAILABLE, "DISK_FULL",
                      "the server's disk is full; nothing was stored");
+  case STORE_QUOTA:
+    return task_fail(t, CAW_RESOURCE_EXHAUSTED, "DISK_QUOTA",
+                     "the server keeps as much as it may; it takes messages again when it has "
+                     "forgotten some");
   case STORE_DAMAGED:
     return task_fail(t, CAW_DATA_LOSS, NULL, "what the server reads is not what it wrote");
   case STORE_BROKEN:

@@ -36,6 +36,11 @@ const char *words_text(caw_str text, size_t most, bool lines, bool needed, caw_a
   bool seen = false;
   if (text.len > most) return too_long(most, arena);
   for (size_t i = 0; i < text.len;) {
+    if (text.data[i] >= ' ' && text.data[i] <= '~') { /* most are: utf8proc takes 20 times that */
+      seen = seen || text.data[i] != ' ';
+      i++;
+      continue;
+    }
     utf8proc_int32_t c;
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.data + i,
                                           (utf8proc_ssize_t)(text.len - i), &c);

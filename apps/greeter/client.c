@@ -27,11 +27,23 @@ typedef struct settings {
   tls_client_flags tls;
 } settings;
 
-/* Options without a letter. */
-enum {
-  KEEPALIVE_TIME = 256,
+/* The options, beside --help and --version, which are characters. */
+enum option_code {
+  TARGET = 256,
+  CALL,
+  NAME,
+  TEXT,
+  AGE,
+  COUNT,
+  TIMEOUT,
+  CONNECT_TIMEOUT,
+  KEEPALIVE_TIME,
   KEEPALIVE_TIMEOUT,
   KEEPALIVE_WITHOUT_CALLS,
+  TOKEN_FILE,
+  TOKEN,
+  INSECURE_TOKEN_OVER_PLAINTEXT,
+  TRACE,
   TLS,
   TLS_CA,
   TLS_CERT,
@@ -96,28 +108,28 @@ static void read_tls_option(tls_client_flags *tls, int option, const char *value
 
 static void read_option(settings *s, int option, const char *value) {
   switch (option) {
-  case 't':
+  case TARGET:
     s->target = value;
     break;
-  case 'c':
+  case CALL:
     s->call = value;
     break;
-  case 'n':
+  case NAME:
     s->name = value;
     break;
-  case 'x':
+  case TEXT:
     s->text = value;
     break;
-  case 'a':
+  case AGE:
     s->age = (int)args_number(PROGRAM, "--age", value, INT32_MIN, INT32_MAX);
     break;
-  case 'k':
+  case COUNT:
     s->count = (int)args_number(PROGRAM, "--count", value, 0, 1000000);
     break;
-  case 'd':
+  case TIMEOUT:
     s->timeout_ms = args_seconds(PROGRAM, "--timeout", value);
     break;
-  case 'w':
+  case CONNECT_TIMEOUT:
     s->connect_ms = args_seconds(PROGRAM, "--connect-timeout", value);
     break;
   case KEEPALIVE_TIME:
@@ -129,16 +141,16 @@ static void read_option(settings *s, int option, const char *value) {
   case KEEPALIVE_WITHOUT_CALLS:
     s->care.keepalive_permit_without_calls = true;
     break;
-  case 'f':
+  case TOKEN_FILE:
     secret_read(PROGRAM, "--token-file", value, s->token);
     break;
-  case 'K':
+  case TOKEN:
     secret_copy(PROGRAM, "--token", value, s->token);
     break;
-  case 'i':
+  case INSECURE_TOKEN_OVER_PLAINTEXT:
     s->plain_token = true;
     break;
-  case 'T':
+  case TRACE:
     s->trace = true;
     break;
   default:
@@ -149,21 +161,21 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"target", required_argument, NULL, 't'},
-      {"call", required_argument, NULL, 'c'},
-      {"name", required_argument, NULL, 'n'},
-      {"text", required_argument, NULL, 'x'},
-      {"age", required_argument, NULL, 'a'},
-      {"count", required_argument, NULL, 'k'},
-      {"timeout", required_argument, NULL, 'd'},
-      {"connect-timeout", required_argument, NULL, 'w'},
+      {"target", required_argument, NULL, TARGET},
+      {"call", required_argument, NULL, CALL},
+      {"name", required_argument, NULL, NAME},
+      {"text", required_argument, NULL, TEXT},
+      {"age", required_argument, NULL, AGE},
+      {"count", required_argument, NULL, COUNT},
+      {"timeout", required_argument, NULL, TIMEOUT},
+      {"connect-timeout", required_argument, NULL, CONNECT_TIMEOUT},
       {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
       {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
       {"keepalive-without-calls", no_argument, NULL, KEEPALIVE_WITHOUT_CALLS},
-      {"token-file", required_argument, NULL, 'f'},
-      {"token", required_argument, NULL, 'K'},
-      {"insecure-token-over-plaintext", no_argument, NULL, 'i'},
-      {"trace", no_argument, NULL, 'T'},
+      {"token-file", required_argument, NULL, TOKEN_FILE},
+      {"token", required_argument, NULL, TOKEN},
+      {"insecure-token-over-plaintext", no_argument, NULL, INSECURE_TOKEN_OVER_PLAINTEXT},
+      {"trace", no_argument, NULL, TRACE},
       {"tls", no_argument, NULL, TLS},
       {"tls-ca", required_argument, NULL, TLS_CA},
       {"tls-cert", required_argument, NULL, TLS_CERT},

@@ -31,16 +31,30 @@ typedef struct settings {
   const char *tls_cert, *tls_key, *tls_client_ca;
 } settings;
 
-/* Options without a letter. */
-enum {
-  KEEPALIVE_TIME = 256,
+/* The options, beside --help and --version, which are characters. */
+enum option_code {
+  LISTEN = 256,
+  INTERVAL,
+  GRACE,
+  SERVER_ID,
+  RECEIVE,
+  LOOPS,
+  NO_LOG,
+  TAKEOVER,
+  KEEPALIVE_TIME,
   KEEPALIVE_TIMEOUT,
   PERMIT_KEEPALIVE_TIME,
   PERMIT_KEEPALIVE_WITHOUT_CALLS,
   MAX_CONNECTION_IDLE,
   MAX_CONNECTION_AGE,
   MAX_CONNECTION_AGE_GRACE,
-  TAKEOVER
+  TRACE,
+  REFLECTION,
+  REQUIRE_TOKEN,
+  REQUIRE_TOKEN_FILE,
+  TLS_CERT,
+  TLS_KEY,
+  TLS_CLIENT_CA
 };
 
 static void print_help(void) {
@@ -118,53 +132,53 @@ static void read_care(caw_server_options *o, int option, const char *value) {
 
 static void read_option(settings *s, int option, const char *value) {
   switch (option) {
-  case 'l':
+  case LISTEN:
     if (s->n_listen == MAX_LISTEN)
       args_wrong(PROGRAM, "--listen: at most %d addresses", MAX_LISTEN);
     s->listen[s->n_listen++] = value;
     break;
-  case 'i':
+  case INTERVAL:
     s->interval_ms = args_seconds(PROGRAM, "--interval", value);
     break;
-  case 'g':
+  case GRACE:
     s->grace_ms = args_seconds(PROGRAM, "--grace", value);
     break;
-  case 's':
+  case SERVER_ID:
     snprintf(s->server_id, sizeof(s->server_id), "%s", value);
     break;
-  case 'r':
+  case RECEIVE:
     s->list = !strcmp(value, "list");
     if (!s->list && strcmp(value, "follow"))
       args_wrong(PROGRAM, "--receive: \"%s\" is neither follow nor list", value);
     break;
-  case 'n':
+  case LOOPS:
     s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
     break;
-  case 'q':
+  case NO_LOG:
     s->no_log = true;
     break;
   case TAKEOVER:
     s->takeover = value;
     break;
-  case 'T':
+  case TRACE:
     s->trace = true;
     break;
-  case 'R':
+  case REFLECTION:
     s->reflection = true;
     break;
-  case 'f':
+  case REQUIRE_TOKEN_FILE:
     secret_read(PROGRAM, "--require-token-file", value, s->token);
     break;
-  case 'k':
+  case REQUIRE_TOKEN:
     secret_copy(PROGRAM, "--require-token", value, s->token);
     break;
-  case 'C':
+  case TLS_CERT:
     s->tls_cert = value;
     break;
-  case 'K':
+  case TLS_KEY:
     s->tls_key = value;
     break;
-  case 'A':
+  case TLS_CLIENT_CA:
     s->tls_client_ca = value;
     break;
   default:
@@ -175,13 +189,13 @@ static void read_option(settings *s, int option, const char *value) {
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, 'l'},
-      {"interval", required_argument, NULL, 'i'},
-      {"grace", required_argument, NULL, 'g'},
-      {"server-id", required_argument, NULL, 's'},
-      {"receive", required_argument, NULL, 'r'},
-      {"loops", required_argument, NULL, 'n'},
-      {"no-log", no_argument, NULL, 'q'},
+      {"listen", required_argument, NULL, LISTEN},
+      {"interval", required_argument, NULL, INTERVAL},
+      {"grace", required_argument, NULL, GRACE},
+      {"server-id", required_argument, NULL, SERVER_ID},
+      {"receive", required_argument, NULL, RECEIVE},
+      {"loops", required_argument, NULL, LOOPS},
+      {"no-log", no_argument, NULL, NO_LOG},
       {"takeover", required_argument, NULL, TAKEOVER},
       {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
       {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
@@ -190,13 +204,13 @@ static void read_args(settings *s, int argc, char **argv) {
       {"max-connection-idle", required_argument, NULL, MAX_CONNECTION_IDLE},
       {"max-connection-age", required_argument, NULL, MAX_CONNECTION_AGE},
       {"max-connection-age-grace", required_argument, NULL, MAX_CONNECTION_AGE_GRACE},
-      {"trace", no_argument, NULL, 'T'},
-      {"reflection", no_argument, NULL, 'R'},
-      {"require-token", required_argument, NULL, 'k'},
-      {"require-token-file", required_argument, NULL, 'f'},
-      {"tls-cert", required_argument, NULL, 'C'},
-      {"tls-key", required_argument, NULL, 'K'},
-      {"tls-client-ca", required_argument, NULL, 'A'},
+      {"trace", no_argument, NULL, TRACE},
+      {"reflection", no_argument, NULL, REFLECTION},
+      {"require-token", required_argument, NULL, REQUIRE_TOKEN},
+      {"require-token-file", required_argument, NULL, REQUIRE_TOKEN_FILE},
+      {"tls-cert", required_argument, NULL, TLS_CERT},
+      {"tls-key", required_argument, NULL, TLS_KEY},
+      {"tls-client-ca", required_argument, NULL, TLS_CLIENT_CA},
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");

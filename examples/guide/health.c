@@ -2,7 +2,6 @@
 #include "stage.h"
 
 #include <caw/health.h>
-#include <caw/reflection.h>
 #include <greeter.caw.h>
 #include <stdio.h>
 
@@ -22,7 +21,6 @@ int main(void) {
   stage_check(greeter_greeter_add(server, &service, NULL), "greeter_greeter_add");
   stage_check(caw_health_new(&health), "caw_health_new");
   stage_check(caw_health_add(server, health), "caw_health_add");
-  stage_check(caw_reflection_add(server), "caw_reflection_add");
   stage_serve(server);
 
   /* From any thread, at any time: */

@@ -13,8 +13,10 @@
  * What a call looks like to one of them:
  *   on_request              the call begins; 0, a status, or CAW_PENDING
  *   on_headers, on_message  in the order of the wire
- *   on_status               the status, and with it the trailers, is at hand
- *   on_done                 always, once, last
+ *   on_status               the status, and with it the trailers, can be changed; not of
+ *                           a server's call that is cut
+ *   on_done                 always, once, last: the outcome, also of calls that were cut.
+ *                           Logs, counters and traces listen to this one
  *
  * Threads. Every function runs on the loop of the call, never inside a function of
  * Caw that a program has called, and never two of one call at once. Only
@@ -59,7 +61,8 @@ typedef struct caw_interceptor {
    * caw_call_fail keeps:
    *     return caw_call_fail(call, CAW_UNAUTHENTICATED, "no token");
    * or CAW_PENDING: somebody calls caw_call_decide later, also when the call is
-   * over by then. A local error (CAW_E*) becomes RESOURCE_EXHAUSTED or INTERNAL,
+   * over by then, or its server or channel was freed (see there for what that keeps).
+   * A local error (CAW_E*) becomes RESOURCE_EXHAUSTED or INTERNAL,
    * without a text.
    *
    * A server asks for every request that is gRPC, also when it knows no such
@@ -84,14 +87,19 @@ typedef struct caw_interceptor {
    * The status is at hand, and the trailers that go with it: both may be changed,
    * but an error does not become OK. A text that is set must live until on_done, as
    * what comes from caw_call_arena does. On a server it is called for what handlers and
-   * interceptors say; a call that ends otherwise (cancelled, expired, broken) is told by
-   * on_done alone. On a client it is called for every outcome.
+   * interceptors say, and not for a call that is cut: cancelled, expired, its connection
+   * lost, its request broken or too large, the server's grace over. No status can be
+   * changed there, and the handler may still be adding to the trailers. On a client it is
+   * called for every outcome.
    */
   void (*on_status)(caw_call *call, caw_status *status, void *user);
 
   /* The end: once, last, for every interceptor whose on_request was due, after
-   * the handler's on_done and before the client's. An interceptor of a client that
-   * has not decided yet may still do so. */
+   * the handler's on_done and before the client's. The status is the call's outcome,
+   * whatever that was: what on_status made of it, or on a server, where nothing could be
+   * sent, CANCELLED (the client has gone, or its connection was lost), DEADLINE_EXCEEDED, or
+   * what the client was told of a cut call. An interceptor of a client that has not decided
+   * yet may still do so. */
   void (*on_done)(caw_call *call, const caw_status *status, void *user);
 } caw_interceptor;
 
@@ -114,6 +122,12 @@ CAW_API int caw_channel_intercept(caw_channel *channel, const caw_interceptor *i
  * on the call's loop, never in here. Exactly once for each CAW_PENDING, even when the call was
  * cancelled or is over: its memory waits for this. It may come before
  * on_request has returned CAW_PENDING.
+ *
+ * Who frees a server first, keeps with the call the memory of the server: on the program's
+ * loop until the answer is there, which is followed by on_done; on loops of the server's own,
+ * where nothing runs any more, for ever. So answer all that is open when on_cancel comes, and
+ * free the server after. A channel's call is over when its channel is freed, and the answer
+ * frees what is left of it.
  *
  * Returns 0; CAW_ECLOSED when the call is over and nothing follows: its memory may be
  * gone now; CAW_ESTATE when no answer was awaited. Any thread. Since 0.1.

@@ -115,7 +115,8 @@ CAW_API int caw_server_new(caw_server **out, const caw_server_options *options);
  * loop, after or in on_drained. Earlier than that it ends everything at once:
  * connections are closed, handlers are told by on_cancel, blocking ones are
  * waited for; of a drain under way on_drained is not told any more. NULL is fine. A handler that
- * has returned CAW_PENDING and does not finish its call, not even then, keeps the server's memory:
+ * has returned CAW_PENDING and does not finish its call, not even then, or an interceptor that
+ * owes its decision (caw_call_decide), keeps the server's memory:
  * on the program's loop until it does, which then still gives on_done its turn (and on_call none);
  * else, as no loop runs any more, for ever. From no handler; the loop's thread, or, after
  * caw_server_run, any. Since 0.1.
@@ -156,7 +157,8 @@ CAW_API bool caw_server_service(const caw_server *server, size_t i, caw_str *nam
  * "unix-abstract:NAME"; port 0 lets the system choose; "systemd:" for all sockets that
  * systemd opened for this process, "systemd:NAME" for those of one name
  * (FileDescriptorName=; sd_listen_fds(3)); those stay open as long as the process, for the
- * next server, and are not the program's to close: CAW_ESTATE if it has. Connections are accepted
+ * next server, and are not the program's to close: CAW_ESTATE if it has. A socket of systemd's
+ * is listened on once: CAW_EADDRINUSE. Connections are accepted
  * once the loop runs. May be called several times. Returns 0 or an error whose
  * text is in caw_server_error: CAW_EADDR, CAW_EADDRINUSE, CAW_EACCES,
  * CAW_ENOTFOUND, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS. Before caw_server_run, or on
@@ -177,7 +179,8 @@ CAW_API int caw_server_listen_tls(caw_server *server, const char *address,
  * has opened, with TLS unless `credentials` is NULL. It is the server's from then on, closed when
  * it listens no more; on an error it stays the caller's. A Unix socket's file is left to whoever
  * made it, as are connections that still wait. Returns 0 or an error whose text is in
- * caw_server_error: CAW_EINVAL (no such descriptor), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
+ * caw_server_error: CAW_EINVAL (no such descriptor), CAW_EADDRINUSE (the server listens on this
+ * socket already), CAW_ESTATE, CAW_ELIMIT, CAW_ENOMEM, CAW_ESYS.
  * When and where as caw_server_listen. Since 0.1.
  */
 CAW_API int caw_server_listen_fd(caw_server *server, int fd, caw_server_credentials *credentials);

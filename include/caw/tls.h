@@ -39,7 +39,11 @@ struct caw_call;
 
 /* PEM, in a file or in memory; {0}: none. Read when the credentials are made or
  * reloaded, by blocking calls, up to 4 MiB. The path is copied and read again by a
- * reload; text in memory is not kept. */
+ * reload; text in memory is not kept.
+ *
+ * This one has no `size` and does not grow: it stands by value in options, which have one,
+ * and a member more would move all behind it. Whatever else a certificate or a key may come
+ * from gets members of its own, at the end of the options. */
 typedef struct caw_pem {
   const char *file; /* a path, or NULL */
   caw_str text;     /* else the text itself */

@@ -1,100 +1,12 @@
-/* The client's calls: interceptors, waiting for a connection, credentials, the transparent
- * retry, and the turn in which replies and the outcome reach user code. */
-#include "client/client.h"
-
-#include <caw/alloc.h>
-#include <stdio.h>
+/* The client's calls: their beginning, waiting for a connection, the transparent retry, and
+ * the turn in which replies and the outcome reach user code. */
+#include "client/call.h"
 
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
 
-/* Requests are kept for a transparent retry up to this many bytes. */
-#define REPLAY_BYTES ((size_t)1024 * 1024)
-
-/* Whom a call asks. Without interceptors and credentials it is never but READY. */
-typedef enum client_step {
-  STEP_READY,        /* nobody: it waits for a connection, or has one */
-  STEP_INTERCEPTORS, /* the interceptors, before anything else */
-  STEP_CREDENTIALS   /* its credentials: it could be sent */
-} client_step;
-
-struct client_call {
-  caw_call base;
-  caw_channel *channel;
-  list node, wait;
-  caw_client_events events;
-  caw_unary_done unary; /* instead of events.on_message and on_done */
-  void *user;
-  rpc_metadata metadata; /* to be sent; in the protocol arena, or the chain's */
-  bool wait_for_ready;
-
-  client_step step;
-  bool asking;                          /* an answer is awaited */
-  caw_call_credentials *credentials[2]; /* the channel's and the call's */
-  size_t credentials_asked;             /* of all their plugins */
-  bool credentials_ready;
-  caw_credentials_context context;
-  rpc_metadata secrets; /* what credentials said; in the chain's arena */
-
-  /* What was sent so far, until the server is known to have seen the call. */
-  caw_payload **replay;
-  size_t replay_len, replay_room, replay_bytes;
-  bool half_closed; /* the program sends no more */
-  bool committed;   /* no retry any more; `replay` is empty */
-  bool retried;
-
-  bool told_metadata;
-  bool decided;  /* `status` is the outcome */
-  bool told;     /* on_done was called */
-  bool on_stack; /* its dispatch is running: user code may free the channel */
-  caw_status status;
-  void *reply; /* of the unary form */
-};
-
-static client_call *self_of(caw_call *call) {
-  return (client_call *)(void *)call;
-}
-
 client_call *client_call_waiting(list *node) {
   return LIST_ENTRY(node, client_call, wait);
-}
-
-/* ---- The requests that may be sent again ---- */
-
-static void commit(client_call *cc) {
-  for (size_t i = 0; i < cc->replay_len; i++) caw_payload_unref(cc->replay[i]);
-  caw_free(cc->replay);
-  cc->replay = NULL;
-  cc->replay_len = cc->replay_room = 0;
-  cc->committed = true;
-}
-
-static int remember(client_call *cc, caw_payload *payload) {
-  if (cc->replay_len == cc->replay_room) {
-    size_t room = cc->replay_room ? cc->replay_room * 2 : 4;
-    caw_payload **replay = caw_realloc(cc->replay, room * sizeof(*replay));
-    if (!replay) return CAW_ENOMEM;
-    cc->replay = replay;
-    cc->replay_room = room;
-  }
-  cc->replay[cc->replay_len++] = caw_payload_ref(payload);
-  cc->replay_bytes += rpc_payload_size(payload);
-  return 0;
-}
-
-static void forget_last(client_call *cc) {
-  if (!cc->replay_len) return;
-  caw_payload *last = cc->replay[--cc->replay_len];
-  cc->replay_bytes -= rpc_payload_size(last);
-  caw_payload_unref(last);
-}
-
-static bool attached(const client_call *cc) {
-  return cc->base.rpc.stream != NULL;
-}
-
-static bool has_credentials(const client_call *cc) {
-  return cc->credentials[0] || cc->credentials[1];
 }
 
 static bool waits(const client_call *cc) {
@@ -110,9 +22,8 @@ static void decide(client_call *cc, int code, caw_str text) {
   cc->status.message = text;
 }
 
-/* The call ends by our side: reset the stream, tell the program later. */
-static void client_abort(caw_call *call, int code, const char *text) {
-  client_call *cc = self_of(call);
+void client_abort(caw_call *call, int code, const char *text) {
+  client_call *cc = client_call_of(call);
   if (cc->decided) return;
   caw_str copy = caw_arena_dup(rpc_call_arena(&call->rpc), caw_str_from(text));
   decide(cc, code, copy);
@@ -126,7 +37,7 @@ static void client_abort(caw_call *call, int code, const char *text) {
 /* call_class.abort: as client_abort; a deadline that passed while the call waited
  * for a connection says so. */
 static void abort_call(caw_call *call, int code, const char *text) {
-  client_call *cc = self_of(call);
+  client_call *cc = client_call_of(call);
   char error[CHANNEL_ERROR];
   if (code != CAW_DEADLINE_EXCEEDED || !waits(cc) ||
       !caw_channel_error(cc->channel, error, sizeof(error))) {
@@ -275,7 +186,7 @@ static void deliver_one(client_call *cc) {
 static void tell_metadata(client_call *cc) {
   if (cc->told_metadata || !cc->base.rpc.headers_received) return;
   cc->told_metadata = true;
-  commit(cc);
+  send_commit(cc);
   if (cc->base.chain && !cc->base.rpc.trailers_only) chain_headers(cc->base.chain);
   if (cc->events.on_metadata)
     cc->events.on_metadata(&cc->base, caw_call_metadata(&cc->base), cc->user);
@@ -307,7 +218,7 @@ static bool note_gone(client_call *cc) {
 static void take_turn(client_call *cc, bool drain) {
   caw_call *call = &cc->base;
   if (!cc->decided) tell_metadata(cc);
-  if (!cc->decided && (attached(cc) || call->rpc.state == RPC_DONE)) {
+  if (!cc->decided && (client_attached(cc) || call->rpc.state == RPC_DONE)) {
     if (call_receives_one(call)) deliver_one(cc);
     else deliver_many(cc);
     if (!cc->decided || !call_receives_one(call)) call_consumed(call);
@@ -318,38 +229,9 @@ static void take_turn(client_call *cc, bool drain) {
   if (cc->decided) tell_done(cc);
 }
 
-/* ---- Interceptors and credentials ---- */
+/* ---- The turn ---- */
 
-static int transmit(caw_call *call, caw_payload *payload) {
-  client_call *cc = self_of(call);
-  if (!cc->committed && cc->replay_bytes > REPLAY_BYTES && attached(cc)) commit(cc);
-  if (!cc->committed) {
-    int rc = remember(cc, payload);
-    if (rc) return rc;
-  }
-  int rc = attached(cc) ? rpc_call_send(&call->rpc, payload, NULL) : 0;
-  if (call->conn) conn_flush_later(call->conn);
-  if (rc == CAW_ENOMEM) {
-    forget_last(cc);
-    return rc;
-  }
-  /* A stream that is just gone tells so by its news, and may be retried. */
-  call->sent++;
-  return 0;
-}
-
-static void end_now(caw_call *call) {
-  client_call *cc = self_of(call);
-  cc->half_closed = true;
-  if (!attached(cc) || cc->decided) return;
-  if (rpc_call_half_close(&call->rpc) == CAW_ENOMEM)
-    client_abort(call, CAW_RESOURCE_EXHAUSTED, "out of memory");
-  if (call->conn) conn_flush_later(call->conn);
-}
-
-/* Gives the call to the channel, with what was sent already; or to the interceptors
- * first, who are asked in its turn. */
-static void launch(client_call *cc) {
+void client_launch(client_call *cc) {
   caw_channel *ch = cc->channel;
   if (cc->step == STEP_INTERCEPTORS) call_wake(&cc->base);
   else if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
@@ -357,79 +239,15 @@ static void launch(client_call *cc) {
   else connect_kick(ch);
 }
 
-/* The plugins that were not asked yet. */
-static int ask_credentials(client_call *cc) {
-  size_t first = credentials_count(cc->credentials[0]);
-  size_t n = first + credentials_count(cc->credentials[1]);
-  call_chain *c = cc->base.chain;
-  if (!cc->context.service_url.data && credentials_context(&cc->context, c, cc->channel->authority))
-    return CAW_ENOMEM;
-  while (cc->credentials_asked < n && !cc->decided) {
-    size_t i = cc->credentials_asked++;
-    int rc = i < first ? credentials_ask(cc->credentials[0], i, c, &cc->context)
-                       : credentials_ask(cc->credentials[1], i - first, c, &cc->context);
-    if (rc) return rc;
-  }
-  return 0;
-}
-
-/* Somebody has something against the call. */
-static void refuse(client_call *cc, int rc) {
-  int code = call_status_code(rc);
-  caw_str text = cc->base.chain->fail_text;
-  if (code != rc) text = (caw_str){NULL, 0};
-  if (cc->step == STEP_CREDENTIALS) {
-    code = credentials_code(rc);
-    text = caw_arena_printf(rpc_call_arena(&cc->base.rpc), "the call credentials failed: %.*s",
-                            CAW_STR_ARG(text.len ? text : caw_str_from(caw_code_name(rc))));
-  }
-  client_abort(&cc->base, code, text.data ? text.data : "");
-}
-
-/* All who were asked have let the call pass: it may be sent, when there is a connection. */
-static void pass(client_call *cc) {
-  if (cc->step == STEP_CREDENTIALS) cc->credentials_ready = true;
-  cc->step = STEP_READY;
-  list_push_back(&cc->channel->waiting, &cc->wait);
-  launch(cc);
-}
-
-/* Begins to ask, or takes the answer that has come and goes on. */
-static void ask(client_call *cc) {
-  int rc = 0;
-  if (cc->asking && !chain_take_answer(cc->base.chain, &rc)) return;
-  if (!rc) rc = cc->step == STEP_INTERCEPTORS ? chain_ask(cc->base.chain) : ask_credentials(cc);
-  cc->asking = rc == CAW_PENDING;
-  if (cc->asking || cc->decided) return;
-  if (rc) refuse(cc, rc);
-  else pass(cc);
-}
-
-/* What the program has sent passes the interceptors. */
-static void send_kept(client_call *cc) {
-  call_chain *c = cc->base.chain;
-  int rc = 0;
-  for (size_t i = 0; i < c->out_len && !rc && !cc->decided; i++) {
-    caw_payload *p = c->out[i];
-    chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
-    rc = transmit(&cc->base, p);
-  }
-  chain_drop(c);
-  if (rc) client_abort(&cc->base, CAW_RESOURCE_EXHAUSTED, "out of memory");
-  if (!c->end) return;
-  c->end = false;
-  end_now(&cc->base);
-}
-
 static void chain_turn(client_call *cc) {
-  if (cc->step != STEP_READY && !cc->decided) ask(cc);
+  if (cc->step != STEP_READY && !cc->decided) ask_turn(cc);
   if (cc->step != STEP_INTERCEPTORS && !cc->decided) send_kept(cc);
   /* Here, when what was asked has itself ended the call. */
   if (cc->decided && cc->asking) chain_cancel(cc->base.chain);
 }
 
 static void client_dispatch(caw_call *call) {
-  client_call *cc = self_of(call);
+  client_call *cc = client_call_of(call);
   bool drain;
   call_take_news(call, &drain);
   if (may_retry(cc)) {
@@ -443,83 +261,30 @@ static void client_dispatch(caw_call *call) {
   if (call->chain) chain_turn(cc);
   take_turn(cc, drain);
   cc->on_stack = false;
-  if (cc->told && !attached(cc)) complete(cc);
+  if (cc->told && !client_attached(cc)) complete(cc);
 }
 
-/* ---- Sending ---- */
-
-static int client_send(caw_call *call, caw_payload *payload) {
-  if (self_of(call)->decided || call_has(call, CALL_GONE)) return CAW_ECLOSED;
-  if (!call->chain) return transmit(call, payload);
-  int rc = chain_keep(call->chain, payload);
-  if (!rc) call_wake(call);
-  return rc;
-}
-
-static void client_end(caw_call *call, int code, char *text) {
-  (void)code;
-  caw_free(text);
-  if (call_has(call, CALL_OVER)) return; /* it ended while this was on its way here */
-  if (!call->chain) {
-    end_now(call);
-    return;
-  }
-  call->chain->end = true;
-  call_wake(call);
-}
+/* ---- The connection ---- */
 
 static void client_destroy(caw_call *call) {
-  client_call *cc = self_of(call);
-  commit(cc);
+  client_call *cc = client_call_of(call);
+  send_commit(cc);
   caw_call_credentials_unref(cc->credentials[0]);
   caw_call_credentials_unref(cc->credentials[1]);
 }
 
 static rpc_metadata *client_metadata(caw_call *call, caw_metadata_list which) {
-  client_call *cc = self_of(call);
+  client_call *cc = client_call_of(call);
   if (which == CAW_RESPONSE_HEADERS) return &call->rpc.headers;
   if (which == CAW_RESPONSE_TRAILERS) return &call->rpc.trailers;
-  bool secret = call->chain && call->chain->phase == CHAIN_CREDENTIALS;
+  bool secret = call->chain && chain_phase_of(call->chain) == CHAIN_CREDENTIALS;
   return secret ? &cc->secrets : &cc->metadata;
 }
 
 static const call_class client_class = {
-    sizeof(client_call), false,          client_dispatch, client_send, client_end, NULL,
+    sizeof(client_call), false,          client_dispatch, send_message, send_end, NULL,
     abort_call,          client_destroy, client_metadata,
 };
-
-static int send_replay(client_call *cc) {
-  int rc = 0;
-  for (size_t i = 0; i < cc->replay_len && !rc; i++)
-    rc = rpc_call_send(&cc->base.rpc, cc->replay[i], NULL);
-  if (!rc && cc->half_closed) rc = rpc_call_half_close(&cc->base.rpc);
-  return rc;
-}
-
-/* Are the credentials at hand, and may they be sent here? Else they are asked in the
- * call's turn, or the call fails. */
-static bool with_credentials(client_call *cc, const conn *c) {
-  char text[IO_ADDRESS_TEXT + 160];
-  if (!conn_is_private(c) && !cc->channel->options.insecure_credentials_over_plaintext) {
-    if (conn_is_tls(c))
-      snprintf(text, sizeof(text),
-               "call credentials are not sent to %s, whose certificate was not checked "
-               "(insecure_noverify): give the channel credentials a CA",
-               conn_peer(c));
-    else
-      snprintf(text, sizeof(text),
-               "call credentials are not sent in plaintext to %s: use TLS, or set "
-               "insecure_credentials_over_plaintext where everyone may read them",
-               conn_peer(c));
-    client_abort(&cc->base, CAW_UNAUTHENTICATED, text);
-    return false;
-  }
-  if (cc->credentials_ready) return true;
-  list_remove(&cc->wait);
-  cc->step = STEP_CREDENTIALS;
-  call_wake(&cc->base);
-  return false;
-}
 
 int client_call_attach(client_call *cc, conn *c) {
   caw_call *call = &cc->base;
@@ -528,7 +293,7 @@ int client_call_attach(client_call *cc, conn *c) {
     abort_call(call, CAW_DEADLINE_EXCEEDED, "the deadline is over");
     return 0;
   }
-  if (has_credentials(cc) && !with_credentials(cc, c)) return 0;
+  if (!ask_at(cc, c)) return 0;
   rpc_request request = {conn_is_tls(c) ? caw_str_from("https") : caw_str_from("http"),
                          caw_str_from(cc->channel->authority),
                          caw_str_from(call->method->path),
@@ -599,17 +364,6 @@ static int set_deadline(client_call *cc, const caw_call_options *o) {
   return call_set_deadline(&cc->base, at);
 }
 
-static int set_chain(client_call *cc, const caw_call_options *o) {
-  caw_channel *ch = cc->channel;
-  caw_call_credentials *from[] = {ch->call_credentials, o->credentials};
-  if (!atomic_load_explicit(&ch->used, memory_order_relaxed)) atomic_store(&ch->used, true);
-  if (!ch->interceptors && !from[0] && !from[1]) return 0;
-  for (int i = 0; i < 2; i++)
-    if (from[i]) cc->credentials[i] = caw_call_credentials_ref(from[i]);
-  if (ch->interceptors) cc->step = STEP_INTERCEPTORS;
-  return chain_new(&cc->base, ch->interceptors);
-}
-
 /* Takes the call apart that nobody has heard of. */
 static void abandon(client_call *cc) {
   cc->base.rpc.state = RPC_IDLE;
@@ -633,7 +387,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   size_t limit = o.max_receive ? o.max_receive : ch->options.max_receive;
   caw_call *call = call_new(&client_class, ch->loop, limit, ch->options.send_buffer);
   if (!call) return CAW_ENOMEM;
-  client_call *cc = self_of(call);
+  client_call *cc = client_call_of(call);
   cc->channel = ch;
   call->method = method;
   cc->user = call->data = user;
@@ -644,7 +398,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);
   if (!rc) rc = set_deadline(cc, &o);
-  if (!rc) rc = set_chain(cc, &o);
+  if (!rc) rc = ask_begin(cc, &o);
   if (rc) {
     abandon(cc);
     return rc;
@@ -663,7 +417,7 @@ int caw_call_start(caw_call **out, caw_channel *ch, const caw_method *method,
   int rc = begin(&cc, ch, method, options, user);
   if (rc) return rc;
   cc->events = *events;
-  launch(cc);
+  client_launch(cc);
   if (out) *out = &cc->base;
   return 0;
 }
@@ -676,7 +430,7 @@ static int send_only(client_call *cc, const void *request) {
     return rc;
   }
   caw_call_close_send(&cc->base);
-  launch(cc);
+  client_launch(cc);
   return 0;
 }
 

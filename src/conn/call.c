@@ -57,6 +57,10 @@ void caw_call_unref(caw_call *call) {
 }
 
 void call_wake(caw_call *call) {
+  if (!call_has(call, CALL_OVER)) call_turn(call);
+}
+
+void call_turn(caw_call *call) {
   io_defer(call->loop, &call->task);
 }
 
@@ -508,7 +512,6 @@ void caw_call_pause(caw_call *call) {
 
 void caw_call_resume(caw_call *call) {
   io_assert_on_loop(call->loop);
-  if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, false);
   if (call->conn) conn_flush_later(call->conn);
   call_wake(call);

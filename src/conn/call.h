@@ -110,8 +110,10 @@ caw_call *call_new(const call_class *cls, caw_loop *loop, size_t max_receive, si
  * would be made smaller by the first caw_call_arena otherwise. */
 void call_prepare_arena(caw_call *call);
 
-/* Has dispatch called, later in this turn. */
+/* Has dispatch called, later in this turn; not for a call that is over. */
 void call_wake(caw_call *call);
+/* The same for whatever call: its stream has news. */
+void call_turn(caw_call *call);
 
 /* Sets the deadline: `abort` is called when it is over, on a server a moment later.
  * 0 or CAW_ENOMEM. */

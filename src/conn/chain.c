@@ -17,6 +17,9 @@ int chain_list_add(chain_list **all, const caw_interceptor *interceptor, void *u
   longer->len = n + 1;
   if (n) memcpy(longer->entries, (*all)->entries, n * sizeof(longer->entries[0]));
   longer->entries[n] = (chain_entry){hooks, user};
+  longer->hears_headers = hooks.on_headers || (n && (*all)->hears_headers);
+  longer->hears_messages = hooks.on_message || (n && (*all)->hears_messages);
+  longer->hears_status = hooks.on_status || (n && (*all)->hears_status);
   chain_list_unref(*all);
   *all = longer;
   return 0;
@@ -29,12 +32,9 @@ void chain_list_unref(chain_list *all) {
 /* ---- Life ---- */
 
 int chain_new(caw_call *call, chain_list *all) {
-  call_chain *c = cells_calloc(io_cells(call->loop), 1, sizeof(*c));
+  call_chain *c = cells_alloc(io_cells(call->loop), sizeof(*c));
   if (!c) return CAW_ENOMEM;
-  c->call = call;
-  c->out = c->own;
-  c->out_room = CHAIN_KEPT;
-  c->list = all;
+  *c = (call_chain){.call = call, .list = all, .out = c->own, .out_room = CHAIN_KEPT};
   if (all) atomic_fetch_add_explicit(&all->refs, 1, memory_order_relaxed);
   pthread_mutex_init(&c->lock, NULL);
   arena_init(&c->arena, NULL, 0, 256);
@@ -54,20 +54,20 @@ void chain_free(call_chain *c, cells *of) {
 
 /* ---- Questions ---- */
 
-/* Whoever owes an answer may look at the phase, on his thread, although the call is over. */
+/* Whoever owes an answer may look at the phase, on his thread, although the call is over.
+ * When nobody does, the call is its loop's alone. */
 static void set_phase(call_chain *c, chain_phase phase) {
-  pthread_mutex_lock(&c->lock);
-  c->phase = phase;
-  pthread_mutex_unlock(&c->lock);
+  if (c->waits) pthread_mutex_lock(&c->lock);
+  atomic_store_explicit(&c->phase, phase, memory_order_relaxed);
+  if (c->waits) pthread_mutex_unlock(&c->lock);
 }
 
+/* Nobody is asked yet, so nobody else knows of the question before this is done. */
 void chain_begin_question(call_chain *c, chain_phase phase) {
   c->told_cancel = false;
-  pthread_mutex_lock(&c->lock);
-  c->phase = phase;
+  atomic_store_explicit(&c->phase, phase, memory_order_relaxed);
   c->fail_text = (caw_str){NULL, 0};
   c->answer = CHAIN_ASKED;
-  pthread_mutex_unlock(&c->lock);
 }
 
 int chain_end_question(call_chain *c, int rc) {
@@ -76,14 +76,13 @@ int chain_end_question(call_chain *c, int rc) {
   bool waits = rc == CAW_PENDING || c->answer == CHAIN_ANSWERED;
   if (!waits) {
     c->answer = CHAIN_NO_QUESTION;
-    c->phase = CHAIN_CLOSED;
+    atomic_store_explicit(&c->phase, CHAIN_CLOSED, memory_order_relaxed);
   }
   pthread_mutex_unlock(&c->lock);
-  if (waits) {
-    caw_call_ref(c->call); /* until the answer */
-    return CAW_PENDING;
-  }
-  return rc;
+  if (!waits) return rc;
+  c->waits = true;
+  caw_call_ref(c->call); /* until the answer */
+  return CAW_PENDING;
 }
 
 int chain_ask(call_chain *c) {
@@ -105,10 +104,9 @@ static void arrive(io_post *post) {
   pthread_mutex_lock(&c->lock);
   c->answer = CHAIN_NO_QUESTION;
   pthread_mutex_unlock(&c->lock);
-  if (!call_has(call, CALL_OVER)) {
-    c->arrived = true;
-    call_wake(call);
-  }
+  c->waits = false;
+  c->arrived = true;
+  call_wake(call);
   caw_call_unref(call);
 }
 
@@ -153,13 +151,14 @@ int caw_call_decide(caw_call *call, int code, const char *message) {
 }
 
 void chain_cancel(call_chain *c) {
-  if (c->phase != CHAIN_REQUEST || c->arrived || c->told_cancel || !c->asked) return;
+  if (chain_phase_of(c) != CHAIN_REQUEST || c->arrived || c->told_cancel || !c->asked) return;
   const chain_entry *e = &c->list->entries[c->asked - 1];
   c->told_cancel = true;
   if (e->hooks.on_cancel) e->hooks.on_cancel(c->call, e->user);
 }
 
 void chain_end_waiting(call_chain *c) {
+  if (!c->waits) return;
   pthread_mutex_lock(&c->lock);
   if (c->answer == CHAIN_ASKED) c->answer = CHAIN_TOO_LATE;
   pthread_mutex_unlock(&c->lock);
@@ -168,16 +167,18 @@ void chain_end_waiting(call_chain *c) {
 /* ---- The way through ---- */
 
 void chain_headers(call_chain *c) {
+  if (!c->list || !c->list->hears_headers) return;
   for (size_t i = c->asked; i-- > 0;) {
     const chain_entry *e = &c->list->entries[i];
     if (!e->hooks.on_headers) continue;
     set_phase(c, CHAIN_HEADERS);
     e->hooks.on_headers(c->call, e->user);
   }
-  if (c->phase == CHAIN_HEADERS) set_phase(c, CHAIN_CLOSED);
+  if (chain_phase_of(c) == CHAIN_HEADERS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_message(call_chain *c, bool sent, bool compressed, size_t size, size_t travels) {
+  if (!c->list || !c->list->hears_messages) return;
   const caw_message_info info = {sent, compressed, size, travels};
   bool inwards = sent != c->call->cls->server;
   for (size_t n = 0; n < c->asked; n++) {
@@ -187,6 +188,7 @@ void chain_message(call_chain *c, bool sent, bool compressed, size_t size, size_
 }
 
 void chain_status(call_chain *c, caw_status *status) {
+  if (!c->list || !c->list->hears_status) return;
   for (size_t i = c->asked; i-- > 0;) {
     const chain_entry *e = &c->list->entries[i];
     int before = status->code;
@@ -197,7 +199,7 @@ void chain_status(call_chain *c, caw_status *status) {
     if (before && !status->code) status->code = before;
     status->code = call_status_code(status->code);
   }
-  if (c->phase == CHAIN_STATUS) set_phase(c, CHAIN_CLOSED);
+  if (chain_phase_of(c) == CHAIN_STATUS) set_phase(c, CHAIN_CLOSED);
 }
 
 void chain_done(call_chain *c, const caw_status *status) {
@@ -234,7 +236,7 @@ void chain_drop(call_chain *c) {
 
 /* May this list be changed in this phase? Under the lock. */
 static bool may_change(const caw_call *call, caw_metadata_list which) {
-  switch (call->chain->phase) {
+  switch (chain_phase_of(call->chain)) {
   case CHAIN_REQUEST:
     return which == CAW_REQUEST_METADATA || call->cls->server;
   case CHAIN_CREDENTIALS:
@@ -290,7 +292,8 @@ int caw_call_set_path(caw_call *call, caw_str path) {
 
 bool chain_fail(call_chain *c, const char *format, va_list args) {
   pthread_mutex_lock(&c->lock);
-  bool asked = c->phase == CHAIN_REQUEST || c->phase == CHAIN_CREDENTIALS;
+  chain_phase phase = chain_phase_of(c);
+  bool asked = phase == CHAIN_REQUEST || phase == CHAIN_CREDENTIALS;
   if (asked) c->fail_text = caw_arena_vprintf(&c->arena, format, args);
   pthread_mutex_unlock(&c->lock);
   return asked;

@@ -13,6 +13,7 @@
 #include <caw/interceptor.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 typedef struct chain_entry {
   caw_interceptor hooks;
@@ -23,6 +24,7 @@ typedef struct chain_entry {
  * too: one whose callback frees the channel comes to its end afterwards. */
 typedef struct chain_list {
   atomic_uint refs;
+  bool hears_headers, hears_messages, hears_status; /* any of the entries */
   size_t len;
   chain_entry entries[];
 } chain_list;
@@ -54,13 +56,14 @@ typedef enum chain_answer {
 
 typedef struct call_chain {
   caw_call *call;
-  chain_list *list; /* NULL: none, there are credentials only */
-  size_t asked;     /* how many of the list */
-  chain_phase phase;
+  chain_list *list;           /* NULL: none, there are credentials only */
+  size_t asked;               /* how many of the list */
+  _Atomic(chain_phase) phase; /* a handler on another thread may look: chain_fail */
   bool told_cancel;
+  bool waits; /* loop's thread: an answer is owed, so somebody may look from elsewhere */
 
   /* phase, answer, code, text; and arena, fail_text and the lists of metadata while
-   * somebody on another thread may change them */
+   * somebody on another thread may change them: from a question to its answer */
   pthread_mutex_t lock;
   chain_answer answer;
   int code;
@@ -82,6 +85,10 @@ typedef struct call_chain {
   int end_code;
   char *end_text;
 } call_chain;
+
+static inline chain_phase chain_phase_of(const call_chain *c) {
+  return atomic_load_explicit(&c->phase, memory_order_relaxed);
+}
 
 /* Gives a new call its chain; `all` may be NULL. 0 or CAW_ENOMEM. */
 int chain_new(caw_call *call, chain_list *all);
@@ -111,6 +118,12 @@ void chain_end_waiting(call_chain *c);
 
 /* caw_call_fail of one who is being asked; false when nobody is. */
 bool chain_fail(call_chain *c, const char *format, va_list args) CAW_PRINTF(2, 0);
+
+/* Does an interceptor hear of what goes out? Then that waits for the call's turn. */
+static inline bool chain_follows(const call_chain *c) {
+  const chain_list *l = c->list;
+  return l && (l->hears_headers || l->hears_messages || l->hears_status);
+}
 
 /* The way of a call through its interceptors. */
 void chain_headers(call_chain *c);

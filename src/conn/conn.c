@@ -140,7 +140,9 @@ static void close_broken(conn *c, int rc) {
 static void drain_finally(conn *c) {
   if (c->goaway_final || c->lingering || !c->socket) return;
   c->goaway_final = true;
-  io_timer_stop(&c->deadline); /* it was the PING's; the calls have all the time there is */
+  /* It was the PING's, and the calls have all the time there is; but one that is still
+   * connecting has no more than it had. */
+  if (c->connected) io_timer_stop(&c->deadline);
   caw_str why = caw_str_from(c->drained ? c->drained : "");
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_NO_ERROR, why)) c->failure = CAW_ENOMEM;
   age_final(c);
@@ -396,7 +398,7 @@ static rpc_call *on_open(void *ctx) {
 static void on_event(void *ctx, rpc_call *rpc) {
   conn *c = ctx;
   caw_call *call = call_of(rpc);
-  call_wake(call);
+  call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
   give_reset(c, call);
@@ -455,8 +457,8 @@ static const rpc_session_events session_events = {on_open,     on_event,    on_r
 
 static void expire(io_timer *timer) {
   conn *c = LIST_ENTRY(timer, conn, deadline);
-  if (c->draining && !c->connected) {
-    /* A server's: nothing can be told to it, and nothing was promised. */
+  if (c->draining && !c->connected && c->max_live) {
+    /* Nothing can be told to the client, and nothing was promised. */
     conn_close(c, CAW_ECLOSED, "the TLS handshake was not over when the server shut down");
     return;
   }

@@ -120,7 +120,8 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
 void conn_flush_later(conn *c);
 
 /* Ends the connection when its calls are over, telling the peer: a server by
- * GOAWAY in two steps (RFC 9113 6.8), a client at once. */
+ * GOAWAY in two steps (RFC 9113 6.8), a client at once; one that is still connecting when
+ * that is over, within ready_timeout. */
 void conn_drain(conn *c);
 
 /* The same, giving the reason, a literal, as debug data (gRFC A9). */

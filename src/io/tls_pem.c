@@ -18,6 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* See there: programs that were compiled before have it within their options. */
+_Static_assert(sizeof(caw_pem) == sizeof(char *) + sizeof(caw_str), "caw_pem does not grow");
+
 /* The system's trust store has some 220 KiB. */
 #define PEM_MAX ((size_t)4 * 1024 * 1024)
 

@@ -83,6 +83,10 @@ static bool many_requests(const server_call *sc) {
 
 /* ---- With interceptors: what is sent waits for the call's turn ---- */
 
+static bool keeps(const caw_call *call) {
+  return call->chain && chain_follows(call->chain);
+}
+
 static int keep_message(caw_call *call, caw_payload *payload) {
   int rc = chain_keep(call->chain, payload);
   if (!rc) call_wake(call);
@@ -195,7 +199,7 @@ static void end_now(server_call *sc, int code, char *text) {
 static void server_end(caw_call *call, int code, char *text) {
   server_call *sc = self_of(call);
   sc->handler_done = true;
-  if (call->chain) keep_end(call, code, text);
+  if (keeps(call)) keep_end(call, code, text);
   else end_now(sc, code, text);
 }
 
@@ -348,9 +352,12 @@ static void enter(server_call *sc) {
 
 /* What the interceptors say. */
 static void decide(server_call *sc, int rc) {
-  if (rc == CAW_PENDING) return;
+  if (rc == CAW_PENDING) {
+    rpc_call_pause(&sc->base.rpc, true);
+    return;
+  }
   sc->deciding = false;
-  rpc_call_pause(&sc->base.rpc, false);
+  if (sc->base.rpc.paused) rpc_call_pause(&sc->base.rpc, false);
   if (sc->over) return;
   int told = call_status_code(rc);
   if (!rc) {
@@ -391,7 +398,6 @@ static void route(server_call *sc) {
   } else if (sc->base.chain) {
     find_entry(sc); /* whose method interceptors see */
     sc->deciding = true;
-    rpc_call_pause(rpc, true);
     decide(sc, chain_ask(sc->base.chain));
   } else {
     enter(sc);
@@ -534,7 +540,7 @@ static void server_dispatch(caw_call *call) {
   if (sc->deciding) take_answer(sc);
   if (wants_input(sc)) deliver(sc);
   tell_handler(sc, drain);
-  if (call->chain) send_kept(sc);
+  if (keeps(call)) send_kept(sc);
   if (sc->over) release_handler(sc);
   if (call->conn) conn_flush_later(call->conn);
   if (call->rpc.state == RPC_DONE && sc->handler_done) complete(sc);
@@ -545,7 +551,7 @@ static void server_dispatch(caw_call *call) {
 static int server_send(caw_call *call, caw_payload *payload) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
-  if (call->chain) return keep_message(call, payload);
+  if (keeps(call)) return keep_message(call, payload);
   int rc = rpc_call_send(&call->rpc, payload, headers_of(sc));
   if (rc) return rc;
   call->sent++;
@@ -556,7 +562,7 @@ static int server_send(caw_call *call, caw_payload *payload) {
 static int server_send_headers(caw_call *call) {
   server_call *sc = self_of(call);
   if (sc->over) return CAW_ECLOSED;
-  if (call->chain) return keep_headers(call);
+  if (keeps(call)) return keep_headers(call);
   int rc = rpc_call_send_headers(&call->rpc, headers_of(sc));
   if (!rc) conn_flush_later(call->conn);
   return rc;

@@ -8,6 +8,7 @@
 #include "server/server.h"
 
 #include <caw/alloc.h>
+#include <sys/stat.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -143,10 +144,37 @@ int server_listen_on(caw_server *s, io_listener **out, int fd, const char *wante
                      rc == CAW_EINVAL ? "it is no stream socket that listens" : caw_strerror(rc));
 }
 
+/* Does the server listen on this socket already, by another descriptor? Its connections
+ * would come in by either door, also where one has TLS and the other has not. */
+static bool listens_on(const caw_server *s, int fd) {
+  struct stat theirs, ours;
+  if (fstat(fd, &theirs)) return false;
+  for (size_t i = 0; i < s->n_entrances; i++) {
+    const io_listener *l = s->entrances[i]->listener;
+    if (l && !fstat(io_listener_fd(l), &ours) && ours.st_dev == theirs.st_dev &&
+        ours.st_ino == theirs.st_ino)
+      return true;
+  }
+  return false;
+}
+
+static int twice(caw_server *s, const char *address) {
+  return server_fail(s, CAW_EADDRINUSE,
+                     "cannot listen on %s: this server listens there already; name each socket of "
+                     "systemd's once (\"systemd:\" is all of them)",
+                     address);
+}
+
 /* A descriptor that somebody outside keeps: systemd, or the program. */
 static int listen_on_theirs(caw_server *s, int fd, const char *wanted,
                             caw_server_credentials *tls) {
   io_listener *l;
+  if (listens_on(s, fd))
+    return *wanted ? twice(s, wanted)
+                   : server_fail(s, CAW_EADDRINUSE,
+                                 "cannot listen on descriptor %d: this server listens on its "
+                                 "socket already",
+                                 fd);
   int rc = server_listen_on(s, &l, fd, wanted, tls);
   if (!rc) io_listener_begin(l);
   return rc;
@@ -176,6 +204,9 @@ static int listen_one(caw_server *s, const io_address *address, const char *want
 static int listen_systemd(caw_server *s, const char *address, const char *name,
                           caw_server_credentials *tls) {
   int fds[MAX_INHERITED];
+  /* After a takeover the first time has them all, and systemd passed none. */
+  for (size_t i = 0; i < s->n_entrances; i++)
+    if (!strcmp(s->entrances[i]->wanted, address)) return twice(s, address);
   int n = io_inherited(name, fds, MAX_INHERITED), rc = 0;
   if (n == 0)
     return server_fail(s, CAW_ENOTFOUND,

@@ -28,8 +28,7 @@ class Raw:
     """A client made of frames, which answers PINGs until it is told not to."""
 
     def __init__(self, address):
-        host, port = address.split(":")
-        self.socket = socket.create_connection((host, int(port)), TIMEOUT)
+        self.socket = harness.connect_raw(address)
         self.socket.sendall(PREFACE)
         self.send(SETTINGS)
         self.bytes = b""
@@ -111,10 +110,10 @@ class Limits(steady.Case):
 
 
 CLIENT = """
-import sys, grpc
+import sys, harness
 import greeter_pb2 as pb, greeter_pb2_grpc as stubs
 options = [(name, int(value)) for name, value in (o.split("=") for o in sys.argv[2:])]
-call = stubs.GreeterStub(grpc.insecure_channel(sys.argv[1], options)).SayHelloStream(
+call = stubs.GreeterStub(harness.channel_to(sys.argv[1], *options)).SayHelloStream(
     pb.HelloRequest(name="N"))
 print(next(call).message, flush=True)
 next(call)
@@ -140,8 +139,7 @@ class Keepalive(steady.Case):
     def python_client(self, address, *options):
         return harness.Child(sys.executable, "-c", CLIENT, address,
                              *(f"{name}={value}" for name, value in options),
-                             env={"PYTHONPATH": os.environ["CAW_STUBS"],
-                                  "GRPC_VERBOSITY": "ERROR"})
+                             env={"GRPC_VERBOSITY": "ERROR"})
 
     def test_a_client_that_asks_too_often(self):
         """Python's client every 0.1 s, or as often as it thinks right; ours wants 5 minutes.
@@ -228,7 +226,7 @@ class Keepalive(steady.Case):
 
     def test_our_client_and_a_server_that_hangs(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600")
-        client = harness.Child(harness.program("peer-pinger"), server.address, "50", "200")
+        client = harness.Child(*harness.command("peer-pinger"), server.address, "50", "200")
         client.wait_line("^waiting$")
         server.signal(signal.SIGSTOP)
         end = client.wait_line("^ended: (.*)$")[1]
@@ -246,14 +244,14 @@ class Keepalive(steady.Case):
         done = threading.Event()
         server = grpc.server(futures.ThreadPoolExecutor(4), options=options)
         stubs.add_GreeterServicer_to_server(Greeter(), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = harness.add_port(server)
         server.start()
         self.addCleanup(lambda: (done.set(), server.stop(0).wait()))
         return f"127.0.0.1:{port}"
 
     def test_our_client_asks_too_often(self):
         """Python's server minds: the connection ends, and the next one asks half as often."""
-        client = harness.Child(harness.program("peer-pinger"), self.python_server(), "50",
+        client = harness.Child(*harness.command("peer-pinger"), self.python_server(), "50",
                                "20000")
         client.wait_line("^waiting$")
         end = client.wait_line("^ended: (.*)$")[1]
@@ -266,7 +264,7 @@ class Keepalive(steady.Case):
     def test_our_client_may(self):
         """Some 40 PINGs in a row."""
         address = self.python_server(("grpc.http2.min_ping_interval_without_data_ms", 10))
-        client = harness.Child(harness.program("peer-pinger"), address, "50", "20000")
+        client = harness.Child(*harness.command("peer-pinger"), address, "50", "20000")
         client.wait_line("^waiting$")
         time.sleep(2)
         self.assertIsNone(client.process.poll())
@@ -321,7 +319,7 @@ class Systemd(steady.Case):
             full["LISTEN_FDNAMES"] = names
         fds = [s.fileno() for s in sockets]
         return harness.Child(sys.executable, "-c", LAUNCHER, repr(fds),
-                             harness.program("greeter-server"), *args, env=full, fds=fds)
+                             *harness.command("greeter-server", *args), env=full, fds=fds)
 
     def listeners(self, n):
         # Away from those numbers to which they will be moved.
@@ -371,7 +369,7 @@ class Systemd(steady.Case):
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = "127.0.0.1:%d" % free.getsockname()[1]
         server = harness.Child(tool, "-l", address, "--fdname=web",
-                               harness.program("greeter-server"), "--listen", "systemd:web")
+                               *harness.command("greeter-server", "--listen", "systemd:web"))
         stub = stubs.GreeterStub(self.connect(address))
         reply = stub.SayHello(pb.HelloRequest(name="T"), timeout=TIMEOUT, wait_for_ready=True)
         self.assertEqual(reply.message, "Hello, T!")

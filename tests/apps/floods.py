@@ -3,7 +3,7 @@ and nobody else notices."""
 import os
 import re
 import select
-import socket
+import ssl
 import struct
 
 import harness
@@ -65,8 +65,7 @@ STOPPED = [name for name in FLOODS if name != "resets of nothing"]
 def pour(address, make):
     """Sends until the server closes, stops reading, or has had enough. Returns
     the socket and how many bytes went."""
-    peer = socket.socket(socket.AF_UNIX)
-    peer.connect(address.removeprefix("unix:"))
+    peer = harness.connect_raw(address)
     peer.sendall(PREFACE + frame(SETTINGS, 0, 0))
     peer.setblocking(False)
     stream, sent, waiting = 1, 0, b""
@@ -78,7 +77,9 @@ def pour(address, make):
             break
         try:
             n = peer.send(waiting)
-        except (BrokenPipeError, ConnectionResetError):
+        except ssl.SSLWantWriteError:
+            continue
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             break
         sent += n
         waiting = waiting[n:]

@@ -20,6 +20,7 @@ import greeter_pb2_grpc as stubs
 
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$")
 KEPT = 10000
+UNREACHABLE = f"is not reachable {'with TLS ' if harness.TLS else ''}within 0.5 s"
 LOG = r"^\S+ (\S+) (\S+) (\w+) ([0-9.]+) ms, (\d+) in, (\d+) out(: .*)?$"
 
 
@@ -427,14 +428,16 @@ class Wrong(harness.Case):
             port = taken.getsockname()[1]
         _, errors = harness.run("greeter-client", "--target", f"ipv4:127.0.0.1:{port}",
                                 "--connect-timeout", "0.5", code=1)
-        self.assertTrue(errors.endswith("greeter-server --listen ADDRESS\n"), errors)
+        # With TLS there is more that could be wrong than a server that is not there.
+        end = "Connection refused\n" if harness.TLS else "greeter-server --listen ADDRESS\n"
+        self.assertTrue(errors.endswith(end), errors)
         began = time.monotonic()
         for target in (f"127.0.0.1:{port}", "unix:/nonexistent/socket"):
             _, errors = harness.run("greeter-client", "--target", target, "--connect-timeout",
                                     "0.5", code=1)
-            self.assertRegex(errors, rf"^greeter-client: {target} is not reachable within 0\.5 s: "
-                                     rf".+\. Is the server running\? Start it with: "
-                                     rf"greeter-server --listen {target}\n$")
+            hint = "" if harness.TLS else (r"\. Is the server running\? Start it with: "
+                                           rf"greeter-server --listen {target}")
+            self.assertRegex(errors, rf"^greeter-client: {target} {UNREACHABLE}: .+{hint}\n$")
         self.assertLess(time.monotonic() - began, TIMEOUT / 2)
 
     def test_a_server_that_is_none(self):
@@ -443,7 +446,7 @@ class Wrong(harness.Case):
             _, errors = harness.run("greeter-client", "--target",
                                     "127.0.0.1:%d" % mute.getsockname()[1],
                                     "--connect-timeout", "0.5", code=1)
-            self.assertIn("is not reachable within 0.5 s", errors)
+            self.assertIn(UNREACHABLE, errors)
         with socket.create_server(("127.0.0.1", 0)) as rude:
             def answer():
                 connection = rude.accept()[0]
@@ -456,7 +459,7 @@ class Wrong(harness.Case):
                                     "127.0.0.1:%d" % rude.getsockname()[1],
                                     "--connect-timeout", "0.5", code=1)
             thread.join()
-            self.assertIn("is not reachable within 0.5 s", errors)
+            self.assertIn(UNREACHABLE, errors)
 
 
 class PythonGreeter(stubs.GreeterServicer):
@@ -493,7 +496,7 @@ class ClientProgram(harness.Case):
     def python_server(self):
         server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8))
         stubs.add_GreeterServicer_to_server(PythonGreeter(), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = harness.add_port(server)
         server.start()
         self.addCleanup(lambda: server.stop(None).wait(TIMEOUT))
         return f"127.0.0.1:{port}"
@@ -564,7 +567,7 @@ class ClientProgram(harness.Case):
         """A full disk or a reader that goes is an error of the program."""
         address = self.c_server()
         with open("/dev/full", "w", encoding="ascii") as full:
-            done = subprocess.run([harness.program("greeter-client"), "--target", address],
+            done = subprocess.run(harness.command("greeter-client", "--target", address),
                                   stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT,
                                   check=False, env=harness.environment())
         self.assertEqual((done.returncode, done.stderr),
@@ -573,7 +576,7 @@ class ClientProgram(harness.Case):
     def test_log_that_nobody_reads(self):
         """The server outlives whoever read its log."""
         path = os.path.join(self.folder(), "socket")
-        server = subprocess.Popen([harness.program("greeter-server"), "--listen", "unix:" + path],
+        server = subprocess.Popen(harness.command("greeter-server", "--listen", "unix:" + path),
                                   stdout=subprocess.PIPE, env=harness.environment())
         try:
             self.assertIn(b"listening", server.stdout.readline())
@@ -586,8 +589,8 @@ class ClientProgram(harness.Case):
 
     def test_send_and_receive(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
-        receiver = harness.Child(harness.program("greeter-client"), "--target", server.address,
-                                 "--call", "receive")
+        receiver = harness.Child(*harness.command("greeter-client", "--target",
+                                                  server.address, "--call", "receive"))
         for text in ("Hi!", "ünd ☃"):
             out, _ = harness.run("greeter-client", "--target", server.address, "--call", "send",
                                  "--name", "Ann", "--text", text)

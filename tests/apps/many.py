@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import unittest
 
 import harness
 from harness import TIMEOUT, scaled
@@ -75,6 +76,7 @@ class Many(harness.Case):
         self.assertEqual(list(call), [])
 
 
+@unittest.skipIf(harness.TLS, "the program is for plaintext")
 class Readme(harness.Case):
     def test_python_program(self):
         with open(os.path.join(harness.ROOT, "README.md"), encoding="utf-8") as readme:

@@ -1,13 +1,12 @@
 """greeter-client beside a server that first allows no stream at all, and later
 allows some (RFC 9113, 6.5.2): the call waits and is then made."""
-import os
 import socket
 import struct
-import subprocess
 import threading
 import unittest
 
-CLIENT = os.path.join(os.environ["CAW_BIN"], "greeter-client")
+import harness
+
 DATA, HEADERS, SETTINGS = 0, 1, 4
 ACK, END_STREAM, END_HEADERS = 1, 1, 4
 
@@ -45,8 +44,7 @@ class Reader:
 
 class Settings(unittest.TestCase):
     def serve(self, listener):
-        connection, _ = listener.accept()
-        with connection:
+        with harness.accept_raw(listener) as connection:
             connection.sendall(max_streams(0))
             reader = Reader(connection)
             self.before, _ = reader.until(SETTINGS, ACK)
@@ -65,11 +63,11 @@ class Settings(unittest.TestCase):
             thread = threading.Thread(target=self.serve, args=(listener,))
             thread.start()
             target = "127.0.0.1:%d" % listener.getsockname()[1]
-            run = subprocess.run([CLIENT, "--target", target, "--call", "unary", "--timeout", "60"],
-                                 capture_output=True, text=True, timeout=90)
+            out, errors = harness.run("greeter-client", "--target", target, "--call", "unary",
+                                      "--timeout", str(harness.TIMEOUT))
             thread.join(90)
-        self.assertEqual((run.returncode, run.stderr), (0, ""))
-        self.assertTrue(run.stdout.startswith("hello ("), run.stdout)
+        self.assertEqual(errors, "")
+        self.assertTrue(out.startswith("hello ("), out)
         self.assertNotIn(HEADERS, self.before)
 
 

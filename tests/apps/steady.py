@@ -12,9 +12,8 @@ import greeter_pb2_grpc as stubs
 class Load:
     """Python's client, which calls without a pause: unary and streams."""
 
-    def __init__(self, address, threads=6, credentials=None):
-        self.channel = harness.channel_to(address) if not credentials else grpc.secure_channel(
-            address, credentials, [("grpc.use_local_subchannel_pool", 1)])
+    def __init__(self, address, threads=6):
+        self.channel = harness.channel_to(address)
         self.stub = stubs.GreeterStub(self.channel)
         self.ending = False
         self.done = 0
@@ -66,7 +65,7 @@ class Steady(harness.Child):
     """Our client, which does the same."""
 
     def __init__(self, address):
-        super().__init__(harness.program("peer-steady"), address)
+        super().__init__(*harness.command("peer-steady", address))
         self.wait_line(r"^done [1-9]")
 
     def more(self):

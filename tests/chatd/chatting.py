@@ -34,8 +34,8 @@ class Chatd(harness.Server):
     def __init__(self, folder, *args, address="127.0.0.1:0", prefix=()):
         self.folder = folder
         # Server would look for the program by its name alone.
-        harness.Child.__init__(self, *prefix, harness.program("chatd"), "--listen", address,
-                               "--data", folder, *args)
+        harness.Child.__init__(self, *prefix, *harness.command(
+            "chatd", "--listen", address, "--data", folder, *args))
         self.address = self.wait_line(r"^listening on (.+)$").group(1)
         self.token = None
 

@@ -21,7 +21,9 @@ static struct {
   pthread_mutex_t lock;
   pthread_cond_t change;
   int begun, committed, rolled_back, ended, open;
-  int commit_rc; /* what the next commits return */
+  int rested, probed;
+  int commit_rc; /* what the next commits and probes return */
+  int rest_rc;   /* and rests */
   bool held;     /* the writer waits in store_begin */
   bool waiting;  /* it does */
   int states[8], n_states;
@@ -71,6 +73,22 @@ void store_close(store *s) {
   it.open--;
   unlock();
   free(s);
+}
+int store_rest(store *s, bool idle) {
+  (void)s;
+  lock();
+  int rc = it.rest_rc;
+  it.rested += idle;
+  unlock();
+  return rc;
+}
+int store_probe(store *s) {
+  (void)s;
+  lock();
+  int rc = it.commit_rc;
+  it.probed++;
+  unlock();
+  return rc;
 }
 const char *store_error(const store *s) {
   (void)s;
@@ -149,10 +167,14 @@ static desk *make(size_t queue_most, size_t turn_most) {
   desk *d;
   char why[400];
   lock();
-  it.begun = it.committed = it.rolled_back = it.ended = it.commit_rc = it.n_states = 0;
+  it.begun = it.committed = it.rolled_back = it.ended = it.rested = it.probed = 0;
+  it.commit_rc = it.rest_rc = it.n_states = 0;
   unlock();
-  const desk_options options = {
-      .open = open_it, .on_state = on_state, .queue_most = queue_most, .turn_most = turn_most};
+  const desk_options options = {.open = open_it,
+                                .on_state = on_state,
+                                .queue_most = queue_most,
+                                .turn_most = turn_most,
+                                .retry = 5};
   assert_int_equal(desk_new(&d, &options, why), 0);
   return d;
 }
@@ -232,6 +254,40 @@ static void test_a_full_disk(void **state) {
   assert_int_equal(it.states[1], DESK_FINE);
 }
 
+static void test_room_again(void **state) {
+  (void)state;
+  desk *d = make(0, 0);
+  job a = of(0);
+  it.commit_rc = STORE_FULL;
+  assert_int_equal(desk_write(d, &a.base), 0);
+  await(&a);
+  lock();
+  while (it.probed < 3) pthread_cond_wait(&it.change, &it.lock); /* nobody writes */
+  assert_int_equal(it.n_states, 1);
+  it.commit_rc = 0;
+  while (it.n_states < 2) pthread_cond_wait(&it.change, &it.lock);
+  pthread_mutex_unlock(&it.lock);
+  assert_int_equal(desk_state_of(d), DESK_FINE);
+  end(d);
+}
+
+/* What is done between turns writes and flushes as turns do. */
+static void test_a_disk_that_breaks_at_rest(void **state) {
+  (void)state;
+  desk *d = make(0, 0);
+  job a = of(0), b = of(0);
+  it.rest_rc = STORE_BROKEN;
+  assert_int_equal(desk_write(d, &a.base), 0);
+  await(&a);
+  assert_int_equal(a.rc, 0); /* its turn was committed */
+  lock();
+  while (!it.n_states) pthread_cond_wait(&it.change, &it.lock);
+  pthread_mutex_unlock(&it.lock);
+  assert_int_equal(it.states[0], DESK_BROKEN);
+  assert_int_equal(desk_write(d, &b.base), STORE_BROKEN);
+  end(d);
+}
+
 static void test_a_broken_disk(void **state) {
   (void)state;
   desk *d = make(0, 0);
@@ -297,7 +353,9 @@ int main(void) {
       cmocka_unit_test(test_one_turn_for_many),
       cmocka_unit_test(test_a_spoilt_turn),
       cmocka_unit_test(test_a_full_disk),
+      cmocka_unit_test(test_room_again),
       cmocka_unit_test(test_a_broken_disk),
+      cmocka_unit_test(test_a_disk_that_breaks_at_rest),
       cmocka_unit_test(test_bounds),
       cmocka_unit_test(test_the_end_does_what_is_queued),
   };

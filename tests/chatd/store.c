@@ -244,7 +244,8 @@ static void test_codes(void **state) {
   OK(store_code_put(w, 7, a, 100));
   OK(store_code_put(w, 7, b, 100)); /* in place of the first */
   assert_int_equal(store_code_take(w, 7, a, 50), STORE_NONE);
-  assert_int_equal(store_code_take(w, 7, b, 50), STORE_NONE); /* one try is all it had */
+  OK(store_code_take(w, 7, b, 50)); /* a wrong one has not taken it away */
+  assert_int_equal(store_code_take(w, 7, b, 50), STORE_NONE);
   OK(store_code_put(w, 7, a, 100));
   OK(store_code_take(w, 7, a, 50));
   OK(store_code_put(w, 7, a, 100));
@@ -263,6 +264,8 @@ static void test_once(void **state) {
   assert_int_equal(result, 42);
   assert_int_equal(store_once(w, 7, caw_str_from("x"), b, &result, 2), STORE_TAKEN);
   assert_int_equal(store_once(w, 8, caw_str_from("x"), b, &result, 2), STORE_NONE);
+  assert_int_equal(store_once(w, 8, caw_str_from("x"), a, &result, 2),
+                   STORE_NONE); /* made nothing */
   store_rollback(w);
   OK(store_begin(w));
   assert_int_equal(store_once(w, 7, caw_str_from("x"), a, &result, 1), STORE_NONE);
@@ -365,6 +368,15 @@ static void test_members(void **state) {
   assert_int_equal(out.read_number, 6);
   OK(store_members_with_role(w, m.room_id, 3, &count));
   assert_int_equal(count, 1);
+  const store_member sent = {
+      .room_id = m.room_id, .user_id = 5, .role = 1, .read_number = 7, .last_sent = 9};
+  OK(store_member_sent(w, &sent)); /* nothing but these two */
+  OK(store_member_get(w, m.room_id, 5, &out));
+  assert_int_equal(out.role, 4);
+  assert_int_equal(out.read_number, 7);
+  assert_int_equal(out.last_sent, 9);
+  const store_member nobody = {.room_id = m.room_id, .user_id = 6};
+  assert_int_equal(store_member_sent(w, &nobody), STORE_NONE);
   OK(store_members(w, m.room_id, 2, 2, &list, &n, arena));
   assert_int_equal(n, 2);
   assert_int_equal(list[0].user_id, 3);
@@ -437,6 +449,77 @@ static void test_messages(void **state) {
 
   OK(store_message_count(r, a, 0, &count));
   assert_int_equal(count, 1); /* what was not committed did not happen */
+}
+
+/* More rooms and authors than a store might note for a turn, read in between. */
+static void test_a_great_turn(void **state) {
+  (void)state;
+  enum { MANY = 400, ROUNDS = 3 };
+  static int64_t rooms[MANY], users[MANY];
+  char name[20];
+  bool duplicate, left;
+  int64_t count;
+  store_room room;
+  store_message *list;
+  size_t n;
+  OK(store_begin(w));
+  for (int i = 0; i < MANY; i++) {
+    snprintf(name, sizeof(name), "n%d", i);
+    rooms[i] = add_room(name, 1);
+    users[i] = add_user(name, "");
+  }
+  for (int k = 1; k <= ROUNDS; k++) {
+    for (int i = 0; i < MANY; i++) {
+      snprintf(name, sizeof(name), "%d", k);
+      store_message m = message_of(rooms[i], users[MANY - 1 - i], name, "hello");
+      m.sent = 10 - k; /* and yet no time goes back */
+      OK(store_message_add(w, &m, &duplicate));
+      assert_int_equal(m.number, k);
+      assert_int_equal(m.sent, 9);
+      OK(store_message_add(w, &m, &duplicate));
+      assert_true(duplicate);
+      if (i % 7) continue;
+      OK(store_room_get(w, rooms[i], &room, arena));
+      assert_int_equal(room.last_number, k);
+      assert_int_equal(room.last_sent, 9);
+      OK(store_message_find(w, m.author_id, m.client_id, &count));
+      assert_int_equal(count, k);
+      OK(store_messages(w, rooms[i], 1, 100, 100, 1 << 20, false, &list, &n, arena));
+      assert_int_equal(n, k);
+      if (i % 3) continue;
+      OK(store_message_count(w, rooms[i], 0, &count));
+      assert_int_equal(count, k);
+      OK(store_message_count(w, 0, users[MANY - 1 - i], &count));
+      assert_int_equal(count, k);
+    }
+  }
+  OK(store_forget(w, rooms[5], 2, 10, &left));
+  OK(store_commit(w));
+  for (int i = 0; i < MANY; i++) {
+    OK(store_room_get(r, rooms[i], &room, arena));
+    assert_int_equal(room.last_number, ROUNDS);
+    assert_int_equal(room.first_number, i == 5 ? 3 : 1);
+    OK(store_message_count(r, 0, users[i], &count));
+    assert_int_equal(count, i == MANY - 6 ? 1 : ROUNDS);
+  }
+
+  OK(store_begin(w)); /* what is undone has taken no numbers */
+  store_message m = message_of(rooms[0], users[0], "x", "hello");
+  OK(store_message_add(w, &m, &duplicate));
+  store_rollback(w);
+  OK(store_begin(w));
+  OK(store_message_add(w, &m, &duplicate));
+  assert_int_equal(m.number, ROUNDS + 1);
+  OK(store_commit(w));
+  OK(store_message_count(r, 0, users[0], &count));
+  assert_int_equal(count, ROUNDS + 1);
+}
+
+static void test_one_writer(void **state) {
+  (void)state;
+  store *other;
+  assert_int_equal(store_sqlite_open(&other, path, true, why), STORE_BUSY);
+  if (!strstr(why, "is in use: another chatd has it open")) fail_msg("%s", why);
 }
 
 static void fill(int64_t room, int64_t author, int n) {
@@ -682,11 +765,11 @@ static void test_damage(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(test_users),  TEST(test_user_pages), TEST(test_tombstone), TEST(test_sessions),
-      TEST(test_codes),  TEST(test_once),       TEST(test_notes),     TEST(test_rooms),
-      TEST(test_direct), TEST(test_members),    TEST(test_messages),  TEST(test_pages),
-      TEST(test_forget), TEST(test_mentions),   TEST(test_views),     TEST(test_reopened),
-      TEST(test_damage),
+      TEST(test_users),  TEST(test_user_pages),   TEST(test_tombstone),  TEST(test_sessions),
+      TEST(test_codes),  TEST(test_once),         TEST(test_notes),      TEST(test_rooms),
+      TEST(test_direct), TEST(test_members),      TEST(test_messages),   TEST(test_pages),
+      TEST(test_forget), TEST(test_mentions),     TEST(test_views),      TEST(test_reopened),
+      TEST(test_damage), TEST(test_a_great_turn), TEST(test_one_writer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

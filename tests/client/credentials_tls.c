@@ -9,23 +9,7 @@
 #include "duo.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <stdio.h>
-
-/* An address of this machine that is not loopback's, or "". */
-static void other_address(char out[INET_ADDRSTRLEN]) {
-  struct ifaddrs *all = NULL;
-  out[0] = '\0';
-  assert_int_equal(getifaddrs(&all), 0);
-  for (struct ifaddrs *a = all; a && !out[0]; a = a->ifa_next) {
-    if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET) continue;
-    struct sockaddr_in in;
-    memcpy(&in, a->ifa_addr, sizeof(in));
-    if (ntohl(in.sin_addr.s_addr) >> 24 != 127)
-      inet_ntop(AF_INET, &in.sin_addr, out, INET_ADDRSTRLEN);
-  }
-  freeifaddrs(all);
-}
 
 static int tell_token(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
   (void)d;
@@ -50,8 +34,7 @@ static void to_another_machine(void **state) {
       {true, true, true, CAW_OK, ""},
   };
   char host[INET_ADDRSTRLEN], address[64], why[512] = "";
-  const char *reason = "";
-  other_address(host);
+  duo_other_address(host);
   if (!host[0]) skip();
   snprintf(address, sizeof(address), "%s:0", host);
   caw_server_credentials *server = certs_server();
@@ -66,18 +49,12 @@ static void to_another_machine(void **state) {
     assert_int_equal(caw_tls_client_new(&tls, &o, why, sizeof(why)), 0);
     duo_init(&d);
     d.on_message = tell_token;
-    assert_int_equal(cases[i].tls ? caw_server_listen_tls(d.server, address, server)
-                                  : caw_server_listen(d.server, address),
-                     0);
-    caw_channel_free(d.channel);
-    caw_channel_options options = {.size = sizeof(options), .loop = d.loop};
-    options.credentials = cases[i].tls ? tls : NULL;
-    options.insecure_credentials_over_plaintext = cases[i].insecure;
-    assert_int_equal(caw_call_credentials_bearer(&options.call_credentials, caw_str_from("t0ken")),
-                     0);
+    if (cases[i].tls) d.channel_options.credentials = tls;
+    d.channel_options.insecure_credentials_over_plaintext = cases[i].insecure;
     assert_int_equal(
-        caw_channel_new(&d.channel, caw_server_address(d.server, 1), &options, &reason), 0);
-    caw_call_credentials_unref(options.call_credentials);
+        caw_call_credentials_bearer(&d.channel_options.call_credentials, caw_str_from("t0ken")), 0);
+    duo_move_to(&d, address, cases[i].tls ? server : NULL);
+    caw_call_credentials_unref(d.channel_options.call_credentials);
     duo_call(&d, &h, &duo_unary, "x", NULL);
     duo_done(&d, &h);
     if (h.code != cases[i].code || !strstr(h.message, cases[i].says))

@@ -6,104 +6,16 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "duo.h"
 #include "fake.h"
 #include "host.h"
+#include "spy.h"
 
-#include <caw/interceptor.h>
 #include <pthread.h>
 #include <stdio.h>
 
-typedef struct spy {
-  duo *d;
-  char letter;
-  int answer; /* of on_request */
-  const char *text;
-  caw_call *pending;
-  int n_cancel, n_done, done_code;
-  void (*on_request)(struct spy *s, caw_call *call);
-  void (*on_headers)(struct spy *s, caw_call *call);
-  void (*on_status)(struct spy *s, caw_call *call, caw_status *status);
-} spy;
-
-static char journal[2048];
-
-CAW_PRINTF(1, 2)
-static void note(const char *format, ...) {
-  va_list args;
-  size_t len = strlen(journal);
-  va_start(args, format);
-  vsnprintf(journal + len, sizeof(journal) - len, format, args);
-  va_end(args);
-}
-
-static int spy_request(caw_call *call, void *user) {
-  spy *s = user;
-  note("%c?;", s->letter);
-  if (s->on_request) s->on_request(s, call);
-  if (s->answer == CAW_PENDING) s->pending = call;
-  return s->answer > 0 && s->text ? caw_call_fail(call, s->answer, "%s", s->text) : s->answer;
-}
-
-static void spy_cancel(caw_call *call, void *user) {
-  spy *s = user;
-  assert_true(caw_call_cancelled(call));
-  s->n_cancel++;
-  note("%c cancel;", s->letter);
-}
-
-static void spy_headers(caw_call *call, void *user) {
-  spy *s = user;
-  note("%c headers;", s->letter);
-  if (s->on_headers) s->on_headers(s, call);
-}
-
-static void spy_message(caw_call *call, const caw_message_info *m, void *user) {
-  spy *s = user;
-  (void)call;
-  note("%c %s %zu;", s->letter, m->sent ? "out" : "in", m->size);
-}
-
-static void spy_status(caw_call *call, caw_status *status, void *user) {
-  spy *s = user;
-  note("%c %s;", s->letter, caw_code_name(status->code));
-  if (s->on_status) s->on_status(s, call, status);
-}
-
-static void spy_done(caw_call *call, const caw_status *status, void *user) {
-  spy *s = user;
-  (void)call;
-  s->n_done++;
-  s->done_code = status->code;
-  note("%c done;", s->letter);
-}
-
-static const caw_interceptor hooks = {sizeof(hooks), spy_request, spy_cancel, spy_headers,
-                                      spy_message,   spy_status,  spy_done};
-
-typedef struct pair {
-  duo d;
-  spy a, b;
-} pair;
-
-static void set_up(pair *p) {
-  journal[0] = '\0';
-  duo_init(&p->d);
-  p->a.d = p->b.d = &p->d;
-  p->a.letter = 'A';
-  p->b.letter = 'B';
-  assert_int_equal(caw_channel_intercept(p->d.channel, &hooks, &p->a), 0);
-  assert_int_equal(caw_channel_intercept(p->d.channel, &hooks, &p->b), 0);
-}
-
 #define PAIR(p)                                                                                    \
   pair p = {0};                                                                                    \
-  set_up(&p)
-
-static void until_pending(pair *p, spy *s) {
-  for (int i = 0; i < 100000 && !s->pending; i++) caw_loop_run(p->d.loop, CAW_LOOP_ONCE);
-  assert_non_null(s->pending);
-}
+  pair_at_channel(&p)
 
 /* ---- Order ---- */
 
@@ -112,13 +24,13 @@ static void the_order(void **state) {
   PAIR(p);
   heard h = {0};
   duo_call(&p.d, &h, &duo_unary, "seven77", NULL);
-  assert_string_equal(journal, ""); /* nothing happens inside */
+  assert_string_equal(p.journal, ""); /* nothing happens inside */
   duo_done(&p.d, &h);
   assert_int_equal(h.code, 0);
   assert_string_equal(h.replies, "seven77");
-  assert_string_equal(journal, "A?;B?;A out 7;B out 7;B headers;A headers;B in 7;A in 7;"
-                               "B OK;A OK;B done;A done;");
-  assert_int_equal(caw_channel_intercept(p.d.channel, &hooks, &p.b), CAW_ESTATE);
+  assert_string_equal(p.journal, "A?;B?;A out 7;B out 7;B headers;A headers;B in 7;A in 7;"
+                                 "B OK;A OK;B done;A done;");
+  assert_int_equal(caw_channel_intercept(p.d.channel, &spy_hooks, &p.b), CAW_ESTATE);
   duo_finish(&p.d);
 }
 
@@ -128,7 +40,7 @@ static void a_stream(void **state) {
   heard h = {0};
   duo_call(&p.d, &h, &duo_bidi, NULL, NULL);
   assert_int_equal(duo_send(&h, "x"), 0);
-  assert_string_equal(journal, "");
+  assert_string_equal(p.journal, "");
   duo_until(&p.d, &h.n_replies);
   assert_int_equal(duo_send(&h, "yy"), 0);
   while (h.n_replies < 2) caw_loop_run(p.d.loop, CAW_LOOP_ONCE);
@@ -136,8 +48,8 @@ static void a_stream(void **state) {
   duo_done(&p.d, &h);
   assert_int_equal(h.code, 0);
   assert_string_equal(h.replies, "x|yy");
-  assert_string_equal(journal, "A?;B?;A out 1;B out 1;B headers;A headers;B in 1;A in 1;"
-                               "A out 2;B out 2;B in 2;A in 2;B OK;A OK;B done;A done;");
+  assert_string_equal(p.journal, "A?;B?;A out 1;B out 1;B headers;A headers;B in 1;A in 1;"
+                                 "A out 2;B out 2;B in 2;A in 2;B OK;A OK;B done;A done;");
   duo_finish(&p.d);
 }
 
@@ -202,9 +114,9 @@ static void decided_later(void **state) {
     p.b.answer = CAW_PENDING;
     duo_call(&p.d, &h, &duo_bidi, NULL, NULL);
     assert_int_equal(duo_send(&h, "early"), 0);
-    until_pending(&p, &p.b);
+    pair_until_pending(&p, &p.b);
     duo_turns(&p.d, 20);
-    assert_string_equal(journal, "A?;B?;");
+    assert_string_equal(p.journal, "A?;B?;");
     assert_string_equal(p.d.log, "");
     caw_call_close_send(h.call);
     assert_int_equal(caw_call_decide(p.b.pending, code, "too old"), 0);
@@ -227,7 +139,7 @@ static void the_buffer_is_bounded(void **state) {
   memset(big, 'z', sizeof(big) - 1);
   p.a.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_client_stream, NULL, NULL);
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   while (duo_send(&h, big) == 0) taken++;
   assert_int_equal(duo_send(&h, big), CAW_EAGAIN);
   assert_in_range(taken, 8, 9);
@@ -246,12 +158,12 @@ static void cancelled_while_pending(void **state) {
   heard h = {0};
   p.b.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_unary, "x", NULL);
-  until_pending(&p, &p.b);
+  pair_until_pending(&p, &p.b);
   caw_call_cancel(h.call);
   assert_int_equal(h.n_done, 0);
   duo_done(&p.d, &h);
   assert_int_equal(h.code, CAW_CANCELLED);
-  assert_string_equal(journal, "A?;B?;B cancel;B CANCELLED;A CANCELLED;B done;A done;");
+  assert_string_equal(p.journal, "A?;B?;B cancel;B CANCELLED;A CANCELLED;B done;A done;");
   assert_int_equal(caw_call_decide(p.b.pending, 0, NULL), CAW_ECLOSED);
   duo_finish(&p.d);
 }
@@ -277,7 +189,7 @@ static void channel_freed_while_pending(void **state) {
   heard h = {0};
   p.a.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_unary, "x", NULL);
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   caw_channel_free(p.d.channel);
   p.d.channel = NULL;
   assert_int_equal(h.n_done, 1);
@@ -320,7 +232,7 @@ static void cancelled_inside(void **state) {
   duo_call(&p.d, &h, &duo_unary, "x", NULL);
   duo_done(&p.d, &h);
   assert_int_equal(h.code, CAW_CANCELLED);
-  assert_string_equal(journal, "A?;A CANCELLED;A done;");
+  assert_string_equal(p.journal, "A?;A CANCELLED;A done;");
   assert_string_equal(p.d.log, "");
   duo_finish(&p.d);
 }
@@ -410,7 +322,7 @@ static void an_error(void **state) {
   duo_done(&p.d, &h);
   assert_int_equal(h.code, CAW_NOT_FOUND);
   assert_string_equal(h.message, "gone");
-  assert_string_equal(journal, "A?;B?;A out 1;B out 1;B NOT_FOUND;A NOT_FOUND;B done;A done;");
+  assert_string_equal(p.journal, "A?;B?;A out 1;B out 1;B NOT_FOUND;A NOT_FOUND;B done;A done;");
   duo_finish(&p.d);
 }
 
@@ -432,11 +344,11 @@ static void transparent_retry(void **state) {
   duo d = {0};
   fake f = {0};
   heard h = {0};
-  spy a = {.d = &d, .letter = 'A'};
+  char journal[2048] = "";
+  spy a = {.d = &d, .letter = 'A', .log = journal, .room = sizeof(journal)};
   int asked = 0;
   const char *why = "";
   const caw_credentials_plugin plugin = {.size = sizeof(plugin), .get = count_asked};
-  journal[0] = '\0';
   assert_int_equal(caw_loop_new(&d.loop), 0);
   fake_init(&f, d.loop);
   f.on_request = refuse_first;
@@ -444,7 +356,7 @@ static void transparent_retry(void **state) {
   assert_int_equal(caw_call_credentials_new(&o.call_credentials, &plugin, &asked), 0);
   assert_int_equal(caw_channel_new(&d.channel, f.address, &o, &why), 0);
   caw_call_credentials_unref(o.call_credentials);
-  assert_int_equal(caw_channel_intercept(d.channel, &hooks, &a), 0);
+  assert_int_equal(caw_channel_intercept(d.channel, &spy_hooks, &a), 0);
   duo_call(&d, &h, &duo_unary, "x", NULL);
   duo_until(&d, &h.n_done);
   assert_int_equal(h.code, 0);
@@ -474,15 +386,15 @@ static void sent_while_refused(void **state) {
   duo d = {0};
   fake f = {0};
   heard h = {0};
-  spy a = {.d = &d, .letter = 'A'};
+  char journal[2048] = "";
+  spy a = {.d = &d, .letter = 'A', .log = journal, .room = sizeof(journal)};
   const char *why = "";
-  journal[0] = '\0';
   assert_int_equal(caw_loop_new(&d.loop), 0);
   fake_init(&f, d.loop);
   f.on_request = answer;
   caw_channel_options o = {.size = sizeof(o), .loop = d.loop};
   assert_int_equal(caw_channel_new(&d.channel, f.address, &o, &why), 0);
-  assert_int_equal(caw_channel_intercept(d.channel, &hooks, &a), 0);
+  assert_int_equal(caw_channel_intercept(d.channel, &spy_hooks, &a), 0);
   duo_call(&d, &h, &duo_bidi, NULL, NULL);
   while (!f.conns[0].headers) caw_loop_run(d.loop, CAW_LOOP_ONCE);
   duo_turns(&d, 3);

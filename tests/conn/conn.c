@@ -9,6 +9,7 @@
 #include "conn/call.h"
 #include "conn/conn.h"
 #include "io/address.h"
+#include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 
 typedef struct rig {
   caw_loop *loop;
+  conn_config config;
   conn *c;
   int fd; /* the peer's end; -1: closed */
   h2_session *peer;
@@ -151,12 +153,16 @@ static void start(rig *r, uint32_t max_live, uint64_t ready_timeout) {
   assert_int_equal(caw_loop_new(&r->loop), 0);
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
   r->fd = fds[1];
-  const conn_config config = {.h2 = {.max_streams = 200}, .ready_timeout = ready_timeout};
-  assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &config, NULL, max_live, &events, r), 0);
+  r->config = (conn_config){.h2 = {.max_streams = 200}, .ready_timeout = ready_timeout};
+  assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &r->config, raw_server_credentials, max_live,
+                              &events, r),
+                   0);
+  raw_begin(r->fd, false);
+  while (!raw_shake(r->fd)) caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
 }
 
 static void hang_up(rig *r) {
-  if (r->fd >= 0) close(r->fd);
+  if (r->fd >= 0) raw_close(r->fd);
   r->fd = -1;
 }
 
@@ -175,9 +181,11 @@ static void say(rig *r) {
   struct iovec parts[16];
   int n;
   while (r->fd >= 0 && (n = h2_output(r->peer, parts, 16)) > 0) {
-    ssize_t sent = writev(r->fd, parts, n);
-    if (sent < 0) return;
-    h2_written(r->peer, (size_t)sent);
+    for (int i = 0; i < n; i++) {
+      ssize_t sent = raw_write(r->fd, parts[i].iov_base, parts[i].iov_len);
+      if (sent > 0) h2_written(r->peer, (size_t)sent);
+      if (sent < (ssize_t)parts[i].iov_len) return;
+    }
   }
 }
 
@@ -185,7 +193,7 @@ static void say(rig *r) {
 static void hear(rig *r) {
   uint8_t bytes[65536];
   ssize_t n;
-  while (r->fd >= 0 && (n = read(r->fd, bytes, sizeof(bytes))) >= 0) {
+  while (r->fd >= 0 && (n = raw_read(r->fd, bytes, sizeof(bytes))) >= 0) {
     if (n == 0) {
       hang_up(r);
       return;
@@ -256,7 +264,7 @@ static void says_nothing(void **state) {
   (void)state;
   rig r;
   start(&r, 100, 20 * MS);
-  assert_int_equal(write(r.fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24), 24);
+  assert_int_equal(raw_write(r.fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24), 24);
   while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   assert_int_equal(r.rc, CAW_ETIMEDOUT);
   assert_string_equal(r.why, "the peer did not begin HTTP/2 in time");
@@ -296,12 +304,12 @@ static void garbage(void **state) {
   rig r;
   uint8_t bytes[256];
   start(&r, 100, LONG);
-  assert_int_equal(write(r.fd, "GET / HTTP/1.1\r\n\r\n", 18), 18);
+  assert_int_equal(raw_write(r.fd, "GET / HTTP/1.1\r\n\r\n", 18), 18);
   /* It says why, closes its side and waits for ours. */
   size_t got = 0;
   for (;;) {
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-    ssize_t n = read(r.fd, bytes + got, sizeof(bytes) - got);
+    ssize_t n = raw_read(r.fd, bytes + got, sizeof(bytes) - got);
     if (n == 0) break;
     if (n > 0) got += (size_t)n;
     else assert_int_equal(errno, EAGAIN);
@@ -391,7 +399,7 @@ static void unread_answers(void **state) {
       for (len = sent = 0; len < 4000; id += 2) len += raw_request(bytes + len, id);
       assert_true(id < 10000000);
     }
-    ssize_t n = write(r.fd, bytes + sent, len - sent);
+    ssize_t n = raw_write(r.fd, bytes + sent, len - sent);
     if (n > 0) sent += (size_t)n;
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     if (n < 0 && r.c->throttled) break;
@@ -403,7 +411,7 @@ static void unread_answers(void **state) {
   assert_int_equal(r.c->refused, refused); /* it does not read */
   uint8_t answers[4096];
   while (r.c->throttled) {
-    while (read(r.fd, answers, sizeof(answers)) > 0) continue;
+    while (raw_read(r.fd, answers, sizeof(answers)) > 0) continue;
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   }
   while (r.c->refused == refused) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
@@ -426,7 +434,7 @@ static void unread_answers_among_payload(void **state) {
   greet(&r);
   request(&r, false);
   until(&r, &r.opened, 1);
-  assert_int_equal(write(r.fd, windows, sizeof(windows)), sizeof(windows));
+  assert_int_equal(raw_write(r.fd, windows, sizeof(windows)), sizeof(windows));
   assert_int_equal(caw_payload_new(&payload, &caw_type_bytes, &text), 0);
   assert_int_equal(rpc_call_send(&r.call->rpc, payload, NULL), 0);
   caw_payload_unref(payload);
@@ -435,13 +443,13 @@ static void unread_answers_among_payload(void **state) {
   for (uint32_t id = 3; !r.c->throttled;) {
     if (sent == len)
       for (len = sent = 0; len < 4000; id += 2) len += raw_request(bytes + len, id);
-    ssize_t n = write(r.fd, bytes + sent, len - sent);
+    ssize_t n = raw_write(r.fd, bytes + sent, len - sent);
     if (n > 0) sent += (size_t)n;
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     assert_true(id < 1000000);
   }
   for (ssize_t n; r.c->throttled && heard<sizeof(message) / 2; heard += n> 0 ? (size_t)n : 0) {
-    n = read(r.fd, bytes, sizeof(bytes));
+    n = raw_read(r.fd, bytes, sizeof(bytes));
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   }
   assert_true(heard < sizeof(message) / 2);
@@ -586,7 +594,7 @@ static void cuts_off_noise(void **state) {
   }
   while (!r.closed && r.fd >= 0) {
     /* Whole frames only: what does not fit now, is not for this time. */
-    if (write(r.fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes)) sent += 100;
+    if (raw_write(r.fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes)) sent += 100;
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     hear(&r);
     assert_true(sent < 1000000);
@@ -677,11 +685,52 @@ static void drains_before_it_is_ready(void **state) {
   ssize_t n = 1;
   while (n) {
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-    n = read(r.fd, bytes, sizeof(bytes));
+    n = raw_read(r.fd, bytes, sizeof(bytes));
   }
   hang_up(&r);
   until(&r, &r.closed, 1);
   assert_int_equal(r.rc, 0);
+  stop(&r);
+}
+
+static void stop_waiting(void *user) {
+  ((rig *)user)->goaways = -1;
+}
+
+/* A client's connection that is not needed any more, to a host that does not answer: the
+ * time to connect is still bounded. */
+static void drains_while_it_connects(void **state) {
+  (void)state;
+  rig r;
+  int fillers[2];
+  io_address a = {.len = sizeof(struct sockaddr_in)};
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof(in);
+  caw_timer *watchdog;
+  memset(&r, 0, sizeof(r));
+  r.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  memcpy(&a.u, &in, sizeof(in));
+  assert_int_equal(bind(r.fd, &a.u.any, len), 0);
+  assert_int_equal(getsockname(r.fd, &a.u.any, &len), 0);
+  assert_int_equal(listen(r.fd, 0), 0);
+  for (int i = 0; i < 2; i++) { /* who comes after them is not heard */
+    fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    connect(fillers[i], &a.u.any, len);
+  }
+  assert_int_equal(caw_loop_new(&r.loop), 0);
+  assert_int_equal(caw_timer_new(&watchdog, r.loop, stop_waiting, &r), 0);
+  caw_timer_start(watchdog, 5000);
+  r.config.ready_timeout = 50 * MS;
+  assert_int_equal(conn_connect(&r.c, r.loop, &a, &r.config, &events, &r), 0);
+  conn_drain(r.c);
+  while (!r.closed && !r.goaways) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_int_equal(r.closed, 1);
+  assert_int_equal(r.rc, CAW_ETIMEDOUT);
+  assert_string_equal(r.why, "connecting took too long");
+  caw_timer_free(watchdog);
+  for (int i = 0; i < 2; i++) close(fillers[i]);
+  close(r.fd);
+  r.fd = -1;
   stop(&r);
 }
 
@@ -721,6 +770,7 @@ int main(void) {
       cmocka_unit_test(drains_as_long_as_its_calls),
       cmocka_unit_test(drains_without_an_answer),
       cmocka_unit_test(drains_before_it_is_ready),
+      cmocka_unit_test(drains_while_it_connects),
       cmocka_unit_test(ends_under_its_calls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

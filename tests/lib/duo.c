@@ -7,6 +7,8 @@
 
 #include "duo.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 
 const caw_method duo_unary = {"/test.Duo/Unary", CAW_UNARY, &caw_type_bytes, &caw_type_bytes};
@@ -149,6 +151,30 @@ void duo_finish(duo *d) {
     caw_server_free(d->server);
   }
   caw_loop_free(d->loop);
+}
+
+void duo_other_address(char out[INET_ADDRSTRLEN]) {
+  struct ifaddrs *all = NULL;
+  out[0] = '\0';
+  assert_int_equal(getifaddrs(&all), 0);
+  for (struct ifaddrs *a = all; a && !out[0]; a = a->ifa_next) {
+    if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET) continue;
+    struct sockaddr_in in;
+    memcpy(&in, a->ifa_addr, sizeof(in));
+    if (ntohl(in.sin_addr.s_addr) >> 24 != 127)
+      inet_ntop(AF_INET, &in.sin_addr, out, INET_ADDRSTRLEN);
+  }
+  freeifaddrs(all);
+}
+
+void duo_move_to(duo *d, const char *address, caw_server_credentials *tls) {
+  const char *why = "";
+  assert_int_equal(tls ? caw_server_listen_tls(d->server, address, tls)
+                       : caw_server_listen(d->server, address),
+                   0);
+  caw_channel_free(d->channel);
+  if (caw_channel_new(&d->channel, caw_server_address(d->server, 1), &d->channel_options, &why))
+    fail_msg("%s", why);
 }
 
 static void give_up(void *user) {

@@ -8,6 +8,7 @@
 
 #include <caw/channel.h>
 #include <caw/server.h>
+#include <netinet/in.h>
 
 typedef struct duo duo;
 
@@ -51,6 +52,11 @@ extern const caw_method duo_unary, duo_server_stream, duo_client_stream, duo_bid
 void duo_init(duo *d);
 /* Drains and frees all. */
 void duo_finish(duo *d);
+
+/* An address of this machine that is not loopback's, or "". */
+void duo_other_address(char out[INET_ADDRSTRLEN]);
+/* Has the server listen to `address`, too, and makes the channel anew, to there. */
+void duo_move_to(duo *d, const char *address, caw_server_credentials *tls);
 
 /* Notes an event of the server's side. */
 void duo_note(duo *d, const char *format, ...) CAW_PRINTF(2, 3);

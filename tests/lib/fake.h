@@ -9,8 +9,6 @@
 #include "h2/h2.h"
 #include "io/socket.h"
 
-#include <caw/tls.h>
-
 typedef struct fake fake;
 
 /* One connection of the fake server. */
@@ -37,9 +35,6 @@ struct fake {
   /* A request has ended; called outside of the session. */
   void (*on_request)(fake *f, fake_conn *c, int number);
 };
-
-/* Of all fake servers; NULL, as at first, for plaintext. */
-extern caw_server_credentials *fake_credentials;
 
 void fake_init(fake *f, caw_loop *loop);
 void fake_finish(fake *f);

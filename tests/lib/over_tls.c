@@ -1,11 +1,11 @@
 /*
  * Runs the tests of servers and channels over TLS as they are: with CAW_TEST_TLS set,
  * caw_server_listen, caw_server_listen_fd and caw_channel_new of the tests (not those inside the
- * library) get credentials, and so do fake servers. The linker's --wrap sends them here
- * (tests/CMakeLists.txt).
+ * library) get credentials, and so do fake servers and raw sockets. The linker's --wrap sends them
+ * here (tests/CMakeLists.txt).
  */
 #include "certs.h"
-#include "fake.h"
+#include "raw.h"
 
 #include <caw/channel.h>
 #include <caw/server.h>
@@ -19,7 +19,8 @@ __attribute__((constructor)) static void make_credentials(void) {
   if (!certs_wanted()) return;
   server = certs_server();
   channel = certs_channel();
-  fake_credentials = server;
+  raw_server_credentials = server;
+  raw_channel_credentials = channel;
 }
 
 int __real_caw_server_listen(caw_server *s, const char *address);

@@ -4,14 +4,19 @@ is waited for and whose sanitizers must have nothing to report.
 CMake passes where things are: CAW_BIN and CAW_TEST_BIN (folders of programs),
 CAW_STUBS (generated Python), CAW_ROOT (the source), CAW_SANITIZED (1 in builds
 with sanitizers). CAW_SCALE_DOWN=N divides the counts of what is repeated by N,
-for machines that are much slower. With CAW_TEST_TLS=1 channels and servers are made
-with the certificates of CAW_GRPC_TESTDATA (gRPC's own for tests).
+for machines that are much slower. With CAW_TEST_TLS=1 channels, servers, the programs'
+command lines and clients of bare frames are made with the certificates of
+CAW_GRPC_TESTDATA (gRPC's own for tests).
 """
+import atexit
+import functools
 import os
 import queue
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -41,6 +46,35 @@ def scaled(n):
 def program(name):
     folder = "CAW_TEST_BIN" if name.startswith("peer-") else "CAW_BIN"
     return os.path.join(os.environ[folder], name)
+
+
+def testdata(name):
+    return os.path.join(os.environ["CAW_GRPC_TESTDATA"], name)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@functools.cache
+def private_key():
+    """The key as a file that nobody else can read: the programs refuse any other."""
+    folder = tempfile.mkdtemp(prefix="caw-test-")
+    atexit.register(shutil.rmtree, folder)
+    path = shutil.copyfile(testdata("server1.key"), os.path.join(folder, "server1.key"))
+    os.chmod(path, 0o600)
+    return path
+
+
+def command(name, *args):
+    """The command line of a program. The peer-... are told of TLS by the environment."""
+    tls = []
+    if TLS and name in ("greeter-server", "chatd"):
+        tls = ["--tls-cert", testdata("server1.pem"), "--tls-key", private_key()]
+    if TLS and name in ("greeter-client", "chat"):
+        tls = ["--tls-ca", testdata("ca.pem"), "--tls-server-name", TLS_NAME]
+    return [program(name), *tls, *args]
 
 
 def environment():
@@ -140,7 +174,7 @@ class Server(Child):
     """A child that says where it listens."""
 
     def __init__(self, name, *args, **kwargs):
-        super().__init__(program(name), *args, **kwargs)
+        super().__init__(*command(name, *args), **kwargs)
         self.address = self.wait_line(r"^listening on (.+)$").group(1)
 
 
@@ -148,7 +182,7 @@ def run(name, *args, code=0, env=None):
     """Runs a program to its end; its standard output and standard error."""
     full = environment()
     full.update(env or {})
-    done = subprocess.run([program(name), *args], capture_output=True, text=True, timeout=TIMEOUT,
+    done = subprocess.run(command(name, *args), capture_output=True, text=True, timeout=TIMEOUT,
                           env=full, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != code or SANITIZER.search(done.stderr):
         raise AssertionError(f"{name} {args} ended with {done.returncode}, not {code}: "
@@ -156,16 +190,11 @@ def run(name, *args, code=0, env=None):
     return done.stdout, done.stderr
 
 
-def testdata(name):
-    with open(os.path.join(os.environ["CAW_GRPC_TESTDATA"], name), "rb") as file:
-        return file.read()
-
-
 def add_port(server, address="127.0.0.1:0"):
     """Has a server of Python's listen; returns the port."""
     if not TLS:
         return server.add_insecure_port(address)
-    pair = testdata("server1.key"), testdata("server1.pem")
+    pair = read(testdata("server1.key")), read(testdata("server1.pem"))
     return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
 
@@ -175,7 +204,7 @@ def channel_to(address, *options):
         if not TLS:
             return grpc.insecure_channel(address, options=options)
         return grpc.secure_channel(
-            address, grpc.ssl_channel_credentials(testdata("ca.pem")),
+            address, grpc.ssl_channel_credentials(read(testdata("ca.pem"))),
             options=[*options, ("grpc.ssl_target_name_override", TLS_NAME)])
     return make([
         ("grpc.use_local_subchannel_pool", 1),
@@ -184,6 +213,33 @@ def channel_to(address, *options):
         ("grpc.min_reconnect_backoff_ms", 20000),
         ("grpc.max_reconnect_backoff_ms", 500),
         *options])
+
+
+def connect_raw(address):
+    """A socket for frames that the test makes itself."""
+    if address.startswith("unix:"):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.settimeout(TIMEOUT)
+        raw.connect(address.removeprefix("unix:"))
+    else:
+        host, port = address.rsplit(":", 1)
+        raw = socket.create_connection((host, int(port)), TIMEOUT)
+    if not TLS:
+        return raw
+    context = ssl.create_default_context(cafile=testdata("ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(raw, server_hostname=TLS_NAME)
+
+
+def accept_raw(listener):
+    """The other side of it."""
+    raw, _ = listener.accept()
+    if not TLS:
+        return raw
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(testdata("server1.pem"), testdata("server1.key"))
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(raw, server_side=True)
 
 
 class Case(unittest.TestCase):

@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   if (!len) return 0;
   unsigned how = *data++;
   len--;
-  size_t limit = how & 1 ? 20 : 100000, piece = 1 + (how >> 2) % 13;
+  uint32_t limit = how & 1 ? 20 : 100000;
+  size_t piece = 1 + (how >> 2) % 13;
   rpc_deframer whole = {.limit = limit, .compressed_ok = how & 2};
   rpc_deframer pieces = whole;
   buf a = {0}, b = {0};

@@ -1,6 +1,6 @@
 /*
  * What a server says to input that no client of its own would send: raw bytes
- * over TCP, and the exact answer: HTTP status, gRPC status, or the error code of
+ * over TCP, or TLS, and the exact answer: HTTP status, gRPC status, or the error code of
  * the stream or the connection (RFC 9113; gRPC: PROTOCOL-HTTP2.md,
  * statuscodes.md). After each, another connection is served as ever.
  */
@@ -12,17 +12,13 @@
 
 #include "base/buf.h"
 #include "host.h"
+#include "raw.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- The service ---- */
 
@@ -189,20 +185,13 @@ static void put_message(buf *b, uint32_t id, unsigned flags, const char *text) {
 /* ---- A connection ---- */
 
 static int dial(void) {
-  struct sockaddr_in a = {.sin_family = AF_INET};
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  a.sin_port = htons((uint16_t)atoi(strchr(t.host.address, ':') + 1));
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct timeval patience = {20, 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-  return fd;
+  return raw_dial(t.host.address);
 }
 
 /* The server may close while we still write. */
 static void write_all(int fd, const buf *b) {
   for (size_t at = 0; at < b->len;) {
-    ssize_t n = send(fd, b->data + at, b->len - at, MSG_NOSIGNAL);
+    ssize_t n = raw_write(fd, b->data + at, b->len - at);
     if (n <= 0) return;
     at += (size_t)n;
   }
@@ -210,7 +199,7 @@ static void write_all(int fd, const buf *b) {
 
 static bool read_all(int fd, uint8_t *to, size_t len) {
   for (size_t at = 0; at < len;) {
-    ssize_t n = recv(fd, to + at, len - at, 0);
+    ssize_t n = raw_read(fd, to + at, len - at);
     if (n <= 0) return false;
     at += (size_t)n;
   }
@@ -533,7 +522,7 @@ static void check(const char *name, const buf *b, bool to_end, const char *want)
   write_all(fd, b);
   read_answer(fd, &a, to_end);
   nghttp2_hd_inflate_del(a.inflater);
-  close(fd);
+  raw_close(fd);
   if (strcmp(a.text, want)) print_error("%s: got %s not %s\n", name, a.text, want);
   host_check_at(!strcmp(a.text, want), name, __FILE__, __LINE__);
   serve_another();
@@ -602,7 +591,7 @@ static void cut_anywhere(void **state) {
     part.len = n;
     write_all(fd, &part);
     if (n % 2) shutdown(fd, SHUT_WR);
-    close(fd);
+    raw_close(fd);
   }
   serve_another();
   buf_finish(&b);
@@ -636,7 +625,7 @@ static void gone_while_it_works(void **state) {
       struct linger hard = {1, 0};
       setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
     }
-    close(fd);
+    raw_close(fd);
     assert_true(host_await(&t.cancelled, before + 1));
     assert_true(host_await(&t.done, before + 1));
     buf_finish(&b);
@@ -652,7 +641,7 @@ static void silence(void **state) {
   struct timespec now;
   read_answer(silent, &a, true);
   clock_gettime(CLOCK_MONOTONIC, &now);
-  close(silent);
+  raw_close(silent);
   assert_string_equal(a.text, "closed;");
   double took = (double)(now.tv_sec - silent_since.tv_sec) +
                 (double)(now.tv_nsec - silent_since.tv_nsec) / 1e9;
@@ -668,7 +657,7 @@ static int set_up(void **state) {
   channel = host_channel(&t.host);
   silent = dial();
   clock_gettime(CLOCK_MONOTONIC, &silent_since);
-  return send(silent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, 0) == 24 ? 0 : -1;
+  return raw_write(silent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24) == 24 ? 0 : -1;
 }
 
 static int tear_down(void **state) {

@@ -209,21 +209,42 @@ static void listen_as(int as) {
   close(fd);
 }
 
+/* Is what systemd has started, with `n` descriptors from 3 on, until take_away. */
+static int saved[3];
+static void pass(int n, const char *names) {
+  char pid[32], count[16];
+  for (int i = 0; i < n; i++) {
+    saved[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 10);
+    listen_as(3 + i);
+  }
+  snprintf(pid, sizeof(pid), "%d", (int)getpid());
+  snprintf(count, sizeof(count), "%d", n);
+  setenv("LISTEN_PID", pid, 1);
+  setenv("LISTEN_FDS", count, 1);
+  setenv("LISTEN_FDNAMES", names, 1);
+}
+
+static void take_away(int n) {
+  for (int i = 0; i < n; i++) {
+    if (saved[i] >= 0) dup2(saved[i], 3 + i);
+    else close(3 + i);
+    if (saved[i] >= 0) close(saved[i]);
+  }
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+}
+
 /* Servers one after the other listen on what systemd passed, also when the first could not
  * listen on all; what the program has opened instead is not systemd's. */
 static void what_systemd_passed_is_kept(void **state) {
   (void)state;
   ends e;
-  char pid[32], address[64];
-  int was[2] = {fcntl(3, F_DUPFD_CLOEXEC, 10), fcntl(4, F_DUPFD_CLOEXEC, 10)};
-  listen_as(3);
+  char address[64];
+  pass(2, "good:bad");
   int plain = open("/dev/null", O_RDONLY);
   assert_int_equal(dup2(plain, 4), 4);
   if (plain != 4) close(plain);
-  snprintf(pid, sizeof(pid), "%d", (int)getpid());
-  setenv("LISTEN_PID", pid, 1);
-  setenv("LISTEN_FDS", "2", 1);
-  setenv("LISTEN_FDNAMES", "good:bad", 1);
   for (int i = 0; i < 3; i++) {
     open_ends(&e);
     assert_int_equal(caw_server_listen(e.server, "systemd:"), CAW_EINVAL);
@@ -240,14 +261,37 @@ static void what_systemd_passed_is_kept(void **state) {
                       "cannot listen on systemd:good: this process has closed what systemd passed");
   close_ends(&e);
   assert_int_equal(fcntl(3, F_GETFD), 0); /* untouched */
+  take_away(2);
+}
+
+/* Whatever it is called the second time: the connections would come in by two doors. */
+static void each_socket_once(void **state) {
+  (void)state;
+  ends e;
+  char want[200];
+  static const char *const again[] = {"systemd:", "systemd:web"};
+  pass(3, "web:admin:other"); /* another number than before: it is looked at anew */
+  open_ends(&e);
+  assert_int_equal(caw_server_listen(e.server, "systemd:web"), 0);
   for (int i = 0; i < 2; i++) {
-    if (was[i] >= 0) dup2(was[i], 3 + i);
-    else close(3 + i);
-    if (was[i] >= 0) close(was[i]);
+    assert_int_equal(caw_server_listen(e.server, again[i]), CAW_EADDRINUSE);
+    snprintf(want, sizeof(want),
+             "cannot listen on %s: this server listens there already; name each socket of "
+             "systemd's once (\"systemd:\" is all of them)",
+             again[i]);
+    assert_string_equal(caw_server_error(e.server), want);
   }
-  unsetenv("LISTEN_PID");
-  unsetenv("LISTEN_FDS");
-  unsetenv("LISTEN_FDNAMES");
+  assert_int_equal(caw_server_listen(e.server, "systemd:admin"), 0);
+  assert_non_null(caw_server_address(e.server, 1));
+  assert_null(caw_server_address(e.server, 2));
+  int copy = fcntl(3, F_DUPFD_CLOEXEC, 10);
+  assert_int_equal(caw_server_listen_fd(e.server, copy, NULL), CAW_EADDRINUSE);
+  snprintf(want, sizeof(want),
+           "cannot listen on descriptor %d: this server listens on its socket already", copy);
+  assert_string_equal(caw_server_error(e.server), want);
+  close(copy);
+  close_ends(&e);
+  take_away(3);
 }
 
 /* ---- What is told ---- */
@@ -351,6 +395,7 @@ int main(void) {
       cmocka_unit_test(a_file_is_not_ours),
       cmocka_unit_test(no_sockets_of_systemd),
       cmocka_unit_test(what_systemd_passed_is_kept),
+      cmocka_unit_test(each_socket_once),
       cmocka_unit_test(a_server_tells_its_states),
       cmocka_unit_test(a_server_that_does_not_run),
       cmocka_unit_test(a_hand_over_is_prepared_first),

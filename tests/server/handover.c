@@ -104,10 +104,14 @@ static void *run(void *arg) {
   return NULL;
 }
 
+static void start(serving *s) {
+  assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
+}
+
 static void listen_and_run(serving *s) {
   assert_int_equal(caw_server_listen(s->server, "127.0.0.1:0"), 0);
   snprintf(s->address, sizeof(s->address), "%s", caw_server_address(s->server, 0));
-  assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
+  start(s);
 }
 
 static void end(serving *s) {
@@ -149,6 +153,31 @@ static caw_channel *begin(serving *first) {
   return channel;
 }
 
+/* A server that has the letter, and listens to `address` too unless it is NULL; it has not
+ * begun. */
+static void make_heir(serving *s, const char *address) {
+  bool took = false;
+  make(s);
+  assert_int_equal(take_over(s, &took), 0);
+  assert_true(took);
+  if (address) assert_int_equal(caw_server_listen(s->server, address), 0);
+}
+
+/* The last one ends, and the test with it. */
+static void finish(serving *last, caw_channel *channel) {
+  caw_server_drain(last->server, 0, NULL, NULL);
+  end(last);
+  caw_channel_free(channel);
+}
+
+/* The heir begins, so the old one ends. */
+static void succeed(serving *heir, serving *old, caw_channel *channel) {
+  start(heir);
+  end(old);
+  assert_serves(channel);
+  finish(heir, channel);
+}
+
 /* ---- Tests ---- */
 
 static void from_one_to_the_next(void **state) {
@@ -157,10 +186,7 @@ static void from_one_to_the_next(void **state) {
   caw_channel *channel = begin(&s[0]);
   for (int i = 1; i < 6; i++) {
     serving *old = &s[(i - 1) % 2], *new = &s[i % 2];
-    bool took = false;
-    make(new);
-    assert_int_equal(take_over(new, &took), 0);
-    assert_true(took);
+    make_heir(new, NULL);
     listen_and_run(new);
     assert_string_equal(new->address, old->address);
     assert_serves(channel);
@@ -168,9 +194,7 @@ static void from_one_to_the_next(void **state) {
     assert_int_equal(atomic_load(&old->drains), 1);
     assert_serves(channel);
   }
-  caw_server_drain(s[1].server, 0, NULL, NULL);
-  end(&s[1]);
-  caw_channel_free(channel);
+  finish(&s[1], channel);
   assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -196,12 +220,7 @@ static void the_new_one_has_no_memory(void **state) {
     assert_serves(channel);
   }
   assert_int_equal(atomic_load(&old.drains), 0);
-  assert_int_equal(pthread_create(&new.thread, NULL, run, &new), 0);
-  end(&old);
-  assert_serves(channel);
-  caw_server_drain(new.server, 0, NULL, NULL);
-  end(&new);
-  caw_channel_free(channel);
+  succeed(&new, &old, channel);
 }
 
 /* It hands nothing over, and serves. */
@@ -226,9 +245,7 @@ static void the_old_one_has_no_memory(void **state) {
     assert_serves(channel);
   }
   caw_server_free(new.server);
-  caw_server_drain(old.server, 0, NULL, NULL);
-  end(&old);
-  caw_channel_free(channel);
+  finish(&old, channel);
 }
 
 /* A new one that gives up after it has listened has changed nothing: the file of a Unix
@@ -238,26 +255,20 @@ static void the_new_one_gives_up(void **state) {
   serving old, new;
   caw_channel *channel;
   char file[80];
-  bool took = false;
   snprintf(path, sizeof(path), "/tmp/caw-hand-%d", (int)getpid());
   snprintf(file, sizeof(file), "unix:%s.sock", path);
   make(&old);
   assert_int_equal(caw_server_handover(old.server, path, 5000, NULL), 0);
   assert_int_equal(caw_server_listen(old.server, file), 0);
-  assert_int_equal(pthread_create(&old.thread, NULL, run, &old), 0);
-  make(&new);
-  assert_int_equal(take_over(&new, &took), 0);
-  assert_true(took);
-  assert_int_equal(caw_server_listen(new.server, file), 0);
+  start(&old);
+  make_heir(&new, file);
   caw_server_free(new.server);
   assert_int_equal(access(file + 5, F_OK), 0);
   assert_int_equal(access(path, F_OK), 0);
   assert_int_equal(caw_channel_new(&channel, file, NULL, NULL), 0);
   assert_serves(channel);
   assert_int_equal(atomic_load(&old.drains), 0);
-  caw_server_drain(old.server, 0, NULL, NULL);
-  end(&old);
-  caw_channel_free(channel);
+  finish(&old, channel);
   assert_int_equal(access(file + 5, F_OK), -1);
 }
 
@@ -291,12 +302,8 @@ static void who_waits_is_served_by_the_old_one(void **state) {
   for (int drained = 0; drained < 2; drained++) {
     serving old, new;
     int fds[32];
-    bool took = false;
     caw_channel *channel = begin(&old);
-    make(&new);
-    assert_int_equal(take_over(&new, &took), 0);
-    assert_true(took);
-    assert_int_equal(caw_server_listen(new.server, old.address), 0);
+    make_heir(&new, old.address);
     atomic_store(&held, 0);
     pthread_mutex_lock(&hold);
     assert_int_equal(caw_loop_post(caw_server_loop(old.server), stand_still, NULL), 0);
@@ -315,9 +322,7 @@ static void who_waits_is_served_by_the_old_one(void **state) {
     }
     assert_serves(channel);
     assert_int_equal(atomic_load(&old.drains), 0);
-    caw_server_drain(old.server, 0, NULL, NULL);
-    end(&old);
-    caw_channel_free(channel);
+    finish(&old, channel);
   }
 }
 
@@ -329,10 +334,8 @@ static void one_that_hangs_is_replaced(void **state) {
   bool took = false;
   char error[160];
   caw_channel *channel = begin(&old);
-  make(&slow);
+  make_heir(&slow, old.address);
   make(&next);
-  assert_int_equal(take_over(&slow, &took), 0);
-  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
   assert_int_equal(caw_server_handover(next.server, path, 5000, &took), CAW_EAGAIN);
   snprintf(error, sizeof(error), "cannot take over at %s: the server there gives to process %d",
            path, (int)getpid());
@@ -340,9 +343,7 @@ static void one_that_hangs_is_replaced(void **state) {
   caw_server_free(slow.server);
 
   unsigned long long usual = atomic_exchange(&handover_heir_time, 0);
-  make(&slow);
-  assert_int_equal(take_over(&slow, &took), 0);
-  assert_int_equal(caw_server_listen(slow.server, old.address), 0);
+  make_heir(&slow, old.address);
   atomic_store(&handover_heir_time, usual);
   assert_int_equal(caw_server_handover(next.server, path, 5000, &took), 0);
   assert_true(took);
@@ -355,34 +356,22 @@ static void one_that_hangs_is_replaced(void **state) {
   assert_int_equal(atomic_load(&old.drains), 0);
   assert_int_equal(access(path, F_OK), 0);
 
-  assert_int_equal(pthread_create(&next.thread, NULL, run, &next), 0);
-  end(&old);
-  assert_serves(channel);
-  caw_server_drain(next.server, 0, NULL, NULL);
-  end(&next);
-  caw_channel_free(channel);
+  succeed(&next, &old, channel);
 }
 
 /* A name of which one address failed: what the old one has can be asked for again. */
 static void listened_on_again(void **state) {
   (void)state;
   serving old, new;
-  bool took = false;
   char both[160];
   caw_channel *channel = begin(&old);
-  make(&new);
-  assert_int_equal(take_over(&new, &took), 0);
+  make_heir(&new, NULL);
   snprintf(both, sizeof(both), "ipv4:%s,192.0.2.1:1", old.address);
   assert_int_not_equal(caw_server_listen(new.server, both), 0);
   assert_null(caw_server_address(new.server, 0));
   assert_serves(channel);
   assert_int_equal(caw_server_listen(new.server, old.address), 0);
-  assert_int_equal(pthread_create(&new.thread, NULL, run, &new), 0);
-  end(&old);
-  assert_serves(channel);
-  caw_server_drain(new.server, 0, NULL, NULL);
-  end(&new);
-  caw_channel_free(channel);
+  succeed(&new, &old, channel);
 }
 
 int main(void) {

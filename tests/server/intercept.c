@@ -7,94 +7,22 @@
 #include <cmocka.h>
 
 #include "conn/call.h"
-#include "duo.h"
+#include "conn/conn.h"
+#include "host.h"
+#include "spy.h"
 
-#include <caw/interceptor.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One interceptor of the tests: notes what it hears under its letter. */
-typedef struct spy {
-  duo *d;
-  char letter;
-  int answer; /* of on_request */
-  const char *text;
-  caw_call *pending;
-  int n_cancel, n_done, done_code;
-  bool trailers_only; /* what the client got */
-  void (*on_request)(struct spy *s, caw_call *call);
-  void (*on_headers)(struct spy *s, caw_call *call);
-  void (*on_status)(struct spy *s, caw_call *call, caw_status *status);
-} spy;
-
-static int spy_request(caw_call *call, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c?;", s->letter);
-  if (s->on_request) s->on_request(s, call);
-  if (s->answer == CAW_PENDING) s->pending = call;
-  return s->answer > 0 && s->text ? caw_call_fail(call, s->answer, "%s", s->text) : s->answer;
-}
-
-static void spy_cancel(caw_call *call, void *user) {
-  spy *s = user;
-  assert_true(caw_call_cancelled(call));
-  s->n_cancel++;
-  duo_note(s->d, "%c cancel;", s->letter);
-}
-
-static void spy_headers(caw_call *call, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c headers;", s->letter);
-  if (s->on_headers) s->on_headers(s, call);
-}
-
-static void spy_message(caw_call *call, const caw_message_info *m, void *user) {
-  spy *s = user;
-  (void)call;
-  duo_note(s->d, "%c %s %zu;", s->letter, m->sent ? "out" : "in", m->size);
-  assert_true(m->compressed || m->travels == m->size);
-}
-
-static void spy_status(caw_call *call, caw_status *status, void *user) {
-  spy *s = user;
-  duo_note(s->d, "%c %s;", s->letter, caw_code_name(status->code));
-  if (s->on_status) s->on_status(s, call, status);
-}
-
-static void spy_done(caw_call *call, const caw_status *status, void *user) {
-  spy *s = user;
-  s->n_done++;
-  s->done_code = status->code;
-  s->trailers_only = !call->rpc.headers_sent;
-  duo_note(s->d, "%c done;", s->letter);
-}
-
-static const caw_interceptor hooks = {sizeof(hooks), spy_request, spy_cancel, spy_headers,
-                                      spy_message,   spy_status,  spy_done};
-
-/* Two spies, A outside of B. */
-typedef struct pair {
-  duo d;
-  spy a, b;
-} pair;
-
-static void set_up(pair *p) {
-  duo_init(&p->d);
-  p->a.d = p->b.d = &p->d;
-  p->a.letter = 'A';
-  p->b.letter = 'B';
-  assert_int_equal(caw_server_intercept(p->d.server, &hooks, &p->a), 0);
-  assert_int_equal(caw_server_intercept(p->d.server, &hooks, &p->b), 0);
-}
-
 #define PAIR(p)                                                                                    \
   pair p = {0};                                                                                    \
-  set_up(&p)
+  pair_at_server(&p)
 
-static void until_pending(pair *p, spy *s) {
-  for (int i = 0; i < 100000 && !s->pending; i++) caw_loop_run(p->d.loop, CAW_LOOP_ONCE);
-  assert_non_null(s->pending);
+/* Before a call of little time: it is not to pass in a handshake. */
+static void connect_first(pair *p) {
+  while (caw_channel_state(p->d.channel, true) != CAW_CHANNEL_READY)
+    caw_loop_run(p->d.loop, CAW_LOOP_ONCE);
 }
 
 /* ---- Order ---- */
@@ -240,7 +168,7 @@ static void decided_later(void **state) {
     heard h = {0};
     p.a.answer = CAW_PENDING;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     duo_turns(&p.d, 20);
     assert_string_equal(p.d.log, "A?;");
     assert_int_equal(caw_call_decide(p.a.pending, cases[i].code, cases[i].text), 0);
@@ -262,7 +190,7 @@ static void cancelled_while_pending(void **state) {
     heard h = {0};
     p.a.answer = CAW_PENDING;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     caw_call_cancel(h.call);
     duo_until(&p.d, &p.a.n_cancel);
     duo_turns(&p.d, 20);
@@ -282,8 +210,9 @@ static void expired_while_pending(void **state) {
   heard h = {0};
   const caw_call_options o = {.size = sizeof(o), .timeout_ms = 30};
   p.b.answer = CAW_PENDING;
+  connect_first(&p);
   duo_call(&p.d, &h, &duo_unary, "x", &o);
-  until_pending(&p, &p.b);
+  pair_until_pending(&p, &p.b);
   duo_done(&p.d, &h);
   assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
   duo_until(&p.d, &p.b.n_cancel);
@@ -315,7 +244,7 @@ static void the_window_is_held(void **state) {
     duo_turns(&p.d, 3);
   }
   assert_in_range(taken, 8, 40); /* window and send buffer: 64 KiB each */
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   caw_call_close_send(h.call);
   assert_int_equal(caw_call_decide(p.a.pending, 0, NULL), 0);
   duo_done(&p.d, &h);
@@ -369,7 +298,7 @@ static void freed_while_pending(void **state) {
   heard h = {0};
   p.a.answer = CAW_PENDING;
   duo_call(&p.d, &h, &duo_unary, "x", NULL);
-  until_pending(&p, &p.a);
+  pair_until_pending(&p, &p.a);
   caw_server_free(p.d.server);
   p.d.server = NULL;
   assert_int_equal(p.a.n_cancel, 1);
@@ -377,6 +306,44 @@ static void freed_while_pending(void **state) {
   assert_int_equal(caw_call_decide(p.a.pending, 0, NULL), 0);
   duo_until(&p.d, &p.a.n_done);
   duo_finish(&p.d);
+}
+
+static int one_asked(caw_call *call, void *user) {
+  atomic_store((_Atomic(caw_call *) *)user, call);
+  return CAW_PENDING;
+}
+
+/* Loops of the server's own are gone when it is freed, and nothing runs any more; the call's
+ * memory is still there for the answer. */
+static void freed_with_its_loops_while_pending(void **state) {
+  (void)state;
+  static _Atomic(caw_call *) pending; /* it keeps what is never freed from being a leak */
+  static const caw_interceptor asking = {.size = sizeof(asking), .on_request = one_asked};
+  host h;
+  caw_server *server;
+  caw_loop *loop;
+  caw_channel *channel;
+  heard of = {0};
+  const char *why;
+  duo d = {0};
+  const caw_server_options o = {.size = sizeof(o)};
+  assert_int_equal(caw_server_new(&server, &o), 0);
+  assert_int_equal(caw_server_intercept(server, &asking, &pending), 0);
+  host_run(&h, server);
+  assert_int_equal(caw_loop_new(&loop), 0);
+  const caw_channel_options co = {.size = sizeof(co), .loop = loop};
+  assert_int_equal(caw_channel_new(&channel, h.address, &co, &why), 0);
+  d.loop = loop;
+  d.channel = channel;
+  duo_call(&d, &of, &duo_unary, "x", NULL);
+  while (!atomic_load(&pending)) caw_loop_run(loop, CAW_LOOP_NOWAIT);
+  host_stop(&h, 0);
+  duo_until(&d, &of.n_done);
+  assert_int_equal(of.code, CAW_UNAVAILABLE);
+  assert_int_equal(caw_call_decide(atomic_load(&pending), 0, NULL), 0);
+  assert_int_equal(caw_call_decide(atomic_load(&pending), 0, NULL), CAW_ESTATE);
+  caw_channel_free(channel);
+  caw_loop_free(loop);
 }
 
 static void *decide_elsewhere(void *arg) {
@@ -396,7 +363,7 @@ static void decided_by_a_thread(void **state) {
     p.a.answer = CAW_PENDING;
     p.a.done_code = i % 2 ? CAW_UNAUTHENTICATED : 0;
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
-    until_pending(&p, &p.a);
+    pair_until_pending(&p, &p.a);
     assert_int_equal(pthread_create(&t, NULL, decide_elsewhere, &p.a), 0);
     if (i % 4 == 2) caw_call_cancel(h.call);
     duo_done(&p.d, &h);
@@ -423,6 +390,98 @@ static void decided_before_pending(void **state) {
     duo_call(&p.d, &h, &duo_unary, "x", NULL);
     duo_done(&p.d, &h);
     assert_int_equal(h.code, code);
+    duo_finish(&p.d);
+  }
+}
+
+/* ---- Ends ---- */
+
+static int keep_call(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request, (void)reply;
+  d->pending = call;
+  duo_listen(d, call);
+  return CAW_PENDING;
+}
+
+static int say_not_found(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d, (void)call, (void)request, (void)reply;
+  return CAW_NOT_FOUND;
+}
+
+static void cancel(pair *p, heard *h) {
+  (void)p;
+  caw_call_cancel(h->call);
+}
+
+static void lose(pair *p, heard *h) {
+  (void)h;
+  conn_close(p->d.pending->conn, CAW_ECONN, "for a test");
+}
+
+static void drain_at_once(pair *p, heard *h) {
+  (void)h;
+  caw_server_drain(p->d.server, 0, NULL, NULL);
+}
+
+/* An observer hears every outcome in on_done, the same as the access log; on_status only of
+ * what can still be changed. */
+static void every_end_is_told(void **state) {
+  (void)state;
+  static char large[2000];
+  static const struct {
+    const char *what;
+    int (*on_message)(duo *d, caw_call *call, const caw_str *request, caw_str *reply);
+    void (*then)(pair *p, heard *h); /* once the handler has the call */
+    const char *request;
+    uint64_t timeout_ms;
+    int answer;              /* of the outer interceptor */
+    int done, n_status, or ; /* `or`: of two clocks either may be first */
+  } cases[] = {
+      {.what = "OK", .done = CAW_OK, .n_status = 1},
+      {.what = "the handler's error",
+       .on_message = say_not_found,
+       .done = CAW_NOT_FOUND,
+       .n_status = 1},
+      {.what = "refused",
+       .answer = CAW_PERMISSION_DENIED,
+       .done = CAW_PERMISSION_DENIED,
+       .n_status = 1},
+      {.what = "cancelled", .on_message = keep_call, .then = cancel, .done = CAW_CANCELLED},
+      {.what = "lost", .on_message = keep_call, .then = lose, .done = CAW_CANCELLED},
+      {.what = "expired",
+       .on_message = keep_call,
+       .timeout_ms = 30,
+       .done = CAW_DEADLINE_EXCEEDED,
+       .or = CAW_CANCELLED},
+      {.what = "too large", .request = large, .done = CAW_RESOURCE_EXHAUSTED},
+      {.what = "drained", .on_message = keep_call, .then = drain_at_once, .done = CAW_UNAVAILABLE},
+  };
+  memset(large, 'z', sizeof(large) - 1);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    pair p = {.d.server_options.max_receive = sizeof(large) / 2};
+    heard h = {0};
+    const caw_call_options o = {.size = sizeof(o), .timeout_ms = cases[i].timeout_ms};
+    pair_at_server(&p);
+    p.a.answer = cases[i].answer;
+    p.d.on_message = cases[i].on_message;
+    connect_first(&p);
+    duo_call(&p.d, &h, &duo_unary, cases[i].request ? cases[i].request : "x", &o);
+    if (cases[i].then) {
+      while (!p.d.pending) caw_loop_run(p.d.loop, CAW_LOOP_ONCE);
+      cases[i].then(&p, &h);
+    }
+    if (cases[i].on_message == keep_call) { /* on_done waits for the handler */
+      duo_until(&p.d, &p.d.n_cancel);
+      assert_int_equal(p.a.n_done, 0);
+      caw_call_finish(p.d.pending, CAW_ABORTED, NULL);
+    }
+    duo_until(&p.d, &p.a.n_done);
+    duo_done(&p.d, &h);
+    bool told = p.a.done_code == cases[i].done || (cases[i].or &&p.a.done_code == cases[i].or);
+    if (!told || p.a.n_status != cases[i].n_status || p.d.last_code != p.a.done_code)
+      fail_msg("%s: on_done told %s, the log %s; on_status was called %d times", cases[i].what,
+               caw_code_name(p.a.done_code), caw_code_name(p.d.last_code), p.a.n_status);
+    assert_int_equal(p.a.n_done, 1);
     duo_finish(&p.d);
   }
 }
@@ -695,6 +754,8 @@ int main(void) {
       cmocka_unit_test(the_window_is_held),
       cmocka_unit_test(refusals_give_windows_back),
       cmocka_unit_test(freed_while_pending),
+      cmocka_unit_test(freed_with_its_loops_while_pending),
+      cmocka_unit_test(every_end_is_told),
       cmocka_unit_test(decided_by_a_thread),
       cmocka_unit_test(decided_before_pending),
       cmocka_unit_test(changes),

@@ -11,6 +11,8 @@
 
 #include "secure.h"
 
+#include "io/tls_inner.h"
+
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -293,14 +295,18 @@ static void handlers_know_their_clients(void **state) {
 
 /* ---- Resumption ---- */
 
-/* Makes two calls on two connections; were the second's handshakes resumed? */
-static void expect_resumed(bool want, const caw_tls_server_options *so,
+/* Makes four calls on four connections of TLS `version`, the highest that the server
+ * speaks; were the handshakes after the first resumed? */
+static void expect_resumed(bool want, int version, const caw_tls_server_options *so,
                            const caw_tls_client_options *co) {
   secure s;
   secure_open(&s, so, co);
   s.hang_up = true;
+  /* There is no option for this: nobody should want less than he can have. */
+  assert_int_equal(SSL_CTX_set_max_proto_version(s.server_credentials->base.ctx, version), 1);
   secure_call(&s);
   assert_int_equal(s.code, CAW_OK);
+  assert_string_equal(s.client_of_call.tls, version == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
   assert_false(s.client_of_call.resumed);
   assert_false(s.server_of_call.resumed);
   seen client = s.client_of_call, server = s.server_of_call;
@@ -309,10 +315,13 @@ static void expect_resumed(bool want, const caw_tls_server_options *so,
     if (s.code) fail_msg("%s", s.message);
     assert_int_equal(s.client_of_call.resumed, want);
     assert_int_equal(s.server_of_call.resumed, want);
+    assert_string_equal(s.client_of_call.tls, client.tls);
+    assert_string_equal(s.server_of_call.tls, client.tls);
     /* The other end is who it was. */
     assert_string_equal(s.client_of_call.sha256, client.sha256);
+    assert_string_equal(s.client_of_call.subject, client.subject);
     assert_string_equal(s.client_of_call.names, client.names);
-    assert_int_equal(s.client_of_call.verified, client.verified);
+    assert_int_equal(s.client_of_call.verified, so->client_auth != CAW_TLS_CLIENT_OFF);
     assert_string_equal(s.server_of_call.sha256, server.sha256);
     assert_true(s.server_of_call.verified);
   }
@@ -320,23 +329,33 @@ static void expect_resumed(bool want, const caw_tls_server_options *so,
   secure_close(&s);
 }
 
-static void sessions_are_resumed(void **state) {
+static void expect_resumptions(int version) {
   const certs *all = certs_good();
-  (void)state;
   caw_tls_server_options so = {.cert = all->server.cert, .key = all->server.key};
   caw_tls_client_options co = {.size = sizeof(co), .ca = all->ca.cert};
-  expect_resumed(true, &so, &co);
+  expect_resumed(true, version, &so, &co);
   co.no_resumption = true;
-  expect_resumed(false, &so, &co);
+  expect_resumed(false, version, &so, &co);
   co.no_resumption = false;
   so.no_resumption = true;
-  expect_resumed(false, &so, &co);
+  expect_resumed(false, version, &so, &co);
   so.no_resumption = false;
   so.client_ca = all->ca.cert;
   so.client_auth = CAW_TLS_CLIENT_REQUIRED;
   co.cert = all->client.cert;
   co.key = all->client.key;
-  expect_resumed(true, &so, &co);
+  expect_resumed(true, version, &so, &co);
+}
+
+static void sessions_are_resumed(void **state) {
+  (void)state;
+  expect_resumptions(TLS1_3_VERSION);
+}
+
+/* A ticket of TLS 1.2 comes within the handshake, and is good for more than one. */
+static void sessions_of_tls_1_2_are_resumed(void **state) {
+  (void)state;
+  expect_resumptions(TLS1_2_VERSION);
 }
 
 static void set_late(void *flag) {
@@ -867,6 +886,7 @@ int main(void) {
       cmocka_unit_test(danger_checks_nothing),
       cmocka_unit_test(handlers_know_their_clients),
       cmocka_unit_test(sessions_are_resumed),
+      cmocka_unit_test(sessions_of_tls_1_2_are_resumed),
       cmocka_unit_test(a_session_ends_with_its_certificate),
       cmocka_unit_test_setup_teardown(files_are_named_with_what_is_wrong, make_folder,
                                       remove_folder),

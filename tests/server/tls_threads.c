@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "certs.h"
+#include "io/tls_inner.h"
 
 #include <caw/blocking.h>
 #include <caw/server.h>
@@ -206,8 +207,56 @@ static void reloads_do_not_undo_each_other(void **state) {
   assert_int_equal(atomic_load(&f.odd), 0);
 }
 
+/* ---- What a connection is made of ---- */
+
+typedef struct makers {
+  caw_server_credentials *credentials;
+  const cert *even, *odd; /* of generations */
+  atomic_int over, made, mixed;
+} makers;
+
+/* What a connection does first, again and again. */
+static void *run_maker(void *arg) {
+  makers *m = arg;
+  while (!atomic_load(&m->over)) {
+    unsigned generation;
+    SSL *ssl = tls_credentials_ssl(&m->credentials->base, &generation);
+    const cert *want = generation % 2 ? m->odd : m->even;
+    if (!ssl || X509_cmp(SSL_get_certificate(ssl), want->x509)) atomic_fetch_add(&m->mixed, 1);
+    SSL_free(ssl);
+    atomic_fetch_add(&m->made, 1);
+  }
+  return NULL;
+}
+
+/* The SSL_CTX and its number belong together: a session that was made with one must not
+ * be offered to the next. A reload replaces both, and frees the old one. */
+static void an_ssl_is_of_one_generation(void **state) {
+  const certs *all = certs_good();
+  cert other;
+  pthread_t threads[2];
+  (void)state;
+  cert_make(&other, &(cert_spec){.name = "other", .issuer = &all->ca});
+  makers m = {.even = &all->server, .odd = &other};
+  const caw_tls_server_options options[] = {
+      {.size = sizeof(options[0]), .cert = m.even->cert, .key = m.even->key},
+      {.size = sizeof(options[0]), .cert = m.odd->cert, .key = m.odd->key},
+  };
+  assert_int_equal(caw_tls_server_new(&m.credentials, &options[0], NULL, 0), 0);
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, run_maker, &m), 0);
+  while (!atomic_load(&m.made)) sched_yield();
+  for (int i = 1; i <= ROUNDS; i++)
+    assert_int_equal(caw_tls_server_reload(m.credentials, &options[i % 2], NULL, 0), 0);
+  atomic_store(&m.over, 1);
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+  caw_server_credentials_unref(m.credentials);
+  cert_free(&other);
+  assert_int_equal(atomic_load(&m.mixed), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(reloads_while_clients_connect),
-                                     cmocka_unit_test(reloads_do_not_undo_each_other)};
+                                     cmocka_unit_test(reloads_do_not_undo_each_other),
+                                     cmocka_unit_test(an_ssl_is_of_one_generation)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
