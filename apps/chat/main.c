@@ -149,7 +149,8 @@ static void say_who(client *c, const chat_v1_user *user) {
     return;
   }
   static const char *const roles[] = {"", "guest", "member", "admin", "owner"};
-  printf("%.*s (", CAW_STR_ARG(user->handle));
+  text_print(stdout, user->handle);
+  fputs(" (", stdout);
   text_print(stdout, user->display_name);
   printf("), %s, number %lld, on %s\n",
          user->role >= 0 && user->role <= 4 ? roles[user->role] : "?", (long long)user->id,
@@ -221,7 +222,8 @@ static void show_user(client *c, const chat_v1_user *user) {
     show_json(c, &chat_v1_user_type, user);
     return;
   }
-  printf("%-20.*s ", CAW_STR_ARG(user->handle));
+  text_print(stdout, user->handle);
+  printf("%*s ", user->handle.len < 20 ? (int)(20 - user->handle.len) : 0, "");
   text_print(stdout, user->display_name);
   if (user->status_text.len) fputs(" - ", stdout);
   text_print(stdout, user->status_text);
@@ -269,7 +271,10 @@ static void show_view(client *c, const chat_v1_room_view *view) {
   }
   if (!view->room) return;
   show_room(c, view->room);
-  if (view->other) printf("@%.*s", CAW_STR_ARG(view->other->handle));
+  if (view->other) {
+    putchar('@');
+    text_print(stdout, view->other->handle);
+  }
   if (view->unread_count) printf(", %lld unread", (long long)view->unread_count);
   if (view->mention_count) printf(", %d name you", (int)view->mention_count);
   putchar('\n');

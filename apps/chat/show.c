@@ -74,7 +74,7 @@ void show_message(client *c, const chat_v1_message *m) {
   print_time(m->sent_at);
   printf(" %lld ", (long long)m->number);
   if (m->kind == CHAT_V1_MESSAGE_KIND_ACTION) fputs("* ", stdout);
-  if (m->author_id) fputs(name_of(c, m->author_id), stdout);
+  if (m->author_id) text_print(stdout, caw_str_from(name_of(c, m->author_id)));
   else text_print(stdout, m->guest_name);
   if (!m->author_id) fputs(" (guest)", stdout);
   fputs(m->kind == CHAT_V1_MESSAGE_KIND_ACTION ? " " : ": ", stdout);
