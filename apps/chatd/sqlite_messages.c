@@ -340,18 +340,20 @@ static bool names(caw_str text, caw_str handle) {
   return false;
 }
 
-int store_mentions(store *s, int64_t room_id, int64_t number, caw_str handle, size_t most,
-                   int64_t *count) {
-  *count = 0;
-  query q =
-      ask(s, "SELECT text FROM messages WHERE key > ? AND key <= ? ORDER BY key DESC LIMIT ?");
+int store_unread(store *s, int64_t room_id, int64_t number, const store_user *user, size_t most,
+                 int64_t *own, int64_t *mentions) {
+  *own = *mentions = 0;
+  query q = ask(s, "SELECT author_id, text FROM messages WHERE key > ? AND key <= ?"
+                   " ORDER BY key DESC LIMIT ?");
   put_int(&q, key_of(room_id, number));
   put_int(&q, key_of(room_id, MOST_NUMBER));
   put_int(&q, (int64_t)most);
   int rc;
   while ((rc = next_row(&q)) == 1) {
-    const char *text = (const char *)sqlite3_column_text(q.st, 0);
-    *count += text && names(caw_str_of(text, (size_t)sqlite3_column_bytes(q.st, 0)), handle);
+    const char *text = (const char *)sqlite3_column_text(q.st, 1);
+    if (get_int(&q, 0) == user->id) ++*own;
+    else if (text && names(caw_str_of(text, (size_t)sqlite3_column_bytes(q.st, 1)), user->handle))
+      ++*mentions;
   }
   return rc == STORE_DAMAGED ? 0 : rc;
 }

@@ -237,6 +237,18 @@ int store_members(store *s, int64_t room_id, int64_t after, size_t most, store_m
   return all_rows(&q, out, n, sizeof(**out), read_only_member, arena);
 }
 
+int store_member_heir(store *s, int64_t room_id, int64_t user_id, store_member *out) {
+  query q = ask(s, "SELECT " MEMBER_COLUMNS " FROM members WHERE room_id = ? AND user_id <> ?"
+                   " ORDER BY role DESC, joined, user_id LIMIT 1");
+  put_int(&q, room_id);
+  put_int(&q, user_id);
+  int rc = one_row(&q);
+  if (rc) return rc;
+  read_member(&q, 0, out);
+  drop(&q);
+  return 0;
+}
+
 int store_members_with_role(store *s, int64_t room_id, int role, int64_t *count) {
   query q = ask(s, "SELECT count(*) FROM members WHERE room_id = ? AND role >= ?");
   put_int(&q, room_id);

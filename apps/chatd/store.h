@@ -208,6 +208,9 @@ int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *o
 int store_member_drop(store *s, int64_t room_id, int64_t user_id);
 int store_members(store *s, int64_t room_id, int64_t after, size_t most, store_member **out,
                   size_t *n, caw_arena *arena);
+/* Who follows a user in a room: of the others the one of the highest role, and among these
+ * the one who has been there longest. NONE. */
+int store_member_heir(store *s, int64_t room_id, int64_t user_id, store_member *out);
 int store_members_with_role(store *s, int64_t room_id, int role, int64_t *count);
 
 int store_ban_put(store *s, int64_t room_id, int64_t user_id, int64_t by, caw_str reason,
@@ -236,9 +239,10 @@ int store_messages(store *s, int64_t room_id, int64_t from, int64_t to, size_t m
 /* How many messages are kept of a room, of a user (room 0), of all (both 0). */
 int store_message_count(store *s, int64_t room_id, int64_t user_id, int64_t *count);
 
-/* How many of the newest `most` messages after `number` name the user as @handle. */
-int store_mentions(store *s, int64_t room_id, int64_t number, caw_str handle, size_t most,
-                   int64_t *count);
+/* Of the newest `most` messages after `number`: how many are the user's own, and how many of
+ * the others name them as @handle. */
+int store_unread(store *s, int64_t room_id, int64_t number, const store_user *user, size_t most,
+                 int64_t *own, int64_t *mentions);
 
 /* Forgets the oldest messages of a room up to `number`, at most `most` at once;
  * *left says whether there are more. */

@@ -37,13 +37,9 @@ static int not_too_soon(task *t, caw_str client_id) {
                     (double)(t->room.slow_mode - since) / 1e6);
 }
 
-/* Who had read everything has read their own message, too. */
-static int note_sent(task *t, int64_t number) {
-  const bool slow = t->room.slow_mode && t->room_role < CHAT_V1_ROOM_ROLE_MODERATOR;
-  const bool read = t->member.read_number == number - 1;
-  if (!slow && !read) return 0;
-  if (slow) t->member.last_sent = t->now;
-  if (read) t->member.read_number = number;
+static int note_sent(task *t) {
+  if (!t->room.slow_mode || t->room_role >= CHAT_V1_ROOM_ROLE_MODERATOR) return 0;
+  t->member.last_sent = t->now;
   return store_member_sent(t->store, &t->member);
 }
 
@@ -70,7 +66,7 @@ int work_send(task *t, const void *request, void *reply) {
   r->sent_at = to_time(t->arena, message.sent);
   if (!r->sent_at) return CAW_ENOMEM;
   if (r->duplicate) return 0;
-  rc = note_sent(t, message.number);
+  rc = note_sent(t);
   return rc ? rc : task_tell_message(t, &message);
 }
 

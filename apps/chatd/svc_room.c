@@ -17,13 +17,14 @@
 
 static int count_unread(task *t, chat_v1_room_view *view) {
   store_user me;
-  int64_t mentions = 0, from = t->member.read_number;
+  int64_t own = 0, mentions = 0, from = t->member.read_number;
   if (from < t->room.first_number - 1) from = t->room.first_number - 1;
   view->read_number = t->member.read_number;
   view->unread_count = t->room.last_number > from ? t->room.last_number - from : 0;
   if (!view->unread_count) return 0;
   int rc = store_user_get(t->store, t->who->user_id, &me, t->arena);
-  if (!rc) rc = store_mentions(t->store, t->room.id, from, me.handle, MENTIONS_AMONG, &mentions);
+  if (!rc) rc = store_unread(t->store, t->room.id, from, &me, MENTIONS_AMONG, &own, &mentions);
+  view->unread_count -= own;
   view->mention_count = (int32_t)mentions;
   return rc;
 }

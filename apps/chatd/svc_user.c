@@ -209,12 +209,27 @@ int work_update_user(task *t, const void *request, void *reply) {
 
 /* ---- Deleting ---- */
 
+/* A room whose last owner goes has another one: or nobody could manage it any more. */
+static int leave_room(task *t, const store_member *member) {
+  store_member heir;
+  int64_t owners = 0;
+  int rc = task_tell_member(t, member->room_id, member->user_id, 0);
+  if (rc || member->role != CHAT_V1_ROOM_ROLE_OWNER) return rc;
+  rc = store_members_with_role(t->store, member->room_id, CHAT_V1_ROOM_ROLE_OWNER, &owners);
+  if (rc || owners > 1) return rc;
+  rc = store_member_heir(t->store, member->room_id, member->user_id, &heir);
+  if (rc) return rc == STORE_NONE ? 0 : rc;
+  heir.role = CHAT_V1_ROOM_ROLE_OWNER;
+  rc = store_member_put(t->store, &heir);
+  return rc ? rc : task_tell_member(t, heir.room_id, heir.user_id, heir.role);
+}
+
 static int tell_gone(task *t, int64_t user_id) {
   store_room *rooms;
   store_member *members;
   size_t n;
   int rc = store_rooms_of(t->store, user_id, 0, SIZE_MAX >> 1, &rooms, &members, &n, t->arena);
-  for (size_t i = 0; !rc && i < n; i++) rc = task_tell_member(t, rooms[i].id, user_id, 0);
+  for (size_t i = 0; !rc && i < n; i++) rc = leave_room(t, &members[i]);
   if (!rc && !task_effect(t, EFFECT_ENDED, 0, user_id, 0)) rc = CAW_ENOMEM;
   return rc;
 }

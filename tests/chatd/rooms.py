@@ -199,6 +199,26 @@ class Rooms(chatting.Case):
         self.refused("NOT_FOUND", "NOT_MEMBER", self.bob.SetMemberRole, room.SetMemberRoleRequest(
             room_id=hall.id, user_id=self.owner(self.server).user.id, role=room.ROOM_ROLE_READER))
 
+    def test_a_room_whose_owner_is_deleted_has_an_heir(self):
+        hall = self.ann.make_room("hall", visibility=room.VISIBILITY_PRIVATE)
+        for who, role in ((self.eve, room.ROOM_ROLE_MEMBER), (self.bob, room.ROOM_ROLE_MODERATOR)):
+            self.ann.AddMember(room.AddMemberRequest(room_id=hall.id, user_id=who.user.id))
+            self.ann.SetMemberRole(room.SetMemberRoleRequest(
+                room_id=hall.id, user_id=who.user.id, role=role))
+        stream = chatting.Listener(self.eve.Subscribe(chat.SubscribeRequest(
+            rooms=[chat.Position(room_id=hall.id)])))
+        stream.wait_for(len)
+        self.ann.DeleteUser(user.DeleteUserRequest(user_id=self.ann.user.id))
+        self.assertEqual(self.roles(self.eve, hall.id), {"bob": room.ROOM_ROLE_OWNER,
+                                                         "eve": room.ROOM_ROLE_MEMBER})
+        stream.wait_for(lambda items: [i.member for i in items if i.HasField("member")] == [
+            chat.MemberChanged(room_id=hall.id, user_id=self.ann.user.id),
+            chat.MemberChanged(room_id=hall.id, user_id=self.bob.user.id,
+                               role=room.ROOM_ROLE_OWNER)])
+        stream.cancel()
+        self.bob.DeleteUser(user.DeleteUserRequest(user_id=self.bob.user.id))
+        self.eve.DeleteUser(user.DeleteUserRequest(user_id=self.eve.user.id))  # the last of all
+
     def test_pages_of_members(self):
         hall = self.ann.make_room("hall")
         self.join(self.bob, hall.id)

@@ -368,6 +368,12 @@ static void test_members(void **state) {
   assert_int_equal(out.read_number, 6);
   OK(store_members_with_role(w, m.room_id, 3, &count));
   assert_int_equal(count, 1);
+  store_member heir;
+  OK(store_member_heir(w, m.room_id, 5, &heir)); /* all others are the same */
+  assert_int_equal(heir.user_id, 1);
+  OK(store_member_heir(w, m.room_id, 1, &heir));
+  assert_int_equal(heir.user_id, 5);
+  assert_int_equal(store_member_heir(w, 99, 1, &heir), STORE_NONE);
   const store_member sent = {
       .room_id = m.room_id, .user_id = 5, .role = 1, .read_number = 7, .last_sent = 9};
   OK(store_member_sent(w, &sent)); /* nothing but these two */
@@ -634,12 +640,16 @@ static void test_mentions(void **state) {
   int64_t room = add_room("r", 1);
   for (size_t i = 0; i < n; i++) {
     char id[20];
-    int64_t count;
+    int64_t count, own;
+    const store_user ann = {.id = 9, .handle = caw_str_from("ann")}, author = {.id = 3};
     snprintf(id, sizeof(id), "%zu", i);
     store_message m = message_of(room, 3, id, cases[i].text);
     OK(store_message_add(w, &m, &duplicate));
-    OK(store_mentions(w, room, m.number - 1, caw_str_from("ann"), 1000, &count));
+    OK(store_unread(w, room, m.number - 1, &ann, 1000, &own, &count));
     if (count != cases[i].named) fail_msg("\"%s\": %d", cases[i].text, (int)count);
+    assert_int_equal(own, 0);
+    OK(store_unread(w, room, 0, &author, 1000, &own, &count));
+    assert_int_equal(own, i + 1);
   }
   store_rollback(w);
 }
