@@ -187,6 +187,7 @@ int store_begin(store *s) {
   s->failed = 0;
   int rc = s->writer ? simple(s, "BEGIN IMMEDIATE") : simple(s, "BEGIN");
   s->turn = !rc;
+  s->seen_in++;
   if (rc || !s->quota) return rc;
   rc = store_size(s, &s->size);
   if (rc) store_rollback(s);

@@ -9,6 +9,7 @@
 
 #include <sqlite3.h>
 
+#define SEEN       64
 #define STATEMENTS 128
 #define NOTES      256
 
@@ -37,8 +38,14 @@ struct store {
     note rooms[NOTES], users[NOTES]; /* by a hash of their ids */
     size_t n_rooms, n_users;
   } noted;
-  int64_t quota; /* 0: none */
-  int64_t size;  /* about, within the writer's turn, when there is a quota */
+  struct {
+    uint64_t turn; /* in which it was read; another: it may be different now */
+    store_room room;
+    store_member member;
+  } seen[SEEN];     /* the writer's, by a hash of room and user: store_room_as */
+  uint64_t seen_in; /* one more whenever a room or member changes, too */
+  int64_t quota;    /* 0: none */
+  int64_t size;     /* about, within the writer's turn, when there is a quota */
   char *path;
   char error[400];
   struct {

@@ -371,6 +371,7 @@ static int uncount(store *s, int64_t from, int64_t to) {
 }
 
 int store_forget(store *s, int64_t room_id, int64_t number, size_t most, bool *left) {
+  s->seen_in++;
   int64_t from = 1, to = number;
   *left = false;
   int rc = settle(s);

@@ -37,6 +37,7 @@ static int write_user(store *s, const note *user) {
 }
 
 int settle(store *s) {
+  s->seen_in++;
   int rc = 0;
   for (size_t i = 0; !rc && s->noted.n_rooms && i < NOTES; i++)
     if (s->noted.rooms[i].taken) rc = write_room(s, &s->noted.rooms[i]);

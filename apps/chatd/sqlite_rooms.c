@@ -48,6 +48,7 @@ static void put_room(query *q, const store_room *room) {
 }
 
 int store_room_add(store *s, store_room *room) {
+  s->seen_in++;
   query q =
       ask(s, "INSERT INTO rooms(name, folded, topic, visibility, slow_mode, max_age,"
              " max_messages, kind, creator_id, created) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -65,6 +66,7 @@ int store_room_add(store *s, store_room *room) {
 }
 
 int store_room_put(store *s, const store_room *room) {
+  s->seen_in++;
   query q =
       ask(s, "UPDATE rooms SET name = ?, folded = ?, topic = ?, visibility = ?, slow_mode = ?,"
              " max_age = ?, max_messages = ? WHERE id = ?");
@@ -78,6 +80,50 @@ int store_room_get(store *s, int64_t id, store_room *out, caw_arena *arena) {
   query q = ask(s, "SELECT " ROOM_COLUMNS " FROM rooms WHERE id = ?");
   put_int(&q, id);
   return one_room(&q, out, arena);
+}
+
+/* One statement rather than two, and none for whoever has just been looked at. */
+static int read_as(store *s, int64_t id, int64_t user_id, store_room *room, store_member *member) {
+  query q = ask(s, "SELECT visibility, kind, slow_mode, first_number, last_number, rooms.last_sent,"
+                   " members.role, joined, read_number, members.last_sent FROM rooms"
+                   " LEFT JOIN members ON room_id = rooms.id AND user_id = ? WHERE rooms.id = ?");
+  put_int(&q, user_id);
+  put_int(&q, id);
+  int rc = one_row(&q);
+  if (rc) return rc;
+  *room = (store_room){.id = id,
+                       .visibility = (int)get_int(&q, 0),
+                       .kind = (int)get_int(&q, 1),
+                       .slow_mode = get_int(&q, 2),
+                       .first_number = get_int(&q, 3),
+                       .last_number = get_int(&q, 4),
+                       .last_sent = get_int(&q, 5)};
+  *member = (store_member){.room_id = id,
+                           .user_id = user_id,
+                           .role = (int)get_int(&q, 6),
+                           .joined = get_int(&q, 7),
+                           .read_number = get_int(&q, 8),
+                           .last_sent = get_int(&q, 9)};
+  drop(&q);
+  return 0;
+}
+
+int store_room_as(store *s, int64_t id, int64_t user_id, store_room *room, store_member *member) {
+  const size_t at = ((uint64_t)id * 31 + (uint64_t)user_id) % SEEN;
+  const bool known = s->writer && s->seen[at].turn == s->seen_in && s->seen[at].room.id == id &&
+                     s->seen[at].member.user_id == user_id;
+  if (known) {
+    *room = s->seen[at].room;
+    *member = s->seen[at].member;
+  } else {
+    int rc = read_as(s, id, user_id, room, member);
+    if (rc) return rc;
+    s->seen[at].turn = s->seen_in;
+    s->seen[at].room = *room;
+    s->seen[at].member = *member;
+  }
+  noted_numbers(s, id, &room->last_number, &room->last_sent);
+  return 0;
 }
 
 int store_room_by_name(store *s, caw_str name, int64_t user_id, store_room *out, caw_arena *arena) {
@@ -174,6 +220,7 @@ static int count_member(store *s, int64_t room_id, int by) {
 }
 
 int store_member_put(store *s, const store_member *member) {
+  s->seen_in++;
   store_member old;
   int rc = store_member_get(s, member->room_id, member->user_id, &old);
   if (rc && rc != STORE_NONE) return rc;
@@ -191,6 +238,7 @@ int store_member_put(store *s, const store_member *member) {
 }
 
 int store_member_sent(store *s, const store_member *member) {
+  s->seen_in++;
   query q = ask(s, "UPDATE members SET read_number = ?, last_sent = ? WHERE room_id = ?"
                    " AND user_id = ?");
   put_int(&q, member->read_number);
@@ -213,6 +261,7 @@ int store_member_get(store *s, int64_t room_id, int64_t user_id, store_member *o
 }
 
 int store_member_drop(store *s, int64_t room_id, int64_t user_id) {
+  s->seen_in++;
   query q = ask(s, "DELETE FROM members WHERE room_id = ? AND user_id = ?");
   put_int(&q, room_id);
   put_int(&q, user_id);

@@ -122,6 +122,7 @@ static int leave_all(store *s, int64_t id) {
 }
 
 int store_user_erase(store *s, int64_t id, int64_t now) {
+  s->seen_in++;
   static const char *const of_user[] = {"DELETE FROM members WHERE user_id = ?",
                                         "DELETE FROM sessions WHERE user_id = ?",
                                         "DELETE FROM codes WHERE user_id = ?",

@@ -381,6 +381,19 @@ static void test_members(void **state) {
   assert_int_equal(out.role, 4);
   assert_int_equal(out.read_number, 7);
   assert_int_equal(out.last_sent, 9);
+  OK(store_room_as(w, m.room_id, 5, &room, &out)); /* and again, from what is remembered */
+  OK(store_room_as(w, m.room_id, 5, &room, &out));
+  assert_int_equal(room.id, m.room_id);
+  assert_int_equal(room.visibility, 1);
+  assert_int_equal(out.role, 4);
+  assert_int_equal(out.read_number, 7);
+  OK(store_member_put(w, &(store_member){.room_id = m.room_id, .user_id = 5, .role = 2}));
+  OK(store_room_as(w, m.room_id, 5, &room, &out)); /* nothing that is old */
+  assert_int_equal(out.role, 2);
+  OK(store_member_put(w, &(store_member){.room_id = m.room_id, .user_id = 5, .role = 4}));
+  OK(store_room_as(w, m.room_id, 77, &room, &out));
+  assert_int_equal(out.role, 0);
+  assert_int_equal(store_room_as(w, 99, 5, &room, &out), STORE_NONE);
   const store_member nobody = {.room_id = m.room_id, .user_id = 6};
   assert_int_equal(store_member_sent(w, &nobody), STORE_NONE);
   OK(store_members(w, m.room_id, 2, 2, &list, &n, arena));
