@@ -1,6 +1,7 @@
 /* A loop's side of the hub: what it hands to which stream, and when. */
 #include "feed.h"
 
+#include "asked.h"
 #include "convert.h"
 
 #include <caw/alloc.h>
@@ -955,5 +956,6 @@ void shard_free(shard *s) {
   while ((head = idmap_next(&s->users, &at))) caw_free(head);
   idmap_free(&s->users);
   idmap_free(&s->places);
+  asked_free_all(s);
   caw_free(s);
 }

@@ -80,6 +80,8 @@ struct shard {
   caw_timer *tick;            /* every second while there are streams */
   size_t streams;
   unsigned slot;
+  struct asked *spare; /* asked.h */
+  unsigned spares;
   feed *wheel[512]; /* by the second in which a heartbeat may be due */
 };
 

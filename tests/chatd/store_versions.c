@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define PATH    "chat.db"
-#define VERSION 2
+#define VERSION 3
 
 #define OK(call) assert_int_equal((call), 0)
 
