@@ -1,0 +1,55 @@
+/*
+ * The memory that the messages of a connection take (caw_limits.connection_bytes, and
+ * server_bytes for all of a server's): what waits to be sent, which the HTTP/2 session
+ * counts (h2_held), and what came and is not whole, not decoded or still in a handler's
+ * hands, which is counted here as calls grow and shrink.
+ *
+ * Nobody has to fail for it while the peer does its part:
+ * - When a quarter is taken by what came, messages that are not whole get no more window,
+ *   but for one at a time (`fed`), so that each comes to its end some day.
+ * - When all but a reserve is taken, calls wait for their handler (`queue`) while the peer
+ *   takes what waits for it. When it takes nothing for a second they get
+ *   RESOURCE_EXHAUSTED, as do later ones until there is room.
+ * - When all is taken nevertheless, messages that are not whole end their calls.
+ * The reserve is for what came, and for the answer of the one that began last.
+ * Private to src/conn, but for memory_admits.
+ */
+#ifndef CONN_MEMORY_H
+#define CONN_MEMORY_H
+
+#include "conn/conn.h"
+#include "conn/limits.h"
+
+typedef enum memory_answer {
+  MEMORY_GO,
+  MEMORY_WAIT,   /* the call will be woken */
+  MEMORY_REFUSE, /* RESOURCE_EXHAUSTED: see memory_why */
+} memory_answer;
+
+/* Server: may the call's handler begin? Tells the limit when it may not. */
+memory_answer memory_admits(caw_call *call);
+extern const char memory_why[];
+
+/* What the call's messages take has changed, perhaps. */
+void memory_count(caw_call *call);
+
+/* May the call have window for the rest of a message? If not it will be woken. */
+bool memory_feeds(caw_call *call);
+
+/* The call, which has a connection, wants no bytes for now. */
+void memory_sated(caw_call *call);
+
+/* The call leaves the connection. */
+void memory_leave(caw_call *call);
+
+/* Something was written: may somebody go on who waited? */
+void memory_freed(conn *c);
+
+/* patience.c: for a second nothing was taken of what waits for the peer. */
+void memory_stuck(conn *c);
+
+/* The end of a turn, and of the connection: what it has counts for its server. */
+void memory_charge(conn *c);
+void memory_finish(conn *c);
+
+#endif
