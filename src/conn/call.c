@@ -159,12 +159,12 @@ bool call_put_off(caw_call *call, const rpc_message *m) {
 /* rpc_call_take within the connection's memory. */
 static int take(caw_call *call, rpc_message *m) {
   conn *c = call->conn;
-  size_t others = c ? c->memory.came - call->accounted : 0;
-  size_t most = c && c->socket ? conn_limits_of(c)->connection_bytes : SIZE_MAX;
-  size_t room = others < most ? most - others : 0;
+  size_t room = m->compressed ? memory_room(call) : 0;
   int code = rpc_call_take(&call->rpc, m, room);
   if (!m->compressed) return code;
   memory_count(call);
+  if (code == CAW_RESOURCE_EXHAUSTED && c && room < call->rpc.in.limit)
+    limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
   if (c) conn_inflated(c, m->len);
   return code;
 }

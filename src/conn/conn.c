@@ -356,8 +356,9 @@ static void uncount(caw_call *call) {
 static rpc_call *on_open(void *ctx) {
   conn *c = ctx;
   caw_call *call = NULL;
-  /* Calls that are gone and wait for their last turn have their bound, too. */
-  if (c->live < c->max_live && c->refs <= 2 * c->max_live && !c->failure)
+  /* Calls that are gone and wait for their last turn have their bound, too; the owner and
+   * whoever reads have a reference each. */
+  if (c->live < c->max_live && c->refs <= 2 * c->max_live + 1 && !c->failure)
     call = c->events->on_open(c->owner, c);
   if (!call) {
     c->refused++;

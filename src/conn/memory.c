@@ -19,13 +19,26 @@ static size_t share(const conn *c) {
   return quota(c) / 4;
 }
 
-/* Beyond this no handler begins: what came has its share, one answer a sixteenth. */
-static size_t mark(const conn *c) {
-  return quota(c) - quota(c) / 4 - quota(c) / 16;
+static size_t going(const conn *c) {
+  return c->rpc.h2 ? h2_held(c->rpc.h2) : 0;
 }
 
 static size_t held(const conn *c) {
-  return c->memory.came + (c->rpc.h2 ? h2_held(c->rpc.h2) : 0);
+  return c->memory.came + going(c);
+}
+
+/* May a handler begin? What comes has its share beside what goes, one answer a sixteenth.
+ * `own` is what came for it. */
+static bool has_room(const conn *c, size_t own) {
+  size_t reserve = share(c) + quota(c) / 16;
+  return going(c) <= quota(c) - reserve && held(c) - own <= quota(c);
+}
+
+size_t memory_room(const caw_call *call) {
+  const conn *c = call->conn;
+  if (!c || !c->socket) return SIZE_MAX;
+  size_t others = held(c) - call->accounted;
+  return others < quota(c) ? quota(c) - others : 0;
 }
 
 /* ---- Those who wait ---- */
@@ -59,7 +72,7 @@ static void wake(conn *c) {
   conn_memory *m = &c->memory;
   if (m->came <= share(c)) wake_all(&m->starved);
   else feed_one(c);
-  if (!list_empty(&m->queue) && held(c) <= mark(c)) {
+  if (!list_empty(&m->queue) && has_room(c, 0)) {
     m->stuck = false;
     wake_all(&m->queue);
   }
@@ -107,7 +120,7 @@ memory_answer memory_admits(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket || !c->rpc.h2) return MEMORY_GO;
   if (server_is_full(c)) return refuse(c, CAW_LIMIT_SERVER_BYTES);
-  if (held(c) - call->accounted <= mark(c)) {
+  if (has_room(c, call->accounted)) {
     c->memory.stuck = false;
     return MEMORY_GO;
   }

@@ -94,7 +94,7 @@ static const offence offences[] = {
     {"the end of DATA", S, "", OPEN "; DATA %u es; reset %u 8", 0, 0},
     {"DATA", S, "HEADERS 1 eh @req", "DATA 1 'a'", 0, 0},
     {"padded DATA", S, "HEADERS 1 eh @req", "DATA 1 pad:9 'a'", 0, 0},
-    {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 0, 0},
+    {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 1, 0},
     /* Streams that end early: by the peer's RST_STREAM, or by ours for its fault. */
     {"RST_STREAM", S, "", OPEN "; RST %u =8", 0, 1},
     {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 1},
