@@ -78,7 +78,17 @@ void allowance_closed(conn *c, const caw_call *call) {
     if (!remote && !normal && a->noise < UINT32_MAX - CROSSING) a->noise += CROSSING;
     return;
   }
+  if (call->rpc.faulty) return;
   if (!normal && (!remote || !a->noise || !excused(c, call))) return;
   if (!normal) a->noise--;
   if (a->resets < conn_limits_of(c)->resets_at_once) a->resets++;
+}
+
+void allowance_blame(caw_call *call) {
+  conn *c = call->conn;
+  if (!c || !c->socket || call->rpc.faulty || call->rpc.remote_ended) return;
+  call->rpc.faulty = true;
+  if (c->allowance.resets) c->allowance.resets--;
+  else c->overdrawn = true;
+  conn_flush_later(c);
 }

@@ -171,12 +171,30 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   return !c->blocked;
 }
 
+static void flush(io_task *task);
+
+void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
+  c->failure = CAW_EPROTO;
+  c->broken = why;
+  limit_hit(c, limit);
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why)))
+    c->failure = CAW_ENOMEM;
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket) close_ended(c);
+  conn_unref(c);
+}
+
 static void flush(io_task *task) {
   conn *c = LIST_ENTRY(task, conn, flush);
   struct iovec parts[PARTS];
   if (c->lingering) return;
   if (c->rpc.failed) {
     conn_close(c, CAW_ENOMEM, caw_strerror(CAW_ENOMEM));
+    return;
+  }
+  if (c->overdrawn && !c->failure) {
+    conn_exceeded(c, CAW_LIMIT_RESETS, H2_ENHANCE_YOUR_CALM, "too many streams that ended early");
     return;
   }
   if (c->drain_acked) drain_finally(c);
@@ -222,6 +240,7 @@ static void start_ready(conn *c, uint64_t from) {
 static void on_connect(void *user, int rc) {
   conn *c = user;
   if (rc) {
+    if (rc == CAW_ETIMEDOUT && c->max_live) limit_hit(c, CAW_LIMIT_HANDSHAKE_TIME);
     close_broken(c, rc);
     return;
   }
@@ -246,18 +265,6 @@ static void fail(conn *c, int rc) {
     conn_flush_later(c);
     return;
   }
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket) close_ended(c);
-  conn_unref(c);
-}
-
-void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
-  c->failure = CAW_EPROTO;
-  c->broken = why;
-  limit_hit(c, limit);
-  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why)))
-    c->failure = CAW_ENOMEM;
   conn_ref(c);
   flush(&c->flush);
   if (c->socket) close_ended(c);
@@ -574,7 +581,7 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
   c->max_live = max_live;
   int rc = io_socket_adopt(&c->socket, loop, fd, &socket_events, c);
   if (rc) close(fd);
-  else if (tls) rc = io_tls_accept(c->socket, tls);
+  else if (tls) rc = io_tls_accept(c->socket, tls, c->ready_timeout);
   if (rc) {
     io_socket_close(c->socket);
     abandon(c);

@@ -90,6 +90,7 @@ struct conn {
   bool connected;      /* TCP is there, and TLS */
   bool heard;          /* the peer has said something */
   bool useful;         /* a call's leading headers came */
+  bool overdrawn;      /* its allowance of resets: it ends with the next flush */
   bool throttled;      /* not read until the peer has read what it made us owe */
   bool blocked;        /* the kernel takes no more; on_writable comes */
   bool draining;       /* ends when the last call has */

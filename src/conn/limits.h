@@ -49,5 +49,8 @@ void allowance_init(conn *c, bool server);
 void allowance_fill(conn *c);
 /* A stream is closed. */
 void allowance_closed(conn *c, const struct caw_call *call);
+/* Server: the call is ended for what the client sends, while it still sends: a stream that
+ * ended early by the client's doing, though it has an answer. */
+void allowance_blame(struct caw_call *call);
 
 #endif

@@ -56,6 +56,7 @@ struct rpc_call {
   bool remote_ended : 1;     /* END_STREAM came */
   bool paused : 1;           /* give no window back */
   bool withheld : 1;         /* the same, for the owner's reasons */
+  bool faulty : 1;           /* the owner ended it for what the peer did wrong */
   bool over_memory : 1;      /* there is no memory for the rest of a message */
   bool awaits_end : 1;       /* h2_await_end was called */
   bool out_of_memory : 1;    /* a note was lost */

@@ -435,6 +435,13 @@ static bool wants_input(const server_call *sc) {
   return sc->entry && !sc->asked && !sc->over && !call_has(&sc->base, CALL_LOCAL_END);
 }
 
+/* What the client sends is none of gRPC's, or more than it may send. */
+static void cut_broken(server_call *sc, const rpc_message *m) {
+  const rpc_call *rpc = &sc->base.rpc;
+  if (!rpc->out_of_memory && !rpc->over_memory) allowance_blame(&sc->base);
+  cut(sc, m->code, caw_str_from(m->why));
+}
+
 /* One message of a stream of requests. */
 static void give(server_call *sc, rpc_message *bytes) {
   void *message;
@@ -457,7 +464,7 @@ static void deliver_many(server_call *sc) {
     rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
     if (next == RPC_NEXT_NOTHING) return;
     if (next == RPC_NEXT_ERROR) {
-      cut(sc, bytes.code, caw_str_from(bytes.why));
+      cut_broken(sc, &bytes);
     } else if (next == RPC_NEXT_END) {
       ask(sc, NULL);
     } else if (n == MESSAGES_PER_TURN) {
@@ -481,7 +488,7 @@ static void deliver_one(server_call *sc) {
   rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
   if (next == RPC_NEXT_NOTHING) return;
   if (next == RPC_NEXT_ERROR) {
-    cut(sc, bytes.code, caw_str_from(bytes.why));
+    cut_broken(sc, &bytes);
     return;
   }
   if (next == RPC_NEXT_END) {
