@@ -103,6 +103,7 @@ static bool judge_write(conn *c, uint64_t now) {
   if (moves(c)) p->moved_at = now;
   else if (now - p->moved_at >= conn_limits_of(c)->write) {
     limit_hit(c, CAW_LIMIT_WRITE_TIME);
+    io_socket_abort(c->socket); /* nor would the kernel get rid of it */
     conn_close(c, CAW_ETIMEDOUT, "the peer takes nothing of what is sent to it");
     return true;
   }
@@ -115,7 +116,7 @@ static bool judge_write(conn *c, uint64_t now) {
 void patience_queue(conn *c) {
   patience *p = &c->patience;
   p->queue_at = io_now(c->loop);
-  p->queue_sent = io_socket_sent(c->socket);
+  p->queue_framed = h2_framed(c->rpc.h2);
   look_at(c, sum(p->queue_at, SECOND));
 }
 
@@ -126,10 +127,9 @@ static void judge_queue(conn *c, uint64_t now) {
     p->queue_at = 0;
     return;
   }
-  uint64_t sent = io_socket_sent(c->socket);
-  bool on = sent != p->queue_sent;
-  p->queue_sent = sent;
-  if (on) p->queue_at = now;
+  uint64_t framed = h2_framed(c->rpc.h2);
+  if (framed != p->queue_framed) p->queue_at = now;
+  p->queue_framed = framed;
   if (now - p->queue_at < SECOND) {
     look_at(c, p->queue_at + SECOND);
     return;

@@ -24,8 +24,8 @@ typedef struct patience {
   uint64_t sent, delivered;
 
   /* While calls wait for memory. */
-  uint64_t queue_at; /* when it was last looked at; 0: none waits */
-  uint64_t queue_sent;
+  uint64_t queue_at; /* when payload was last seen to go out; 0: none waits */
+  uint64_t queue_framed;
 } patience;
 
 /* 0 or CAW_ENOMEM. */

@@ -11,6 +11,8 @@
 /* ---- Whose block it is ---- */
 
 static int refuse(h2_session *s, uint32_t id) {
+  /* Until the client knows of the limit it may well go beyond. */
+  if (s->settings_acked && session_charge_noise(s)) return s->error;
   return send_induced_reset(s, id, H2_REFUSED_STREAM);
 }
 

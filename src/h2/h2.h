@@ -107,7 +107,8 @@ typedef struct h2_allowance {
   /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
    * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
    * streams that were never opened, it and HEADERS of closed ones, HEADERS after our
-   * last GOAWAY, GOAWAY but for the first, interim responses, and unknown types. */
+   * last GOAWAY, GOAWAY but for the first, interim responses, streams beyond a limit that was
+   * acknowledged, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for NO_ERROR
    * of a server, or of a client when our side had ended, and RST_STREAM that we had to
@@ -313,6 +314,9 @@ size_t h2_queued(const h2_session *s);
 /* How many bytes wait to be framed, each slice whole until its last byte is, or to be
  * written. Cheap. */
 size_t h2_held(const h2_session *s);
+
+/* How many bytes of payload were framed so far. */
+uint64_t h2_framed(const h2_session *s);
 
 /* Which header block is open, its last frame not there yet: a number that no other of
  * this session's has; 0: none. Has the peer acknowledged our SETTINGS? */

@@ -277,6 +277,7 @@ static int send_data(h2_session *s, h2_stream *st) {
   s->said++;
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
+  s->framed += n;
   s->events->on_sent(s->ctx, st->user, n);
   return end ? stream_local_end(s, st) : 0;
 }

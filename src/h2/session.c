@@ -333,6 +333,10 @@ size_t h2_held(const h2_session *s) {
   return s->waiting + s->out.bytes;
 }
 
+uint64_t h2_framed(const h2_session *s) {
+  return s->framed;
+}
+
 uint32_t h2_open_block(const h2_session *s) {
   return s->block.id ? s->block.number : 0;
 }

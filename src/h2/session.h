@@ -167,6 +167,7 @@ struct h2_session {
   int32_t send_window;
   int32_t recv_window;
   uint32_t recv_target;
+  uint64_t framed;         /* bytes of payload */
   size_t waiting;          /* bytes of the slices in all h2_sending */
   bool crowded;            /* the last h2_output left streams waiting that have payload */
   uint32_t initial_window; /* that the peer believes a new stream to have */

@@ -188,6 +188,7 @@ static bool hpack_large_entry(foe *f) {
     bytes block = {0};
     put(&block, "\x83\x86", 2);
     put_field(&block, ":path", ECHO_PATH, strlen(ECHO_PATH));
+    put_field(&block, ":authority", "localhost", 9);
     put(&block, "\x40\1a\x7f\xbd\x1d", 6); /* 127 + 3,773 */
     put(&block, value, sizeof(value));
     put(&block, "\xbe\xbe\xbe", 3);
@@ -204,6 +205,7 @@ static bool long_headers(foe *f, size_t fields, int calls) {
   bytes block = {0};
   put(&block, "\x83\x86", 2);
   put_field(&block, ":path", ECHO_PATH, strlen(ECHO_PATH));
+  put_field(&block, ":authority", "localhost", 9);
   put_field(&block, "content-type", "application/grpc", 16);
   for (size_t i = 0; i < fields; i++) put_field(&block, "x", value, sizeof(value));
   uint32_t id = next(f);
@@ -512,6 +514,7 @@ static bool odd_headers(foe *f) {
     const char *type = types[f->phase - 16];
     put(&block, "\x83\x86", 2);
     put_field(&block, ":path", ECHO_PATH, strlen(ECHO_PATH));
+    put_field(&block, ":authority", "localhost", 9);
     put_field(&block, "content-type", type, strlen(type));
     put_frame(&f->out, HEADERS, END_HEADERS | END_STREAM, next(f), block.data, block.len);
     free(block.data);
@@ -744,7 +747,7 @@ const attack attacks[] = {
     {.name = "large replies, no window",
      .more = large_replies,
      .shut = true,
-     .seconds = 2,
+     .seconds = 2.5,
      .limit = CAW_LIMIT_CONNECTION_BYTES,
      .handlers = 16,
      .memory = 65,
@@ -753,14 +756,14 @@ const attack attacks[] = {
      .more = large_replies,
      .shut = true,
      .deaf = true,
-     .seconds = 1.5,
+     .seconds = 2.5,
      .limit = CAW_LIMIT_CONNECTION_BYTES,
      .handlers = 16,
      .memory = 65},
     {.name = "large replies but for an octet",
      .more = large_replies_but_one,
      .window = (4 << 20) + 4,
-     .seconds = 2,
+     .seconds = 2.5,
      .limit = CAW_LIMIT_CONNECTION_BYTES,
      .handlers = 16,
      .memory = 65},
@@ -769,7 +772,7 @@ const attack attacks[] = {
      .window = 0x7fffffff,
      .deaf = true,
      .quick = true,
-     .seconds = 2,
+     .seconds = 2.5,
      .closes = true,
      .after = QUICK,
      .limit = CAW_LIMIT_WRITE_TIME,
@@ -780,7 +783,7 @@ const attack attacks[] = {
      .more = refused_streams,
      .deaf = true,
      .closes = true,
-     .limit = CAW_LIMIT_UNREAD_REPLIES,
+     .limit = CAW_LIMIT_NOISE,
      .handlers = 100},
     {.name = "length prefixes that promise 4 MiB", .more = lying_prefix},
     {.name = "length prefixes that lie", .more = wrong_length, .ends = 200},
@@ -789,6 +792,7 @@ const attack attacks[] = {
      .more = compression_bomb,
      .handlers = 16,
      .memory = 65,
+     .seconds = 10,
      .ends = 80,
      .limit = CAW_LIMIT_CONNECTION_BYTES},
     {.name = ":path that is none", .more = odd_paths, .ends = 80},

@@ -87,6 +87,11 @@ static bool all_closed(const foe *foes, int n) {
   return true;
 }
 
+/* Has the only one seen the ends of all calls that must end? */
+static bool all_ended(const attack *a, const foe *f) {
+  return a->ends && f->ended >= a->ends;
+}
+
 /* One step of each; then waits a little for those that have said what they had to. */
 static void step(const attack *a, foe *foes, int n) {
   bool busy = false;
@@ -110,7 +115,9 @@ static void play(const attack *a, const target *t, cost *c) {
   double seconds = a->seconds ? a->seconds : a->closes ? a->after + 3 : 0.3, began = now();
   for (int i = 0; i < n; i++)
     foe_open(&foes[i], a->tls ? t->tls_port : t->port, !a->deaf, window_of(a));
-  while (!all_closed(foes, n) && now() - began < seconds + (a->closes ? 2 : 0)) step(a, foes, n);
+  while (!all_closed(foes, n) && !all_ended(a, foes) &&
+         now() - began < seconds + (a->closes ? 2 : 0))
+    step(a, foes, n);
   /* CPU before somebody else asks. */
   c->cpu_ms = target_cpu(t) * 1000;
   c->memory = (double)target_memory(t) / 1024;
