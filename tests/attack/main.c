@@ -87,6 +87,11 @@ static bool all_closed(const foe *foes, int n) {
   return true;
 }
 
+static double seconds_of(const attack *a) {
+  if (a->seconds > 0) return a->seconds;
+  return a->closes ? a->after + 3 : 0.3;
+}
+
 /* Has the only one seen the ends of all calls that must end? */
 static bool all_ended(const attack *a, const foe *f) {
   return a->ends && f->ended >= a->ends;
@@ -112,7 +117,7 @@ static int64_t window_of(const attack *a) {
 static void play(const attack *a, const target *t, cost *c) {
   static foe foes[MOST_FOES];
   int n = a->foes ? a->foes : 1;
-  double seconds = a->seconds ? a->seconds : a->closes ? a->after + 3 : 0.3, began = now();
+  double seconds = seconds_of(a), began = now();
   for (int i = 0; i < n; i++)
     foe_open(&foes[i], a->tls ? t->tls_port : t->port, !a->deaf, window_of(a));
   while (!all_closed(foes, n) && !all_ended(a, foes) &&
