@@ -39,8 +39,7 @@ void allowance_fill(conn *c) {
   uint64_t step = step_of(l), steps = past / step;
   c->filled += steps * step;
   add(&c->allowance.noise, steps, step, l->noise_per_second, l->noise_at_once);
-  if (c->max_live)
-    add(&c->allowance.resets, steps, step, l->resets_per_second, l->resets_at_once);
+  if (c->max_live) add(&c->allowance.resets, steps, step, l->resets_per_second, l->resets_at_once);
 }
 
 /* When the client's time is over; before the call is routed it must be read. */

@@ -177,8 +177,7 @@ void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
   c->failure = CAW_EPROTO;
   c->broken = why;
   limit_hit(c, limit);
-  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why)))
-    c->failure = CAW_ENOMEM;
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why))) c->failure = CAW_ENOMEM;
   conn_ref(c);
   flush(&c->flush);
   if (c->socket) close_ended(c);
@@ -336,7 +335,8 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   h2_at(c->rpc.h2, now);
   allowance_fill(c);
   conn_ref(c);
-  while (len && read_piece(c, &data, &len)) {}
+  while (len && read_piece(c, &data, &len)) {
+  }
   conn_unref(c);
 }
 

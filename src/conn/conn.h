@@ -41,12 +41,12 @@ typedef struct conn_events {
 typedef struct conn_config {
   h2_config h2;
   keepalive_config keepalive;
-  age_config age;         /* server */
-  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there, with the TLS
-                             handshake; UINT64_MAX: any time */
+  age_config age;            /* server */
+  uint64_t ready_timeout;    /* nanoseconds until the peer's SETTINGS must be there, with the TLS
+                                handshake; UINT64_MAX: any time */
   const conn_limits *limits; /* NULL: default_limits */
   conn_tally *tally;         /* of all connections of the owner; NULL: nobody counts */
-  io_tls_client *tls;     /* client: NULL for plaintext */
+  io_tls_client *tls;        /* client: NULL for plaintext */
 } conn_config;
 
 /* memory.h: what the messages of its calls take. */

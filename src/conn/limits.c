@@ -21,7 +21,7 @@
 #define HEADER_BLOCK_MS   UINT64_C(10000)
 #define WRITE_MS          UINT64_C(30000)
 
-#define LEAST_BYTES       MIB               /* else one message of the usual size was too much */
+#define LEAST_BYTES       MIB                 /* else one message of the usual size was too much */
 #define MOST_HEADER_BYTES (UINT32_C(1) << 30) /* sums of it do not overflow */
 
 const conn_limits default_limits = {.resets_at_once = RESETS_AT_ONCE,

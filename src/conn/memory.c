@@ -141,7 +141,8 @@ static void unfeed(conn *c) {
 /* All is taken: what is not whole goes. */
 static void judge_growth(caw_call *call) {
   conn *c = call->conn;
-  if (!c->socket || c->memory.came <= share(c) || held(c) <= quota(c) || c->memory.fed == call) return;
+  if (!c->socket || c->memory.came <= share(c) || held(c) <= quota(c) || c->memory.fed == call)
+    return;
   if (!rpc_call_is_partial(&call->rpc) || call->rpc.over_memory) return;
   call->rpc.over_memory = true;
   limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);

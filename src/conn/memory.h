@@ -7,9 +7,9 @@
  * Nobody has to fail for it while the peer does its part:
  * - When a quarter is taken by what came, messages that are not whole get no more window,
  *   but for one at a time (`fed`), so that each comes to its end some day.
- * - When all but a reserve is taken by what goes, calls wait for their handler (`queue`) while the peer
- *   takes what waits for it. When it takes nothing for a second they get
- *   RESOURCE_EXHAUSTED, as do later ones until there is room.
+ * - When all but a reserve is taken by what goes, calls wait for their handler (`queue`) while the
+ * peer takes what waits for it. When it takes nothing for a second they get RESOURCE_EXHAUSTED, as
+ * do later ones until there is room.
  * - When all is taken nevertheless, messages that are not whole end their calls.
  * The reserve is for what comes, and for the answer of the one that began last.
  * Private to src/conn, but for memory_admits.

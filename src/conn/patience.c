@@ -30,16 +30,15 @@ void patience_begin(conn *c) {
   look_at(c, p->ack_until);
 }
 
-/* Ends the connection when it is not there in time. True: it has ended. */
-static bool judge_ack(conn *c, uint64_t now) {
+/* Ends the connection when it is not there in time; like those below. */
+static void judge_ack(conn *c, uint64_t now) {
   patience *p = &c->patience;
-  if (p->ack_until == UINT64_MAX) return false;
+  if (p->ack_until == UINT64_MAX) return;
   if (h2_settings_acked(c->rpc.h2)) p->ack_until = UINT64_MAX;
   else if (now >= p->ack_until)
     conn_exceeded(c, CAW_LIMIT_SETTINGS_TIME, H2_SETTINGS_TIMEOUT,
                   "our SETTINGS were not acknowledged in time");
   else look_at(c, p->ack_until);
-  return c->failure;
 }
 
 /* ---- Header blocks ---- */
@@ -54,14 +53,13 @@ void patience_read(conn *c) {
   look_at(c, p->block_until);
 }
 
-static bool judge_block(conn *c, uint64_t now) {
+static void judge_block(conn *c, uint64_t now) {
   patience *p = &c->patience;
-  if (!p->block) return false;
+  if (!p->block) return;
   if (now >= p->block_until)
     conn_exceeded(c, CAW_LIMIT_HEADER_TIME, H2_ENHANCE_YOUR_CALM,
                   "a header block did not come to its end in time");
   else look_at(c, p->block_until);
-  return c->failure;
 }
 
 /* ---- Writing ---- */
@@ -91,24 +89,23 @@ void patience_written(conn *c) {
 /*
  * Bytes move when the kernel takes more, or when the peer's has got some of what ours
  * has: a slow reader is told of no room for long, as Linux waits until a third of its buffer
- * is free. True: the connection is closed.
+ * is free.
  */
-static bool judge_write(conn *c, uint64_t now) {
+static void judge_write(conn *c, uint64_t now) {
   patience *p = &c->patience;
-  if (!p->moved_at) return false;
+  if (!p->moved_at) return;
   if (!c->blocked) {
     p->moved_at = 0;
-    return false;
+    return;
   }
   if (moves(c)) p->moved_at = now;
   else if (now - p->moved_at >= conn_limits_of(c)->write) {
     limit_hit(c, CAW_LIMIT_WRITE_TIME);
     io_socket_abort(c->socket); /* nor would the kernel get rid of it */
     conn_close(c, CAW_ETIMEDOUT, "the peer takes nothing of what is sent to it");
-    return true;
+    return;
   }
   look_again(c, now);
-  return false;
 }
 
 /* ---- Calls that wait for memory ---- */
@@ -141,12 +138,15 @@ static void judge_queue(conn *c, uint64_t now) {
 /* ---- The timer ---- */
 
 static void fire(io_timer *timer) {
+  static void (*const judges[])(conn * c, uint64_t now) = {judge_ack, judge_block, judge_write,
+                                                           judge_queue};
   conn *c = LIST_ENTRY(timer, conn, patience.timer);
   uint64_t now = io_now(c->loop);
   c->patience.at = UINT64_MAX;
-  if (c->failure || c->lingering) return;
-  if (judge_ack(c, now) || judge_block(c, now) || judge_write(c, now)) return;
-  judge_queue(c, now);
+  conn_ref(c);
+  for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++)
+    if (c->socket && !c->failure && !c->lingering) judges[i](c, now);
+  conn_unref(c);
 }
 
 int patience_init(conn *c) {

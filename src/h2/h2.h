@@ -137,8 +137,8 @@ typedef struct h2_config {
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */
   uint32_t hard_header_fields; /* 0: 512 */
-  uint32_t max_induced; /* answers that the peer causes and does not read (h2_queued), beyond
-                           which the connection ends; 0: 10,000 */
+  uint32_t max_induced;        /* answers that the peer causes and does not read (h2_queued), beyond
+                                  which the connection ends; 0: 10,000 */
   struct cells *cells;     /* memory of streams, blocks and the codec; outlives it; NULL: malloc */
   h2_allowance *allowance; /* the owner's; outlives the session; NULL: everything is allowed */
 } h2_config;

@@ -153,7 +153,8 @@ int session_charge_noise(h2_session *s) {
 int session_charge_reset(h2_session *s) {
   s->resets++;
   if (!s->config.allowance) return 0;
-  return charge(s, &s->config.allowance->resets, H2_LIMIT_RESETS, "too many streams that ended early");
+  return charge(s, &s->config.allowance->resets, H2_LIMIT_RESETS,
+                "too many streams that ended early");
 }
 
 const char *h2_failure(const h2_session *s) {
