@@ -21,6 +21,12 @@
 #define HEADER_BLOCK_MS   UINT64_C(10000)
 #define WRITE_MS          UINT64_C(30000)
 
+/* As src/h2 has them. */
+#define STREAM_WINDOW ((size_t)256 * 1024)
+#define WINDOW_GROWTH (16 * MIB)
+
+#define STREAMS           100                 /* of a client: what servers permit */
+#define LEAST_WINDOW      ((size_t)1024)      /* else a message took a hundred round trips */
 #define LEAST_BYTES       MIB                 /* else one message of the usual size was too much */
 #define MOST_HEADER_BYTES (UINT32_C(1) << 30) /* sums of it do not overflow */
 
@@ -52,6 +58,18 @@ static uint32_t up_to(uint64_t most, uint64_t value) {
   return (uint32_t)(value < most ? value : most);
 }
 
+/*
+ * Windows that are open at once shall not let more come than the memory for it: a quarter
+ * is what comes without hindrance, windows of all streams have four tenths, and what they
+ * grow another quarter; the rest is a message's.
+ */
+static void set_windows(h2_config *h2, size_t quota, uint32_t max_streams) {
+  size_t each = quota / 5 * 2 / (max_streams ? max_streams : STREAMS);
+  if (each < LEAST_WINDOW) each = LEAST_WINDOW;
+  if (each < STREAM_WINDOW) h2->stream_window = (uint32_t)each;
+  if (quota / 4 < WINDOW_GROWTH) h2->window_growth = (uint32_t)(quota / 4);
+}
+
 static void set_session(h2_config *h2, const caw_limits *from, uint32_t replies,
                         uint32_t max_streams) {
   h2->hard_header_bytes = up_to(MOST_HEADER_BYTES, from->header_block_bytes);
@@ -80,6 +98,7 @@ void limits_read(conn_limits *to, h2_config *h2, const caw_limits *options, uint
   to->on_hit = from.on_hit;
   to->user = from.user;
   set_session(h2, &from, to->unread_replies, max_streams);
+  set_windows(h2, to->connection_bytes, max_streams);
 }
 
 void limit_hit(const conn *c, caw_limit limit) {

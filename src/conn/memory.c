@@ -8,6 +8,9 @@
  * that all loops share is seldom touched. */
 #define GRANULE ((size_t)16 * 1024)
 
+/* So little is no reason to count on. */
+#define LITTLE ((size_t)256 * 1024)
+
 const char memory_why[] = "the calls of this connection or server take too much memory";
 
 static size_t quota(const conn *c) {
@@ -27,11 +30,11 @@ static size_t held(const conn *c) {
   return c->memory.came + going(c);
 }
 
-/* May a handler begin? What comes has its share beside what goes, one answer a sixteenth.
- * `own` is what came for it. */
-static bool has_room(const conn *c, size_t own) {
+/* May a handler begin, when so much came and goes? What comes has its share beside what
+ * goes, one answer a sixteenth. */
+static bool has_room(const conn *c, size_t in, size_t out) {
   size_t reserve = share(c) + quota(c) / 16;
-  return going(c) <= quota(c) - reserve && held(c) - own <= quota(c);
+  return out <= quota(c) - reserve && in + out <= quota(c);
 }
 
 size_t memory_room(const caw_call *call) {
@@ -44,7 +47,9 @@ size_t memory_room(const caw_call *call) {
 
 /* ---- Those who wait ---- */
 
-static void enlist(caw_call *call, list *where) {
+static void wait_in(caw_call *call, list *where) {
+  conn_memory *m = &call->conn->memory;
+  if (list_empty(&m->queue) && list_empty(&m->starved)) patience_queue(call->conn);
   list_remove(&call->put_off);
   list_push_back(where, &call->put_off);
 }
@@ -61,31 +66,46 @@ static bool is_hungry(const caw_call *call) {
          rpc_call_is_partial(&call->rpc);
 }
 
+/* May one more message come, though what came has its share? Not when handlers that hold
+ * theirs, or replies, leave no room for it. */
+static bool feeds_one(const conn *c) {
+  return !c->memory.fed && held(c) <= quota(c) - share(c);
+}
+
 static void feed_one(conn *c) {
-  while (!c->memory.fed && !list_empty(&c->memory.starved)) {
+  while (!list_empty(&c->memory.starved) && feeds_one(c)) {
     caw_call *call = LIST_ENTRY(list_pop(&c->memory.starved), caw_call, put_off);
     if (is_hungry(call)) c->memory.fed = call;
     call_wake(call);
   }
 }
 
-static void wake(conn *c) {
+void memory_wake(conn *c) {
   conn_memory *m = &c->memory;
   if (m->came <= share(c)) wake_all(&m->starved);
   else feed_one(c);
-  if (!list_empty(&m->queue) && has_room(c, 0)) {
+  if (!list_empty(&m->queue) && has_room(c, m->came, going(c))) {
     m->stuck = false;
     wake_all(&m->queue);
   }
 }
 
-void memory_freed(conn *c) {
-  if (!list_empty(&c->memory.starved) || !list_empty(&c->memory.queue)) wake(c);
+static void give_up(caw_call *call) {
+  if (call->rpc.over_memory) return;
+  call->rpc.over_memory = true; /* its next look at the message finds out */
+  limit_hit(call->conn, CAW_LIMIT_CONNECTION_BYTES);
 }
 
 void memory_stuck(conn *c) {
-  c->memory.stuck = true;
-  wake_all(&c->memory.queue);
+  conn_memory *m = &c->memory;
+  m->stuck = true;
+  wake_all(&m->queue);
+  if (m->fed || feeds_one(c)) return; /* those come to their turn */
+  for (list *l; (l = list_pop(&m->starved));) {
+    caw_call *call = LIST_ENTRY(l, caw_call, put_off);
+    if (is_hungry(call)) give_up(call);
+    call_wake(call);
+  }
 }
 
 /* ---- The server's account ---- */
@@ -103,11 +123,12 @@ void memory_finish(conn *c) {
   wake_all(&c->memory.queue);
 }
 
-static bool server_is_full(conn *c) {
+/* What others have; this one's share of it is what it was when its last turn ended. */
+static bool server_is_full(const conn *c, size_t own) {
   const conn_tally *t = c->config->tally;
   if (!t) return false;
-  memory_charge(c);
-  return atomic_load_explicit(&t->bytes, memory_order_relaxed) > conn_limits_of(c)->server_bytes;
+  size_t all = atomic_load_explicit(&t->bytes, memory_order_relaxed);
+  return all - c->memory.charged + own > conn_limits_of(c)->server_bytes;
 }
 
 /* ---- Handlers ---- */
@@ -120,71 +141,56 @@ static memory_answer refuse(const conn *c, caw_limit limit) {
 memory_answer memory_admits(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket || !c->rpc.h2) return MEMORY_GO;
-  if (server_is_full(c)) return refuse(c, CAW_LIMIT_SERVER_BYTES);
-  if (has_room(c, call->accounted)) {
+  size_t out = h2_held(c->rpc.h2), in = c->memory.came;
+  if (in + out <= LITTLE && !server_is_full(c, 0)) return MEMORY_GO; /* nearly always */
+  if (server_is_full(c, in + out)) return refuse(c, CAW_LIMIT_SERVER_BYTES);
+  if (has_room(c, in - call->accounted, out)) {
     c->memory.stuck = false;
     return MEMORY_GO;
   }
   if (c->memory.stuck) return refuse(c, CAW_LIMIT_CONNECTION_BYTES);
-  if (list_empty(&c->memory.queue)) patience_queue(c);
-  enlist(call, &c->memory.queue);
+  wait_in(call, &c->memory.queue);
   return MEMORY_WAIT;
 }
 
 /* ---- What comes ---- */
-
-static void unfeed(conn *c) {
-  c->memory.fed = NULL;
-  memory_freed(c);
-}
 
 /* All is taken: what is not whole goes. */
 static void judge_growth(caw_call *call) {
   conn *c = call->conn;
   if (!c->socket || c->memory.came <= share(c) || held(c) <= quota(c) || c->memory.fed == call)
     return;
-  if (!rpc_call_is_partial(&call->rpc) || call->rpc.over_memory) return;
-  call->rpc.over_memory = true;
-  limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
+  if (rpc_call_is_partial(&call->rpc)) give_up(call);
 }
 
-void memory_count(caw_call *call) {
+void memory_change(caw_call *call, size_t now) {
   conn *c = call->conn;
-  size_t now = call->rpc.in.room + call->rpc.inflated.room, before = call->accounted;
-  if (!c || now == before) return;
+  if (!c) return;
+  size_t before = call->accounted;
   c->memory.came += now - before;
   call->accounted = now;
-  if (now < before) memory_freed(c);
-  else judge_growth(call);
+  if (now > before) {
+    judge_growth(call);
+  } else {
+    if (c->patience.queue_at) patience_queue(c); /* somebody has finished */
+    memory_freed(c);
+  }
+  /* Else the end of the turn does it. A server outlives its calls, a channel may not. */
+  if (!c->socket && c->max_live) memory_charge(c);
 }
 
 bool memory_feeds(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket) return true;
   if (c->memory.fed == call) {
-    if (!is_hungry(call)) unfeed(c);
+    if (!is_hungry(call)) memory_sated(call);
     return true;
   }
   if (c->memory.came <= share(c) || !is_hungry(call)) return true;
-  if (c->memory.fed) {
-    enlist(call, &c->memory.starved);
+  if (!feeds_one(c)) {
+    wait_in(call, &c->memory.starved);
     return false;
   }
   c->memory.fed = call;
   return true;
-}
-
-void memory_sated(caw_call *call) {
-  if (call->conn->memory.fed == call) unfeed(call->conn);
-}
-
-void memory_leave(caw_call *call) {
-  conn *c = call->conn;
-  list_remove(&call->put_off);
-  c->memory.came -= call->accounted;
-  call->accounted = 0;
-  if (c->memory.fed == call) c->memory.fed = NULL;
-  memory_freed(c);
-  /* Else the end of the turn does it. A server outlives its calls, a channel may not. */
-  if (!c->socket && c->max_live) memory_charge(c);
 }

@@ -17,6 +17,7 @@
 #ifndef CONN_MEMORY_H
 #define CONN_MEMORY_H
 
+#include "conn/call.h"
 #include "conn/conn.h"
 #include "conn/limits.h"
 
@@ -33,20 +34,43 @@ size_t memory_room(const caw_call *call);
 memory_answer memory_admits(caw_call *call);
 extern const char memory_why[];
 
-/* What the call's messages take has changed, perhaps. */
-void memory_count(caw_call *call);
+/* What the call's messages take has changed. */
+void memory_change(caw_call *call, size_t now);
+
+/* Below this nothing is counted: most requests are small, and there is one for each stream. */
+#define MEMORY_STEP ((size_t)4096)
+
+/* It has changed perhaps. Room that nothing came for yet is no memory. */
+static inline void memory_count(caw_call *call) {
+  size_t now = (call->rpc.in.len + call->rpc.inflated.room) & ~(MEMORY_STEP - 1);
+  if (now != call->accounted) memory_change(call, now);
+}
 
 /* May the call have window for the rest of a message? If not it will be woken. */
 bool memory_feeds(caw_call *call);
 
+/* Somebody waits: may they go on? */
+void memory_wake(conn *c);
+
+/* Something was written, or has gone. */
+static inline void memory_freed(conn *c) {
+  if (!list_empty(&c->memory.starved) || !list_empty(&c->memory.queue)) memory_wake(c);
+}
+
 /* The call, which has a connection, wants no bytes for now. */
-void memory_sated(caw_call *call);
+static inline void memory_sated(caw_call *call) {
+  conn *c = call->conn;
+  if (c->memory.fed != call) return;
+  c->memory.fed = NULL;
+  memory_freed(c);
+}
 
 /* The call leaves the connection. */
-void memory_leave(caw_call *call);
-
-/* Something was written: may somebody go on who waited? */
-void memory_freed(conn *c);
+static inline void memory_leave(caw_call *call) {
+  list_remove(&call->put_off);
+  if (call->accounted) memory_change(call, 0);
+  memory_sated(call);
+}
 
 /* patience.c: for a second nothing was taken of what waits for the peer. */
 void memory_stuck(conn *c);

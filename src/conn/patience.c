@@ -112,6 +112,7 @@ static void judge_write(conn *c, uint64_t now) {
 
 void patience_queue(conn *c) {
   patience *p = &c->patience;
+  if (!c->socket || !c->rpc.h2) return;
   p->queue_at = io_now(c->loop);
   p->queue_framed = h2_framed(c->rpc.h2);
   look_at(c, sum(p->queue_at, SECOND));
@@ -120,7 +121,7 @@ void patience_queue(conn *c) {
 static void judge_queue(conn *c, uint64_t now) {
   patience *p = &c->patience;
   if (!p->queue_at) return;
-  if (list_empty(&c->memory.queue)) {
+  if (list_empty(&c->memory.queue) && list_empty(&c->memory.starved)) {
     p->queue_at = 0;
     return;
   }
@@ -131,8 +132,10 @@ static void judge_queue(conn *c, uint64_t now) {
     look_at(c, p->queue_at + SECOND);
     return;
   }
-  p->queue_at = 0;
   memory_stuck(c);
+  p->queue_at = now;
+  if (!list_empty(&c->memory.starved)) look_at(c, now + SECOND); /* behind one that is fed */
+  else p->queue_at = 0;
 }
 
 /* ---- The timer ---- */

@@ -38,7 +38,7 @@ void patience_begin(conn *c);
 void patience_read(conn *c);
 /* Something was written: the kernel may take no more. */
 void patience_written(conn *c);
-/* A call waits for memory. */
+/* A call waits for memory, the first; or some was given back. */
 void patience_queue(conn *c);
 
 #endif

@@ -522,6 +522,7 @@ static void deliver(server_call *sc) {
     /* While the request is not whole, its window goes back; afterwards the
      * bytes are the handler's. */
     if (!sc->asked) call_consumed(&sc->base);
+    else if (sc->base.conn) memory_sated(&sc->base);
   }
 }
 
