@@ -18,6 +18,7 @@
 #include <caw/call.h>
 #include <caw/credentials.h>
 #include <caw/export.h>
+#include <caw/limits.h>
 #include <caw/loop.h>
 #include <caw/tls.h>
 
@@ -77,6 +78,7 @@ typedef struct caw_channel_options {
    * until the next (gRPC: connectivity-semantics-and-api.md). Milliseconds, at least
    * 1,000; 0: 1,800,000; CAW_NEVER: not at all. */
   uint64_t idle_timeout_ms;
+  const caw_limits *limits; /* of a connection (caw/limits.h), copied; NULL: the defaults */
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,
@@ -134,6 +136,10 @@ CAW_API int caw_channel_new(caw_channel **out, const char *target,
  * own, any thread but that one. Since 0.1.
  */
 CAW_API void caw_channel_free(caw_channel *channel);
+
+/* How often a limit of caw/limits.h was hit since the channel was made; 0 for a value that
+ * is none. Any thread. Since 0.1. */
+CAW_API uint64_t caw_channel_limit_hits(const caw_channel *channel, caw_limit limit);
 
 /* The channel's loop. Any thread. Since 0.1. */
 CAW_API caw_loop *caw_channel_loop(const caw_channel *channel);

@@ -12,6 +12,7 @@
 
 #include <caw/call.h>
 #include <caw/export.h>
+#include <caw/limits.h>
 #include <caw/loop.h>
 #include <caw/tls.h>
 
@@ -81,6 +82,8 @@ typedef struct caw_server_options {
                                            limit */
   uint64_t max_connection_age_grace_ms; /* for its calls after the last GOAWAY, which then
                                            end with UNAVAILABLE; 0: no limit */
+
+  const caw_limits *limits; /* of each connection (caw/limits.h), copied; NULL: the defaults */
 } caw_server_options;
 
 /*
@@ -216,6 +219,15 @@ CAW_API int caw_server_handover(caw_server *server, const char *path, uint64_t g
 /* What went wrong in the last caw_server_listen, or in those two, a sentence that names the
  * address; "" when nothing did. Since 0.1. */
 CAW_API const char *caw_server_error(const caw_server *server);
+
+/*
+ * How often a limit of caw/limits.h was hit since the server was made; 0 for a value that
+ * is none. And the bytes that the messages of all connections take now, as
+ * caw_limits.server_bytes counts them: each connection's are rounded down to 16 KiB. Any
+ * thread. Since 0.1.
+ */
+CAW_API uint64_t caw_server_limit_hits(const caw_server *server, caw_limit limit);
+CAW_API size_t caw_server_message_bytes(const caw_server *server);
 
 /* The i-th bound address as text ("127.0.0.1:41234", "unix:/path"), with the
  * real port, in a form that a channel takes as target; NULL past the last. Valid

@@ -2,6 +2,8 @@
  * the turn in which replies and the outcome reach user code. */
 #include "client/call.h"
 
+#include "conn/memory.h"
+
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
 
@@ -222,6 +224,7 @@ static void take_turn(client_call *cc, bool drain) {
     if (call_receives_one(call)) deliver_one(cc);
     else deliver_many(cc);
     if (!cc->decided || !call_receives_one(call)) call_consumed(call);
+    else if (call->conn) memory_sated(call);
   }
   if (drain && !cc->decided && cc->events.on_drain) cc->events.on_drain(call, cc->user);
   close_our_side(cc);

@@ -65,7 +65,16 @@ void care_idle(caw_channel *ch) {
 
 /* ---- Life ---- */
 
+uint64_t caw_channel_limit_hits(const caw_channel *ch, caw_limit limit) {
+  if ((unsigned)limit >= CAW_LIMITS) return 0;
+  return atomic_load_explicit(&ch->tally.hits[limit], memory_order_relaxed);
+}
+
 int care_init(caw_channel *ch) {
+  limits_read(&ch->limits, &ch->config.h2, ch->options.limits, 0);
+  ch->options.limits = NULL; /* not kept */
+  ch->config.limits = &ch->limits;
+  ch->config.tally = &ch->tally;
   set_keepalive(&ch->config.keepalive, &ch->options);
   if (!idle_timeout(ch)) return 0;
   if (io_timer_init(&ch->idle.timer, ch->loop, fire)) return CAW_ENOMEM;

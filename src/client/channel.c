@@ -143,6 +143,7 @@ static int read_options(caw_channel *ch, const caw_channel_options *from, const 
     memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
   }
   if (!caw_encoding_supported(to->encoding)) return CAW_EINVAL;
+  if (to->limits && to->limits->size < sizeof(to->limits->size)) return CAW_EINVAL;
   if (!to->max_receive) to->max_receive = (size_t)4 * 1024 * 1024;
   if (!to->send_buffer) to->send_buffer = (size_t)64 * 1024;
   if (!to->connect_timeout_ms) to->connect_timeout_ms = 20000;

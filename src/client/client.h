@@ -34,6 +34,8 @@ struct caw_channel {
   char user_agent[256];
   char dns_server[64]; /* "" for the system's */
   conn_config config;
+  conn_limits limits; /* of `config` */
+  conn_tally tally;
 
   caw_loop *loop;
   bool own_loop;

@@ -1,5 +1,6 @@
 /* What all calls share, and the public functions of caw/call.h. */
 #include "conn/chain.h"
+#include "conn/memory.h"
 
 #include "base/cells.h"
 #include "io/sys.h"
@@ -124,6 +125,7 @@ void call_mark_cancelled(caw_call *call) {
 
 unsigned call_take_news(caw_call *call, bool *drain) {
   unsigned news = rpc_call_take_news(&call->rpc);
+  if (news & RPC_NEWS_DATA) memory_count(call);
   *drain = false;
   if (!(news & RPC_NEWS_SENT)) return news;
   size_t sent = call->rpc.sent_bytes;
@@ -146,39 +148,32 @@ unsigned call_take_news(caw_call *call, bool *drain) {
  * a millisecond, or one message. */
 #define INFLATED_PER_TURN ((size_t)256 * 1024)
 
-/* What the decompressed messages of a connection's calls take at most. */
-#define INFLATED_PER_CONN ((size_t)64 * 1024 * 1024)
-
 bool call_put_off(caw_call *call, const rpc_message *m) {
   conn *c = call->conn;
   if (!m->compressed || !c || !c->socket || c->inflated_now < INFLATED_PER_TURN) return false;
-  if (!list_linked(&call->put_off)) list_push_back(&c->put_off, &call->put_off);
+  list_remove(&call->put_off); /* it may be among those who wait for memory */
+  list_push_back(&c->put_off, &call->put_off);
   return true;
-}
-
-static void account(caw_call *call) {
-  conn *c = call->conn;
-  size_t now = call->rpc.inflated.room;
-  if (!c || now == call->inflated) return;
-  c->inflated += now - call->inflated;
-  call->inflated = now;
 }
 
 /* rpc_call_take within the connection's memory. */
 static int take(caw_call *call, rpc_message *m) {
   conn *c = call->conn;
-  size_t others = c ? c->inflated - call->inflated : 0;
-  size_t room = others < INFLATED_PER_CONN ? INFLATED_PER_CONN - others : 0;
+  size_t room = m->compressed ? memory_room(call) : 0;
   int code = rpc_call_take(&call->rpc, m, room);
   if (!m->compressed) return code;
-  account(call);
+  memory_count(call);
+  if (code == CAW_RESOURCE_EXHAUSTED && c && room < call->rpc.in.limit)
+    limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
   if (c) conn_inflated(c, m->len);
   return code;
 }
 
 void call_consumed(caw_call *call) {
-  rpc_call_consumed(&call->rpc);
-  account(call);
+  rpc_call_release(&call->rpc);
+  memory_count(call);
+  call->rpc.withheld = !memory_feeds(call);
+  rpc_call_give_window(&call->rpc);
 }
 
 /* Decodes bytes into a zeroed message in `arena`; as call_receive. */
@@ -508,6 +503,7 @@ void caw_call_pause(caw_call *call) {
   io_assert_on_loop(call->loop);
   if (call_has(call, CALL_OVER)) return;
   rpc_call_pause(&call->rpc, true);
+  if (call->conn) memory_sated(call);
 }
 
 void caw_call_resume(caw_call *call) {

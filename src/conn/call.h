@@ -98,8 +98,8 @@ struct caw_call {
       list sibling;
     };
   };
-  list put_off;    /* in conn->put_off */
-  size_t inflated; /* of conn->inflated */
+  list put_off;     /* in conn->put_off, or who waits for memory */
+  size_t accounted; /* of conn->memory.came */
 };
 
 /* Allocates a call of a class, zeroed but for what is set here, with one

@@ -2,6 +2,7 @@
 #include "conn/conn.h"
 
 #include "conn/call.h"
+#include "conn/memory.h"
 #include "rpc/wire.h"
 
 #include <caw/alloc.h>
@@ -14,7 +15,7 @@
  * before it names the last stream all the same; and how long an ended connection may take to flush.
  */
 #define DRAIN_PING_TIME SECOND
-#define FLUSH_TIME      (2 * SECOND)
+#define FLUSH_TIME      (SECOND / 10 * 9)
 
 /* What a peer may go on sending after its connection's end before it is cut off. */
 #define DISCARD_MOST ((size_t)1 << 20)
@@ -22,30 +23,9 @@
 /* Parts gathered for one write: enough for a turn's worth of small frames. */
 #define PARTS 64
 
-/* Frames that the peer may make us owe it (acks, resets, answers' header blocks)
- * before we stop reading, beyond what its calls are good for. What one read brings
- * may add to it; far beyond it, the session ends the connection. */
-#define OWED_FRAMES 1000
-
-/*
- * What a client may do that costs more than it gives. Streams that it ends early:
- * 200 at once, 100 a second, and one for each call that came to its end (a client
- * that cancels 60 calls a second for hours is honest). Frames that say nothing cost
- * some 100 ns each; gRPC's C core sends thousands a second when its calls expire
- * before they are sent.
- */
-#define RESETS_AT_ONCE    200
-#define RESETS_PER_SECOND 100
-#define NOISE_AT_ONCE     20000
-#define NOISE_PER_SECOND  10000
-
-/* How long a stream has its place before its end is excused, and how far from its
- * deadline it may end: see excused(). */
-#define LIVED   (SECOND / 20)
-#define INEXACT (SECOND / 50)
-
-/* The time for one reset to be filled up. */
-#define FILL_TIME (SECOND / RESETS_PER_SECOND)
+/* Pieces in which input is read: what one may make us owe is less than the limit of that,
+ * so that a peer that reads its answers gets them in between. */
+#define PIECE ((size_t)8192)
 
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
@@ -88,11 +68,14 @@ void conn_close(conn *c, int rc, const char *why) {
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
   keepalive_finish(c);
+  patience_finish(c);
   age_finish(c);
   io_socket_close(c->socket);
   c->socket = NULL;
   wake_put_off(c);
+  memory_finish(c);
   rpc_session_finish(&c->rpc);
+  memory_charge(c);
   c->events->on_closed(c->owner, c, rc, why);
   conn_unref(c);
 }
@@ -157,8 +140,9 @@ static bool spent(const conn *c) {
 
 /* ---- Induced replies ---- */
 
+/* Beyond what its calls are good for. */
 static size_t owed_limit(const conn *c) {
-  return OWED_FRAMES + 4 * (size_t)c->max_live;
+  return conn_limits_of(c)->unread_replies + 4 * (size_t)c->max_live;
 }
 
 /* After a write: may reading go on? */
@@ -166,54 +150,6 @@ static void check_paid(conn *c) {
   if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
   c->throttled = false;
   io_socket_read(c->socket, true);
-}
-
-/* ---- Allowances ---- */
-
-static uint32_t up_to(uint32_t most, uint64_t n) {
-  return n < most ? (uint32_t)n : most;
-}
-
-static void fill(conn *c) {
-  uint64_t steps = (io_now(c->loop) - c->filled) / FILL_TIME;
-  if (!steps) return;
-  h2_allowance *a = &c->allowance;
-  c->filled += steps * FILL_TIME;
-  a->resets = up_to(RESETS_AT_ONCE, a->resets + steps);
-  a->noise = up_to(NOISE_AT_ONCE, a->noise + steps * (NOISE_PER_SECOND / RESETS_PER_SECOND));
-}
-
-/* When the client's time is over; before the call is routed it must be read. */
-static uint64_t deadline_of(const caw_call *call) {
-  uint64_t timeout = call->rpc.timeout;
-  if (call->deadline != UINT64_MAX) return call->deadline;
-  return timeout < UINT64_MAX - call->joined ? call->joined + timeout : UINT64_MAX;
-}
-
-/*
- * Did a stream that ended early end as it had to? Its time was about over: a client
- * counts in whole milliseconds, and its request and its reset wait for the wire, for the
- * loop and for each other. Or it had its place for a while: places are few, so such ends
- * come in no storm. A client with a thousand calls of 20 ms at a handler that is slower
- * ends 5,000 a second; on a busy machine one in twenty was off by more than 3 ms.
- */
-static bool excused(const conn *c, const caw_call *call) {
-  uint64_t now = io_now(c->loop), deadline = deadline_of(call);
-  if (now - call->joined >= LIVED) return true;
-  if (deadline == UINT64_MAX) return false;
-  /* gRPC's C core rounds what it asks for up to three digits: 1,001 ms become 1,010. */
-  uint64_t asked = call->rpc.timeout != UINT64_MAX ? call->rpc.timeout : deadline - call->joined;
-  return deadline <= now + INEXACT + asked / 64;
-}
-
-/* A call that came to its end was worth its stream. A reset of the client's that is
- * excused makes noise; streams that broke a rule are not, whatever their deadline. */
-static void give_reset(conn *c, const caw_call *call) {
-  h2_allowance *a = &c->allowance;
-  bool remote = call->rpc.close_remote, normal = !remote && call->rpc.close_code == H2_NO_ERROR;
-  if (!normal && (!remote || !a->noise || !excused(c, call))) return;
-  if (!normal) a->noise--;
-  a->resets = up_to(RESETS_AT_ONCE, a->resets + 1u);
 }
 
 /* ---- Writing ---- */
@@ -229,8 +165,23 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   h2_written(c->rpc.h2, (size_t)written);
   keepalive_written(c);
   check_paid(c);
+  memory_freed(c);
   c->blocked = io_socket_waits(c->socket);
+  patience_written(c);
   return !c->blocked;
+}
+
+static void flush(io_task *task);
+
+void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
+  c->failure = CAW_EPROTO;
+  c->broken = why;
+  limit_hit(c, limit);
+  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why))) c->failure = CAW_ENOMEM;
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket) close_ended(c);
+  conn_unref(c);
 }
 
 static void flush(io_task *task) {
@@ -239,6 +190,10 @@ static void flush(io_task *task) {
   if (c->lingering) return;
   if (c->rpc.failed) {
     conn_close(c, CAW_ENOMEM, caw_strerror(CAW_ENOMEM));
+    return;
+  }
+  if (c->overdrawn && !c->failure) {
+    conn_exceeded(c, CAW_LIMIT_RESETS, H2_ENHANCE_YOUR_CALM, "too many streams that ended early");
     return;
   }
   if (c->drain_acked) drain_finally(c);
@@ -252,6 +207,7 @@ static void flush(io_task *task) {
     if (n == 0) break;
     if (!write_once(c, parts, n)) return;
   }
+  memory_charge(c);
   if (spent(c)) linger(c);
 }
 
@@ -274,17 +230,25 @@ static void check_owed(conn *c) {
 
 /* ---- Events of the socket ---- */
 
+/* From the time at which the connection was made. */
+static void start_ready(conn *c, uint64_t from) {
+  uint64_t most = UINT64_MAX - from;
+  io_timer_start(&c->deadline, from + (c->ready_timeout < most ? c->ready_timeout : most));
+}
+
 static void on_connect(void *user, int rc) {
   conn *c = user;
   if (rc) {
+    if (rc == CAW_ETIMEDOUT && c->max_live) limit_hit(c, CAW_LIMIT_HANDSHAKE_TIME);
     close_broken(c, rc);
     return;
   }
   c->connected = true;
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
-  /* Unless a drain, which began in the handshake, has the timer. */
-  if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
+  /* Unless a drain, which began in the handshake, has the timer. Nothing was read yet, so
+   * the allowance was filled when the connection was made. */
+  if (c->max_live && !c->draining) start_ready(c, c->filled);
   io_socket_read(c->socket, true);
   conn_flush_later(c);
 }
@@ -294,6 +258,7 @@ static void on_connect(void *user, int rc) {
 static void fail(conn *c, int rc) {
   c->failure = rc;
   if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
+  limit_hit_by_session(c);
   if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
     io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
     conn_flush_later(c);
@@ -310,6 +275,7 @@ static void fail(conn *c, int rc) {
 static void end_for_pings(conn *c) {
   c->failure = CAW_EPROTO;
   c->broken = TOO_MANY_PINGS;
+  limit_hit(c, CAW_LIMIT_PINGS);
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_ENHANCE_YOUR_CALM,
                 caw_str_from(TOO_MANY_PINGS)))
     c->failure = CAW_ENOMEM;
@@ -340,6 +306,23 @@ static bool refuse_tls(conn *c, const uint8_t *data, size_t len) {
   return true;
 }
 
+/* False: the connection has ended, or is about to. */
+static bool read_piece(conn *c, const uint8_t **data, size_t *len) {
+  size_t n = *len < PIECE ? *len : PIECE;
+  int rc = h2_recv(c->rpc.h2, *data, n);
+  *data += n;
+  *len -= n;
+  if (rc) {
+    fail(c, rc);
+    return false;
+  }
+  patience_read(c);
+  if (c->max_live && keepalive_judge(c)) end_for_pings(c);
+  conn_flush_later(c);
+  check_owed(c);
+  return c->socket && !c->failure && !c->lingering;
+}
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
   conn *c = user;
   if (c->failure || c->lingering) {
@@ -350,15 +333,11 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   uint64_t now = io_now(c->loop);
   keepalive_read(c, now);
   h2_at(c->rpc.h2, now);
-  fill(c);
-  int rc = h2_recv(c->rpc.h2, data, len);
-  if (rc) {
-    fail(c, rc);
-    return;
+  allowance_fill(c);
+  conn_ref(c);
+  while (len && read_piece(c, &data, &len)) {
   }
-  if (c->max_live && keepalive_judge(c)) end_for_pings(c);
-  conn_flush_later(c);
-  check_owed(c);
+  conn_unref(c);
 }
 
 static void on_end(void *user, int rc) {
@@ -384,8 +363,9 @@ static void uncount(caw_call *call) {
 static rpc_call *on_open(void *ctx) {
   conn *c = ctx;
   caw_call *call = NULL;
-  /* Calls that are gone and wait for their last turn have their bound, too. */
-  if (c->live < c->max_live && c->refs <= 2 * c->max_live && !c->failure)
+  /* Calls that are gone and wait for their last turn have their bound, too; the owner and
+   * whoever reads have a reference each. */
+  if (c->live < c->max_live && c->refs <= 2 * c->max_live + 1 && !c->failure)
     call = c->events->on_open(c->owner, c);
   if (!call) {
     c->refused++;
@@ -401,7 +381,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
-  give_reset(c, call);
+  allowance_closed(c, call);
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
@@ -411,6 +391,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
 static void on_ready(void *ctx) {
   conn *c = ctx;
   if (!c->draining) io_timer_stop(&c->deadline); /* it is not the drain's */
+  patience_begin(c);
   if (c->events->on_ready) c->events->on_ready(c->owner, c);
 }
 
@@ -471,6 +452,7 @@ static void expire(io_timer *timer) {
     return;
   }
   const char *tls = io_socket_why(c->socket);
+  if (c->max_live) limit_hit(c, CAW_LIMIT_HANDSHAKE_TIME);
   conn_close(c, CAW_ETIMEDOUT,
              c->connected ? "the peer did not begin HTTP/2 in time"
              : tls        ? tls
@@ -523,25 +505,29 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   c->refs = 1;
   list_init(&c->node);
   list_init(&c->put_off);
+  list_init(&c->memory.starved);
+  list_init(&c->memory.queue);
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
   if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
+  if (patience_init(c)) goto no_patience;
   if (keepalive_init(c)) goto no_keepalive;
   if (role == H2_SERVER && age_init(c)) goto no_age;
   h2_config h2 = config->h2;
   h2.cells = io_cells(loop);
-  if (role == H2_SERVER) h2.allowance = &c->allowance;
-  c->allowance = (h2_allowance){NOISE_AT_ONCE, RESETS_AT_ONCE};
-  c->filled = io_now(loop);
+  h2.allowance = &c->allowance;
+  allowance_init(c, role == H2_SERVER);
   if (rpc_session_init(&c->rpc, role, &h2, &session_events, c)) goto no_session;
   c->ready_timeout = config->ready_timeout;
-  io_timer_start(&c->deadline, io_now(loop) + c->ready_timeout);
+  start_ready(c, io_now(loop));
   return c;
 no_session:
   age_finish(c);
 no_age:
   keepalive_finish(c);
 no_keepalive:
+  patience_finish(c);
+no_patience:
   io_timer_finish(&c->next_turn);
 no_turn:
   io_timer_finish(&c->deadline);
@@ -553,6 +539,7 @@ no_timer:
 /* Undoes new_conn when no socket came to be: nobody was told of it. */
 static void abandon(conn *c) {
   keepalive_finish(c);
+  patience_finish(c);
   age_finish(c);
   io_timer_finish(&c->next_turn);
   io_timer_finish(&c->deadline);
@@ -594,7 +581,7 @@ int conn_adopt(conn **out, caw_loop *loop, int fd, const conn_config *config,
   c->max_live = max_live;
   int rc = io_socket_adopt(&c->socket, loop, fd, &socket_events, c);
   if (rc) close(fd);
-  else if (tls) rc = io_tls_accept(c->socket, tls);
+  else if (tls) rc = io_tls_accept(c->socket, tls, c->ready_timeout);
   if (rc) {
     io_socket_close(c->socket);
     abandon(c);
@@ -638,9 +625,7 @@ void conn_leave(caw_call *call) {
   conn *c = call->conn;
   if (!c) return;
   uncount(call);
-  list_remove(&call->put_off);
-  c->inflated -= call->inflated;
-  call->inflated = 0;
+  memory_leave(call);
   call->conn = NULL;
   conn_flush_later(c);
   conn_unref(c);

@@ -9,6 +9,8 @@
 
 #include "conn/age.h"
 #include "conn/keepalive.h"
+#include "conn/limits.h"
+#include "conn/patience.h"
 #include "io/loop.h"
 #include "io/socket.h"
 #include "io/tls.h"
@@ -39,11 +41,23 @@ typedef struct conn_events {
 typedef struct conn_config {
   h2_config h2;
   keepalive_config keepalive;
-  age_config age;         /* server */
-  uint64_t ready_timeout; /* nanoseconds until the peer's SETTINGS must be there; a
-                             server counts them from the end of the TLS handshake */
-  io_tls_client *tls;     /* client: NULL for plaintext */
+  age_config age;            /* server */
+  uint64_t ready_timeout;    /* nanoseconds until the peer's SETTINGS must be there, with the TLS
+                                handshake; UINT64_MAX: any time */
+  const conn_limits *limits; /* NULL: default_limits */
+  conn_tally *tally;         /* of all connections of the owner; NULL: nobody counts */
+  io_tls_client *tls;        /* client: NULL for plaintext */
 } conn_config;
+
+/* memory.h: what the messages of its calls take. */
+typedef struct conn_memory {
+  size_t came;    /* received, decompressed */
+  size_t charged; /* of the tally's bytes */
+  list starved;   /* of caw_call.put_off: calls that get no window for the rest of a message */
+  list queue;     /* of caw_call.put_off: calls that wait for their handler */
+  caw_call *fed;  /* the one that gets window whatever there is, or NULL */
+  bool stuck;     /* the peer took nothing while calls waited */
+} conn_memory;
 
 struct conn {
   caw_loop *loop;
@@ -59,15 +73,16 @@ struct conn {
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned max_live;      /* server: beyond, streams are refused */
-  size_t inflated;        /* bytes that its calls' decompressed messages take */
+  conn_memory memory;
   size_t inflated_now;    /* bytes decompressed in this turn of the loop */
   list put_off;           /* of caw_call.put_off: calls whose turn comes with the next */
   io_timer next_turn;     /* runs while inflated_now is not 0 */
   uint64_t refused;       /* streams, so far */
-  h2_allowance allowance; /* server: what the peer may still do; filled up with time */
+  h2_allowance allowance; /* what the peer may still do; filled up with time */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;
+  patience patience;
   size_t discarded;    /* bytes that came after its end */
   const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
   bool dismissed;      /* client: the server wants no more calls here; nothing is wrong */
@@ -75,6 +90,7 @@ struct conn {
   bool connected;      /* TCP is there, and TLS */
   bool heard;          /* the peer has said something */
   bool useful;         /* a call's leading headers came */
+  bool overdrawn;      /* its allowance of resets: it ends with the next flush */
   bool throttled;      /* not read until the peer has read what it made us owe */
   bool blocked;        /* the kernel takes no more; on_writable comes */
   bool draining;       /* ends when the last call has */
@@ -89,6 +105,11 @@ struct conn {
   /* With TLS: who the peer is. Never changes once connected. */
   caw_peer_identity *identity;
 };
+
+/* What the peer may do and take. */
+static inline const conn_limits *conn_limits_of(const conn *c) {
+  return c->config->limits ? c->config->limits : &default_limits;
+}
 
 /* The peer's address as text. */
 static inline const char *conn_peer(const conn *c) {
@@ -129,6 +150,10 @@ void conn_drain_for(conn *c, const char *reason);
 
 /* Ends it now: calls are closed, on_closed is called inside. */
 void conn_close(conn *c, int rc, const char *why);
+
+/* The peer has exceeded a limit, outside of the session: GOAWAY with `code` and `why`, a
+ * literal, and the end, which does not wait for a peer that does not read. */
+void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why);
 
 /* The memory of the connection, for calls that outlive its socket. */
 void conn_ref(conn *c);

@@ -11,6 +11,8 @@
 /* ---- Whose block it is ---- */
 
 static int refuse(h2_session *s, uint32_t id) {
+  /* Until the client knows of the limit it may well go beyond. */
+  if (s->settings_acked && session_charge_noise(s)) return s->error;
   return send_induced_reset(s, id, H2_REFUSED_STREAM);
 }
 
@@ -66,6 +68,7 @@ int block_begin(h2_session *s, const frame_head *h) {
   in_block *b = &s->block;
   b->of = NULL;
   b->id = h->id;
+  if (++b->number == 0) b->number = 1;
   b->end_stream = h->flags & FLAG_END_STREAM;
   b->dropped = b->informational = false;
   b->fields = b->empty = 0;
@@ -77,7 +80,7 @@ int block_begin(h2_session *s, const frame_head *h) {
 /* ---- Fields ---- */
 
 static int too_large(h2_session *s) {
-  return session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block is larger than the hard limit");
+  return session_exceed(s, H2_LIMIT_HEADERS, "a header block is larger than the hard limit");
 }
 
 static int take_field(h2_session *s, const h2_field *f) {
@@ -182,6 +185,7 @@ int block_end(h2_session *s) {
   if (end) st->remote_ended = true;
   if (!message_block(&st->message, s->role, end, &b->informational))
     return stream_fail(s, st, H2_PROTOCOL_ERROR);
+  if (b->informational && session_charge_noise(s)) return s->error;
   unsigned flags = (end ? H2_HEADERS_END_STREAM : 0u) | (b->dropped ? H2_HEADERS_DROPPED : 0u) |
                    (b->informational ? H2_HEADERS_INFORMATIONAL : 0u);
   s->events->on_headers(s->ctx, st->user, flags);

@@ -107,13 +107,23 @@ typedef struct h2_allowance {
   /* Frames that say nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
    * payload (but padding, perhaps) and END_STREAM, empty CONTINUATION, RST_STREAM of
    * streams that were never opened, it and HEADERS of closed ones, HEADERS after our
-   * last GOAWAY, GOAWAY but for the first, and unknown types. */
+   * last GOAWAY, GOAWAY but for the first, interim responses, streams beyond a limit that was
+   * acknowledged, and unknown types. */
   uint32_t noise;
   /* Streams that ended early by the peer's doing: RST_STREAM that came, but for NO_ERROR
    * of a server, or of a client when our side had ended, and RST_STREAM that we had to
    * send for what the peer did wrong. */
   uint32_t resets;
 } h2_allowance;
+
+/* The limits whose breach ends a session; see h2_exceeded. */
+typedef enum h2_limit {
+  H2_LIMIT_NONE,
+  H2_LIMIT_NOISE,   /* h2_allowance.noise, and SETTINGS of too many entries */
+  H2_LIMIT_RESETS,  /* h2_allowance.resets */
+  H2_LIMIT_HEADERS, /* the hard limits, and empty CONTINUATION */
+  H2_LIMIT_INDUCED  /* h2_config.max_induced */
+} h2_limit;
 
 typedef struct h2_config {
   uint32_t max_streams;    /* concurrent streams the peer may open; 0: 100 */
@@ -127,6 +137,8 @@ typedef struct h2_config {
   uint32_t soft_header_fields; /* 0: 128 */
   uint32_t hard_header_bytes;  /* beyond, the connection ends; 0: 65,536 */
   uint32_t hard_header_fields; /* 0: 512 */
+  uint32_t max_induced;        /* answers that the peer causes and does not read (h2_queued), beyond
+                                  which the connection ends; 0: 10,000 */
   struct cells *cells;     /* memory of streams, blocks and the codec; outlives it; NULL: malloc */
   h2_allowance *allowance; /* the owner's; outlives the session; NULL: everything is allowed */
 } h2_config;
@@ -298,6 +310,21 @@ uint64_t h2_said(const h2_session *s);
  * makes us give (acks, RST_STREAM), header blocks, window updates. A header block
  * counts as one more for each KiB. Counted by blocks of 4 KiB. */
 size_t h2_queued(const h2_session *s);
+
+/* How many bytes wait to be framed, each slice whole until its last byte is, or to be
+ * written. Cheap. */
+size_t h2_held(const h2_session *s);
+
+/* How many bytes of payload were framed so far. */
+uint64_t h2_framed(const h2_session *s);
+
+/* Which header block is open, its last frame not there yet: a number that no other of
+ * this session's has; 0: none. Has the peer acknowledged our SETTINGS? */
+uint32_t h2_open_block(const h2_session *s);
+bool h2_settings_acked(const h2_session *s);
+
+/* The limit for which h2_recv returned CAW_EPROTO; H2_LIMIT_NONE: another reason. */
+h2_limit h2_exceeded(const h2_session *s);
 
 /* Why h2_recv returned CAW_EPROTO: a text for people, which lives for ever, and the
  * code of the GOAWAY; "" and H2_NO_ERROR when it did not. */

@@ -149,7 +149,7 @@ static int begin_continuation(h2_session *s) {
   if (in->left) return 0;
   int rc = session_charge_noise(s);
   if (!rc && ++s->block.empty > MAX_EMPTY)
-    rc = session_fail(s, H2_ENHANCE_YOUR_CALM, "too many empty CONTINUATION frames");
+    rc = session_exceed(s, H2_LIMIT_HEADERS, "too many empty CONTINUATION frames");
   return rc ? rc : end_frame(s);
 }
 
@@ -291,7 +291,7 @@ static int begin_settings(h2_session *s) {
   if (h->len && (h->flags & FLAG_ACK))
     return size_error(s, "an acknowledgement of SETTINGS has a payload");
   if (h->len > MAX_SETTINGS * SETTING_LEN)
-    return session_fail(s, H2_ENHANCE_YOUR_CALM, "SETTINGS with more than 32 entries");
+    return session_exceed(s, H2_LIMIT_NOISE, "SETTINGS with more than 32 entries");
   if (h->id) return protocol_error(s, "SETTINGS on a stream");
   return begin_whole(s);
 }

@@ -53,13 +53,10 @@ int send_reset(h2_session *s, uint32_t id, uint32_t code) {
   return send_small(s, FRAME_RST_STREAM, 0, id, bytes, sizeof(bytes));
 }
 
-/* Answers that wait: a peer that reads takes them within a round trip. */
-#define MAX_INDUCED ((size_t)10000)
-
 int send_induced(h2_session *s, unsigned type, unsigned flags, uint32_t id, const void *payload,
                  size_t len) {
-  if (s->out.items >= MAX_INDUCED)
-    return session_fail(s, H2_ENHANCE_YOUR_CALM, "the peer causes answers and does not read them");
+  if (s->out.items >= s->config.max_induced)
+    return session_exceed(s, H2_LIMIT_INDUCED, "the peer causes answers and does not read them");
   return send_small(s, type, flags, id, payload, len);
 }
 
@@ -170,6 +167,7 @@ void send_clear(h2_session *s, h2_stream *st) {
   if (!g) return;
   st->sending = NULL;
   list_remove(&g->ready);
+  s->waiting -= g->bytes + g->taken;
   while (g->len) pop_front(g);
   cells_free(s->config.cells, g->trailers);
   if (g->queue != g->first) caw_free(g->queue);
@@ -215,12 +213,16 @@ static int refer_front(h2_session *s, h2_sending *g, size_t n) {
 }
 
 /* The first `n` bytes of the front slice are on their way. */
-static void pass_front(h2_sending *g, size_t n) {
+static void pass_front(h2_session *s, h2_sending *g, size_t n) {
   slice *f = front_of(g);
   f->data += n;
   f->len -= n;
   g->bytes -= n;
-  if (!f->len) pop_front(g);
+  g->taken += n;
+  if (f->len) return; /* all of it is still held */
+  s->waiting -= g->taken;
+  g->taken = 0;
+  pop_front(g);
 }
 
 /* A short DATA frame is copied, head and all. 0 or CAW_ENOMEM: nothing happened. */
@@ -235,7 +237,7 @@ static int copy_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
     memcpy(p, f->data, k);
     p += k;
     n -= k;
-    pass_front(g, k);
+    pass_front(s, g, k);
   }
   return 0;
 }
@@ -251,7 +253,7 @@ static int refer_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
     size_t k = f->len < n ? f->len : n;
     if (k < COPY_BELOW ? out_copy(&s->out, f->data, k) : refer_front(s, g, k))
       return session_starve(s);
-    pass_front(g, k);
+    pass_front(s, g, k);
     n -= k;
   }
   return 0;
@@ -275,6 +277,7 @@ static int send_data(h2_session *s, h2_stream *st) {
   s->said++;
   st->send_window -= (int32_t)n;
   s->send_window -= (int32_t)n;
+  s->framed += n;
   s->events->on_sent(s->ctx, st->user, n);
   return end ? stream_local_end(s, st) : 0;
 }
@@ -386,6 +389,7 @@ int h2_send(h2_session *s, h2_stream *st, slice data) {
   }
   g->queue[(g->head + g->len++) & (g->room - 1)] = data;
   g->bytes += data.len;
+  s->waiting += data.len;
   send_ready(s, st);
   return 0;
 }

@@ -29,6 +29,7 @@ static void set_config(h2_config *to, const h2_config *from) {
   to->soft_header_fields = OR(from->soft_header_fields, 128);
   to->hard_header_bytes = OR(from->hard_header_bytes, 65536);
   to->hard_header_fields = OR(from->hard_header_fields, 512);
+  to->max_induced = OR(from->max_induced, 10000);
   to->cells = from->cells;
   to->allowance = from->allowance;
 }
@@ -132,8 +133,13 @@ int session_fail(h2_session *s, uint32_t code, const char *why) {
   return s->error = CAW_EPROTO;
 }
 
-static int charge(h2_session *s, uint32_t *left, const char *why) {
-  if (*left == 0) return session_fail(s, H2_ENHANCE_YOUR_CALM, why);
+int session_exceed(h2_session *s, h2_limit limit, const char *why) {
+  if (!s->error) s->limit = (uint8_t)limit;
+  return session_fail(s, H2_ENHANCE_YOUR_CALM, why);
+}
+
+static int charge(h2_session *s, uint32_t *left, h2_limit limit, const char *why) {
+  if (*left == 0) return session_exceed(s, limit, why);
   --*left;
   return 0;
 }
@@ -141,13 +147,14 @@ static int charge(h2_session *s, uint32_t *left, const char *why) {
 int session_charge_noise(h2_session *s) {
   s->noise++;
   if (!s->config.allowance) return 0;
-  return charge(s, &s->config.allowance->noise, "too many frames that say nothing");
+  return charge(s, &s->config.allowance->noise, H2_LIMIT_NOISE, "too many frames that say nothing");
 }
 
 int session_charge_reset(h2_session *s) {
   s->resets++;
   if (!s->config.allowance) return 0;
-  return charge(s, &s->config.allowance->resets, "too many streams that ended early");
+  return charge(s, &s->config.allowance->resets, H2_LIMIT_RESETS,
+                "too many streams that ended early");
 }
 
 const char *h2_failure(const h2_session *s) {
@@ -321,6 +328,26 @@ uint64_t h2_said(const h2_session *s) {
 
 size_t h2_queued(const h2_session *s) {
   return s->out.items;
+}
+
+size_t h2_held(const h2_session *s) {
+  return s->waiting + s->out.bytes;
+}
+
+uint64_t h2_framed(const h2_session *s) {
+  return s->framed;
+}
+
+uint32_t h2_open_block(const h2_session *s) {
+  return s->block.id ? s->block.number : 0;
+}
+
+bool h2_settings_acked(const h2_session *s) {
+  return s->settings_acked;
+}
+
+h2_limit h2_exceeded(const h2_session *s) {
+  return (h2_limit)s->limit;
 }
 
 uint32_t h2_stream_id(const h2_stream *stream) {

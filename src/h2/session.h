@@ -45,6 +45,7 @@ typedef struct h2_sending {
   uint32_t head, len, room;
   slice *queue;
   size_t bytes;
+  size_t taken;  /* bytes of queue[head] that were framed */
   h2_hold *hold; /* of queue[head], once a part of it was referenced */
   h2_kept *trailers;
   slice first[INLINE_SENDS];
@@ -110,6 +111,7 @@ typedef struct in_frame {
 typedef struct in_block {
   h2_stream *of;   /* NULL: decoded for the compression state only */
   uint32_t id;     /* CONTINUATION must be of this stream; 0: no block is open */
+  uint32_t number; /* of blocks that came, and never 0 once one did */
   bool end_stream; /* its HEADERS had that flag */
   bool dropped, informational;
   uint32_t fields;
@@ -138,6 +140,7 @@ struct h2_session {
   int error;       /* 0; CAW_EPROTO: only output goes on; CAW_ENOMEM: dead */
   const char *why; /* of CAW_EPROTO; a literal */
   uint32_t code;   /* of the GOAWAY then */
+  uint8_t limit;   /* h2_limit: which one the peer has exceeded */
 
   bool settings_received, settings_acked;
   bool goaway_received;
@@ -164,6 +167,8 @@ struct h2_session {
   int32_t send_window;
   int32_t recv_window;
   uint32_t recv_target;
+  uint64_t framed;         /* bytes of payload */
+  size_t waiting;          /* bytes of the slices in all h2_sending */
   bool crowded;            /* the last h2_output left streams waiting that have payload */
   uint32_t initial_window; /* that the peer believes a new stream to have */
   h2_bandwidth bandwidth;
@@ -184,6 +189,9 @@ struct h2_session {
 /* The peer broke the protocol: queues a GOAWAY with `code` and `why`, a literal.
  * Nothing is read any more. Returns CAW_EPROTO or CAW_ENOMEM. */
 int session_fail(h2_session *s, uint32_t code, const char *why);
+
+/* The same for one who has exceeded a limit: ENHANCE_YOUR_CALM. */
+int session_exceed(h2_session *s, h2_limit limit, const char *why);
 
 /* Memory is out; returns CAW_ENOMEM. */
 int session_starve(h2_session *s);

@@ -384,6 +384,11 @@ void io_socket_user_timeout(io_socket *s, uint64_t timeout) {
              sizeof(value)); /* a Unix socket has none */
 }
 
+void io_socket_abort(io_socket *s) {
+  const struct linger none = {1, 0};
+  setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 void io_raw_shutdown(io_socket *s) {
   shutdown(s->fd, SHUT_WR); /* fails only when the socket is broken: reading tells */
 }

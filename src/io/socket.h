@@ -72,6 +72,10 @@ void io_socket_shutdown(io_socket *s);
  * nothing does. */
 bool io_socket_waits(const io_socket *s);
 
+/* What was written need not arrive: io_socket_close will tell the peer so (RST), and the
+ * kernel forgets it at once rather than in minutes. */
+void io_socket_abort(io_socket *s);
+
 /* Closes and frees, at once; no callback follows. NULL is fine. */
 void io_socket_close(io_socket *s);
 

@@ -29,10 +29,11 @@ const char *io_tls_server_name(const caw_channel_credentials *credentials);
 /*
  * Puts TLS between the socket and its owner, right after io_socket_connect or
  * io_socket_adopt. on_connect comes when the handshake is over, in both cases, never
- * inside this call. Returns 0 or CAW_ENOMEM; the socket is as it was then.
+ * inside this call. A server's handshake may take what its credentials say, and `most`
+ * nanoseconds. Returns 0 or CAW_ENOMEM; the socket is as it was then.
  */
 int io_tls_connect(io_socket *s, io_tls_client *client);
-int io_tls_accept(io_socket *s, caw_server_credentials *credentials);
+int io_tls_accept(io_socket *s, caw_server_credentials *credentials, uint64_t most);
 
 /* Hands over who the other end is, after a good on_connect, once; caw_free it. NULL on
  * a socket without TLS. */

@@ -704,7 +704,7 @@ int io_tls_connect(io_socket *s, io_tls_client *client) {
   return 0;
 }
 
-int io_tls_accept(io_socket *s, caw_server_credentials *credentials) {
+int io_tls_accept(io_socket *s, caw_server_credentials *credentials, uint64_t most) {
   tls_filter *f;
   int rc = make(&f, s, &credentials->base);
   if (rc) return rc;
@@ -712,7 +712,9 @@ int io_tls_accept(io_socket *s, caw_server_credentials *credentials) {
   f->state = TLS_SHAKING;
   SSL_set_accept_state(f->ssl);
   io_socket_filter(s, &f->base, &raw_events);
-  io_timer_start(&f->resume, io_now(io_socket_loop(s)) + credentials->handshake_timeout);
+  uint64_t now = io_now(io_socket_loop(s)), time = credentials->handshake_timeout;
+  if (time > most) time = most;
+  io_timer_start(&f->resume, time < UINT64_MAX - now ? now + time : UINT64_MAX);
   update(f);
   return 0;
 }

@@ -69,8 +69,8 @@ int io_tls_connect(io_socket *s, io_tls_client *client) {
   return CAW_ENOTSUP;
 }
 
-int io_tls_accept(io_socket *s, caw_server_credentials *credentials) {
-  (void)s, (void)credentials;
+int io_tls_accept(io_socket *s, caw_server_credentials *credentials, uint64_t most) {
+  (void)s, (void)credentials, (void)most;
   return CAW_ENOTSUP;
 }
 

@@ -137,6 +137,11 @@ rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m) {
   case RPC_FRAME_NONE:
     return c->remote_ended ? RPC_NEXT_END : RPC_NEXT_NOTHING;
   case RPC_FRAME_PARTIAL:
+    if (c->over_memory) {
+      m->code = CAW_RESOURCE_EXHAUSTED;
+      m->why = "the connection's messages take too much memory";
+      return RPC_NEXT_ERROR;
+    }
     m->why = "the stream ended inside a message";
     return c->remote_ended ? RPC_NEXT_ERROR : RPC_NEXT_NOTHING;
   case RPC_FRAME_UNAGREED:
@@ -165,8 +170,8 @@ static void await_end(rpc_call *c) {
 
 /* Window is given back while the reader waits for bytes: a message is missing
  * or incomplete. Otherwise it is held, so that the peer stops. */
-static void give_window(rpc_call *c) {
-  if (!c->held || c->paused || !c->stream) return;
+void rpc_call_give_window(rpc_call *c) {
+  if (!c->held || c->paused || c->withheld || !c->stream) return;
   rpc_message m;
   if (rpc_call_peek(c, &m) != RPC_NEXT_NOTHING) {
     await_end(c);
@@ -211,15 +216,19 @@ int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
   return m->compressed ? inflate_message(c, m, room) : 0;
 }
 
-void rpc_call_consumed(rpc_call *c) {
+void rpc_call_release(rpc_call *c) {
   rpc_deframer_release(&c->in);
   if (c->inflated.room) buf_finish(&c->inflated);
-  give_window(c);
+}
+
+void rpc_call_consumed(rpc_call *c) {
+  rpc_call_release(c);
+  rpc_call_give_window(c);
 }
 
 void rpc_call_pause(rpc_call *c, bool paused) {
   c->paused = paused;
-  give_window(c);
+  rpc_call_give_window(c);
 }
 
 /* ---- Notes from the session ---- */

@@ -55,6 +55,9 @@ struct rpc_call {
   bool trailers_only : 1;    /* client: it was the trailers */
   bool remote_ended : 1;     /* END_STREAM came */
   bool paused : 1;           /* give no window back */
+  bool withheld : 1;         /* the same, for the owner's reasons */
+  bool faulty : 1;           /* the owner ended it for what the peer did wrong */
+  bool over_memory : 1;      /* there is no memory for the rest of a message */
   bool awaits_end : 1;       /* h2_await_end was called */
   bool out_of_memory : 1;    /* a note was lost */
   bool bad_metadata : 1;     /* base64 of a "-bin" value was malformed */
@@ -170,9 +173,16 @@ rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
  * bytes at most. Its bytes stay until the next take or rpc_call_consumed. Returns
  * 0, or the gRPC code to end the call with, and m->why. */
 int rpc_call_take(rpc_call *c, rpc_message *m, size_t room);
-/* The taken messages are not needed any more: frees their room, and gives
- * window back when nothing more waits. */
+/* The taken messages are not needed any more: frees their room. Then gives window back
+ * when nothing more waits, unless it is withheld. */
+void rpc_call_release(rpc_call *c);
+void rpc_call_give_window(rpc_call *c);
+/* Both. */
 void rpc_call_consumed(rpc_call *c);
+/* Has a message begun to come, and is it not whole? */
+static inline bool rpc_call_is_partial(const rpc_call *c) {
+  return rpc_deframer_is_partial(&c->in);
+}
 /* Stops or goes on giving window back. */
 void rpc_call_pause(rpc_call *c, bool paused);
 

@@ -9,15 +9,31 @@
 /* The first piece of memory: most requests fit. */
 #define FIRST_ROOM ((size_t)64)
 
+/* Messages from here on get no more room than they need. */
+#define LONG ((size_t)32 * 1024)
+
+static size_t prefix_len(const uint8_t *p) {
+  return (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+}
+
 void rpc_deframer_finish(rpc_deframer *d) {
   cells_free(d->cells, d->data);
   d->data = NULL;
   d->len = d->room = d->at = 0;
 }
 
+/* How many bytes there will be when the message that is coming is whole, if it is one that
+ * is accepted and no short one: room for more than that would be room for nothing. */
+static size_t whole_len(const rpc_deframer *d) {
+  if (d->len - d->at < RPC_PREFIX) return 0;
+  size_t len = prefix_len(d->data + d->at);
+  return len > LONG && len <= d->limit ? d->at + RPC_PREFIX + len : 0;
+}
+
 static int grow(rpc_deframer *d, size_t need) {
-  size_t room = d->room ? d->room : FIRST_ROOM;
+  size_t room = d->room ? d->room : FIRST_ROOM, whole = whole_len(d);
   while (room < need && room <= SIZE_MAX / 2) room *= 2;
+  if (whole >= need && whole < room) room = whole;
   uint8_t *data = room < need ? NULL : cells_realloc(d->cells, d->data, room);
   if (!data) return CAW_ENOMEM;
   d->data = data;
@@ -32,10 +48,6 @@ int rpc_deframer_add(rpc_deframer *d, const uint8_t *data, size_t len) {
   memcpy(d->data + d->len, data, len);
   d->len += len;
   return 0;
-}
-
-static size_t prefix_len(const uint8_t *p) {
-  return (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
 }
 
 rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t *len) {

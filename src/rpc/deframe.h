@@ -44,6 +44,12 @@ rpc_frame rpc_deframer_peek(const rpc_deframer *d, const uint8_t **data, size_t 
 /* How many bytes a message that has begun lacks; 0 when that is not known. */
 size_t rpc_deframer_missing(const rpc_deframer *d);
 
+/* Has a message begun that is not whole? Not for one that is broken. */
+static inline bool rpc_deframer_is_partial(const rpc_deframer *d) {
+  size_t have = d->len - d->at;
+  return have && (have < 5 || rpc_deframer_missing(d));
+}
+
 /* Moves behind the message that peek showed. Its bytes stay in place until
  * rpc_deframer_release. */
 void rpc_deframer_skip(rpc_deframer *d);

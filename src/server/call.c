@@ -1,5 +1,6 @@
 /* The server's calls: interceptors, routing, the handlers' turn, and the end. */
 #include "conn/chain.h"
+#include "conn/memory.h"
 #include "server/server.h"
 
 #include "io/sys.h"
@@ -391,6 +392,7 @@ static void route(server_call *sc) {
   unsigned http;
   sc->routed = true;
   int code = rpc_call_check_request(rpc, &why, &http);
+  if (rpc->dropped_fields && sc->base.conn) limit_hit(sc->base.conn, CAW_LIMIT_HEADERS);
   if (code) {
     refuse(sc, http, code, why);
   } else if (set_deadline(sc) || (interceptors && intercept(sc, interceptors))) {
@@ -433,6 +435,13 @@ static bool wants_input(const server_call *sc) {
   return sc->entry && !sc->asked && !sc->over && !call_has(&sc->base, CALL_LOCAL_END);
 }
 
+/* What the client sends is none of gRPC's, or more than it may send. */
+static void cut_broken(server_call *sc, const rpc_message *m) {
+  const rpc_call *rpc = &sc->base.rpc;
+  if (!rpc->out_of_memory && !rpc->over_memory) allowance_blame(&sc->base);
+  cut(sc, m->code, caw_str_from(m->why));
+}
+
 /* One message of a stream of requests. */
 static void give(server_call *sc, rpc_message *bytes) {
   void *message;
@@ -455,7 +464,7 @@ static void deliver_many(server_call *sc) {
     rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
     if (next == RPC_NEXT_NOTHING) return;
     if (next == RPC_NEXT_ERROR) {
-      cut(sc, bytes.code, caw_str_from(bytes.why));
+      cut_broken(sc, &bytes);
     } else if (next == RPC_NEXT_END) {
       ask(sc, NULL);
     } else if (n == MESSAGES_PER_TURN) {
@@ -479,7 +488,7 @@ static void deliver_one(server_call *sc) {
   rpc_next next = rpc_call_peek(&sc->base.rpc, &bytes);
   if (next == RPC_NEXT_NOTHING) return;
   if (next == RPC_NEXT_ERROR) {
-    cut(sc, bytes.code, caw_str_from(bytes.why));
+    cut_broken(sc, &bytes);
     return;
   }
   if (next == RPC_NEXT_END) {
@@ -487,6 +496,9 @@ static void deliver_one(server_call *sc) {
     return;
   }
   if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
+  memory_answer room = memory_admits(&sc->base);
+  if (room == MEMORY_REFUSE) cut(sc, CAW_RESOURCE_EXHAUSTED, caw_str_from(memory_why));
+  if (room) return;
   int code = call_receive(&sc->base, caw_call_arena(&sc->base), &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
@@ -510,6 +522,7 @@ static void deliver(server_call *sc) {
     /* While the request is not whole, its window goes back; afterwards the
      * bytes are the handler's. */
     if (!sc->asked) call_consumed(&sc->base);
+    else if (sc->base.conn) memory_sated(&sc->base);
   }
 }
 
@@ -527,6 +540,19 @@ static void tell_handler(server_call *sc, bool drain) {
   }
 }
 
+/* A call with many requests begins with its headers: is there memory for what comes of
+ * it? Others are asked when their request is whole. */
+static bool has_room(server_call *sc) {
+  const method_entry *entry = sc->entry_found;
+  caw_call_kind kind = entry ? entry->handler->method->kind : CAW_UNARY;
+  if (kind == CAW_UNARY || kind == CAW_SERVER_STREAM) return true;
+  memory_answer room = memory_admits(&sc->base);
+  if (room != MEMORY_REFUSE) return room == MEMORY_GO;
+  sc->routed = true;
+  refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, caw_str_from(memory_why));
+  return false;
+}
+
 static void server_dispatch(caw_call *call) {
   server_call *sc = self_of(call);
   bool drain;
@@ -536,9 +562,10 @@ static void server_dispatch(caw_call *call) {
     sc->tell_cancel = true;
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   }
-  if (!sc->routed && call->rpc.headers_received && !sc->over) route(sc);
+  if (!sc->routed && call->rpc.headers_received && !sc->over && has_room(sc)) route(sc);
   if (sc->deciding) take_answer(sc);
   if (wants_input(sc)) deliver(sc);
+  else if (call->conn) memory_sated(call);
   tell_handler(sc, drain);
   if (keeps(call)) send_kept(sc);
   if (sc->over) release_handler(sc);

@@ -29,7 +29,23 @@ static void set_keepalive(keepalive_config *k, const caw_server_options *o) {
   k->max_strikes = o->max_ping_strikes ? o->max_ping_strikes : PING_STRIKES;
 }
 
-void server_set_care(conn_config *config, const caw_server_options *o) {
+uint64_t caw_server_limit_hits(const caw_server *s, caw_limit limit) {
+  if ((unsigned)limit >= CAW_LIMITS) return 0;
+  return atomic_load_explicit(&s->tally.hits[limit], memory_order_relaxed);
+}
+
+size_t caw_server_message_bytes(const caw_server *s) {
+  return atomic_load_explicit(&s->tally.bytes, memory_order_relaxed);
+}
+
+void server_set_care(caw_server *s) {
+  conn_config *config = &s->config;
+  caw_server_options *o = &s->options;
+  limits_read(&s->limits, &config->h2, o->limits, o->max_streams);
+  o->limits = NULL; /* not kept */
+  config->limits = &s->limits;
+  config->tally = &s->tally;
+  config->ready_timeout = s->limits.handshake;
   set_keepalive(&config->keepalive, o);
   config->age.max_idle = nanoseconds(o->max_connection_idle_ms, CAW_NEVER);
   config->age.max_age = nanoseconds(o->max_connection_age_ms, CAW_NEVER);

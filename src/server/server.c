@@ -8,9 +8,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define MAX_LOOPS     64
-#define MAX_POOL      1024
-#define READY_TIMEOUT (10 * UINT64_C(1000000000)) /* until the client's SETTINGS */
+#define MAX_LOOPS 64
+#define MAX_POOL  1024
 
 /* ---- Making and freeing ---- */
 
@@ -22,6 +21,7 @@ static int read_options(caw_server_options *to, const caw_server_options *from) 
   }
   if (to->loops > MAX_LOOPS || to->pool_threads > MAX_POOL) return CAW_EINVAL;
   if (!caw_encoding_supported(to->encoding)) return CAW_EINVAL;
+  if (to->limits && to->limits->size < sizeof(to->limits->size)) return CAW_EINVAL;
   if (!to->loops || to->loop) to->loops = 1;
   if (!to->pool_threads) to->pool_threads = 8;
   if (!to->pool_queue) to->pool_queue = 1000;
@@ -56,8 +56,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   int rc = read_options(&s->options, options);
   s->own_loops = !s->options.loop;
   s->config.h2.max_streams = s->options.max_streams;
-  s->config.ready_timeout = READY_TIMEOUT;
-  server_set_care(&s->config, &s->options);
+  server_set_care(s);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);

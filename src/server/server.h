@@ -63,6 +63,8 @@ typedef struct free_hook free_hook;     /* on_free.c */
 struct caw_server {
   caw_server_options options;
   conn_config config;
+  conn_limits limits; /* of `config` */
+  conn_tally tally;
   chain_list *interceptors; /* NULL: none */
   map methods;
   method_entry *entries;
@@ -182,7 +184,7 @@ void handover_free(caw_server *server);
 void systemd_begin(const caw_server *server);
 
 /* care.c: what the options say of keepalive and of a connection's limits. */
-void server_set_care(conn_config *config, const caw_server_options *options);
+void server_set_care(caw_server *server);
 
 /* signals.c: heeds signals no more. On the accepting loop. */
 void server_forget_signals(caw_server *server);

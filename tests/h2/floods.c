@@ -94,7 +94,7 @@ static const offence offences[] = {
     {"the end of DATA", S, "", OPEN "; DATA %u es; reset %u 8", 0, 0},
     {"DATA", S, "HEADERS 1 eh @req", "DATA 1 'a'", 0, 0},
     {"padded DATA", S, "HEADERS 1 eh @req", "DATA 1 pad:9 'a'", 0, 0},
-    {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 0, 0},
+    {"interim responses", C, "", "HEADERS 1 eh [:status: 100]", 1, 0},
     /* Streams that end early: by the peer's RST_STREAM, or by ours for its fault. */
     {"RST_STREAM", S, "", OPEN "; RST %u =8", 0, 1},
     {"RST_STREAM with NO_ERROR", S, "", OPEN "; RST %u =0", 0, 1},
@@ -111,10 +111,11 @@ static const offence offences[] = {
     {"WINDOW_UPDATE by too much", S, "", OPEN "; WINDOW %u =0x7fffffff", 1, 1},
     {"PRIORITY that is too short", S, "", OPEN "; PRIORITY %u =0", 1, 1},
     {"more than the window", S, "", OPEN "; DATA %u 1001*00", 0, 1},
-    /* Nobody did anything wrong, or it was refused before it cost anything. */
-    {"a stream that we reset", S, "", OPEN "; reset %u 8; DATA %u 'abc'", 0, 0},
+    /* It costs little, and honest clients know of the limit by then. */
     {"a stream too many", S, "HEADERS 1 eh @req; HEADERS 3 eh @req; HEADERS 5 eh @req",
-     "HEADERS %u es eh @req", 0, 0},
+     "HEADERS %u es eh @req", 1, 0},
+    /* Nobody did anything wrong. */
+    {"a stream that we reset", S, "", OPEN "; reset %u 8; DATA %u 'abc'", 0, 0},
 };
 
 #define OFFENCES (sizeof(offences) / sizeof(offences[0]))

@@ -141,7 +141,7 @@ static int adopt_server(pair *p) {
   p->fd[1] = fds[1];
   int rc = io_socket_adopt(&p->server.socket, p->loop, fds[0], &events, &p->server);
   if (rc) close(fds[0]);
-  else rc = io_tls_accept(p->server.socket, p->server_credentials);
+  else rc = io_tls_accept(p->server.socket, p->server_credentials, UINT64_MAX);
   return rc;
 }
 

@@ -1,0 +1,37 @@
+/* The attacks: what each foe says, and what it may cost. */
+#ifndef ATTACK_ATTACKS_H
+#define ATTACK_ATTACKS_H
+
+#include "wire.h"
+
+#include <caw/limits.h>
+
+typedef struct attack {
+  const char *name;
+  /* Says more, into f->out; false: there is no more to say. */
+  bool (*more)(foe *f);
+  bool quick;     /* with limits of time that a test can wait for */
+  bool tls;       /* at the entrance with TLS */
+  bool deaf;      /* nothing is read */
+  int foes;       /* at once; 0: 1 */
+  int64_t window; /* initial window; -1: no preface; 0: 1 MiB */
+  bool shut;      /* it is the window of no octet */
+  double seconds; /* to go on for; 0: 1 */
+
+  /* What must come of it. */
+  bool closes;     /* within a second of the breach, which is: */
+  double after;    /* seconds after the begin */
+  caw_limit limit; /* that must be hit; CAW_LIMIT_NONE: any or none */
+  long handlers;   /* at most, for each foe; 0: none; -1: as many as like */
+  double memory;   /* MiB for each foe; 0: 1 */
+  double cpu_ms;   /* for each foe; 0: as may be */
+  unsigned ends;   /* calls that must have come to their end, at least */
+} attack;
+
+extern const attack attacks[];
+extern const size_t n_attacks;
+
+/* The time limits of those that are quick, seconds. */
+#define QUICK 0.4
+
+#endif

@@ -1,0 +1,438 @@
+/*
+ * The limits of caw/limits.h, where their subject is memory: what the messages of a
+ * connection take stays within its quota, nobody who reads fails for it, and whoever does
+ * fail is told why. What hostile peers make of it is in tests/attack.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "client/client.h"
+#include "duo.h"
+#include "fake.h"
+#include "server/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS  UINT64_C(1000000)
+#define KIB ((size_t)1024)
+#define MIB ((size_t)1 << 20)
+
+enum { MOST = 120 };
+
+/* ---- Options ---- */
+
+static void options(void **state) {
+  (void)state;
+  static const struct {
+    caw_limits from;
+    conn_limits want;
+    h2_config h2;
+  } cases[] = {
+      {{0},
+       {200, 100, 20000, 10000, 1000, 64 * MIB, 1024 * MIB, 10000 * MS, 10000 * MS, 10000 * MS,
+        30000 * MS, NULL, NULL},
+       {.max_induced = 2800}},
+      {{.resets_at_once = 1,
+        .resets_per_second = 2,
+        .noise_at_once = 3,
+        .noise_per_second = 4,
+        .unread_replies = 5,
+        .header_bytes = 6,
+        .header_fields = 7,
+        .header_block_bytes = 8,
+        .header_block_fields = 9,
+        .connection_bytes = 10,
+        .server_bytes = 11,
+        .handshake_ms = 12,
+        .settings_ack_ms = 13,
+        .header_block_ms = 14,
+        .write_ms = 15},
+       {1, 2, 3, 4, 5, MIB, MIB, 12 * MS, 13 * MS, 14 * MS, 15 * MS, NULL, NULL},
+       {.max_induced = 810,
+        .soft_header_bytes = 6,
+        .soft_header_fields = 7,
+        .hard_header_bytes = 8,
+        .hard_header_fields = 9}},
+      {{.resets_at_once = UINT32_MAX,
+        .unread_replies = UINT32_MAX,
+        .header_bytes = UINT32_MAX,
+        .header_block_bytes = UINT32_MAX,
+        .connection_bytes = SIZE_MAX,
+        .handshake_ms = CAW_NEVER,
+        .write_ms = CAW_NEVER},
+       {UINT32_MAX, 100, 20000, 10000, UINT32_MAX, SIZE_MAX, 1024 * MIB, UINT64_MAX, 10000 * MS,
+        10000 * MS, UINT64_MAX, NULL, NULL},
+       {.max_induced = UINT32_MAX, .soft_header_bytes = 1 << 30, .hard_header_bytes = 1 << 30}},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    conn_limits got;
+    h2_config h2 = {0};
+    caw_limits from = cases[i].from;
+    from.size = sizeof(from);
+    limits_read(&got, &h2, &from, 100);
+    const conn_limits *want = &cases[i].want;
+    assert_int_equal(got.resets_at_once, want->resets_at_once);
+    assert_int_equal(got.resets_per_second, want->resets_per_second);
+    assert_int_equal(got.noise_at_once, want->noise_at_once);
+    assert_int_equal(got.noise_per_second, want->noise_per_second);
+    assert_int_equal(got.unread_replies, want->unread_replies);
+    assert_int_equal(got.connection_bytes, want->connection_bytes);
+    assert_int_equal(got.server_bytes, want->server_bytes);
+    assert_int_equal(got.handshake, want->handshake);
+    assert_int_equal(got.settings_ack, want->settings_ack);
+    assert_int_equal(got.header_block, want->header_block);
+    assert_int_equal(got.write, want->write);
+    assert_int_equal(h2.max_induced, cases[i].h2.max_induced);
+    assert_int_equal(h2.soft_header_bytes, cases[i].h2.soft_header_bytes);
+    assert_int_equal(h2.soft_header_fields, cases[i].h2.soft_header_fields);
+    assert_int_equal(h2.hard_header_bytes, cases[i].h2.hard_header_bytes);
+    assert_int_equal(h2.hard_header_fields, cases[i].h2.hard_header_fields);
+  }
+}
+
+/* A program that was built when there were fewer; one that forgot the size. */
+static void other_sizes(void **state) {
+  (void)state;
+  caw_server *s;
+  caw_limits l = {.size = offsetof(caw_limits, noise_at_once), .resets_at_once = 7};
+  l.noise_at_once = 8; /* behind its end */
+  caw_server_options o = {.size = sizeof(o), .limits = &l};
+  assert_int_equal(caw_server_new(&s, &o), 0);
+  assert_int_equal(s->limits.resets_at_once, 7);
+  assert_int_equal(s->limits.noise_at_once, 20000);
+  caw_server_free(s);
+  l.size = 0;
+  caw_channel *ch;
+  const caw_channel_options co = {.size = sizeof(co), .limits = &l};
+  assert_int_equal(caw_server_new(&s, &o), CAW_EINVAL);
+  assert_int_equal(caw_channel_new(&ch, "127.0.0.1:1", &co, NULL), CAW_EINVAL);
+}
+
+static void names(void **state) {
+  (void)state;
+  assert_string_equal(caw_limit_name(CAW_LIMIT_NONE), "none");
+  assert_string_equal(caw_limit_name(CAW_LIMIT_PINGS), "pings");
+  assert_string_equal(caw_limit_name(CAW_LIMITS), "unknown");
+  assert_string_equal(caw_limit_name((caw_limit)-1), "unknown");
+  for (int i = 0; i < CAW_LIMITS; i++)
+    for (int k = 0; k < i; k++)
+      assert_string_not_equal(caw_limit_name((caw_limit)i), caw_limit_name((caw_limit)k));
+}
+
+/* ---- Many messages at once ---- */
+
+typedef struct crowd {
+  duo d;
+  size_t request, reply; /* bytes */
+  int calls, ended, good, exhausted;
+  int all_ended;
+  caw_call *held[MOST]; /* by handlers that hold them */
+  int n_held;
+  bool hold;
+  size_t most;      /* bytes of messages that the server had */
+  size_t most_came; /* that the channel had */
+  char *zeros;
+} crowd;
+
+static int answer(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  crowd *c = d->extra;
+  assert_int_equal(request->len, c->request);
+  if (c->hold) {
+    c->held[c->n_held++] = call;
+    return CAW_PENDING;
+  }
+  *reply = caw_str_of(c->zeros, c->reply);
+  return 0;
+}
+
+static void on_done(caw_call *call, const caw_status *status, const void *reply, void *user) {
+  crowd *c = caw_call_data(call);
+  (void)user;
+  c->ended++;
+  if (status->code == CAW_OK) {
+    c->good++;
+    assert_int_equal(((const caw_str *)reply)->len, c->reply);
+  } else if (status->code == CAW_RESOURCE_EXHAUSTED) {
+    c->exhausted++;
+  } else {
+    fail_msg("%d %.*s", status->code, CAW_STR_ARG(status->message));
+  }
+  if (c->ended == c->calls) c->all_ended = 1;
+}
+
+static void open_crowd(crowd *c, const caw_limits *limits, size_t request, size_t reply) {
+  memset(c, 0, sizeof(*c));
+  c->zeros = calloc(1, 8 * MIB);
+  c->request = request;
+  c->reply = reply;
+  c->d.server_options.limits = c->d.channel_options.limits = limits;
+  c->d.server_options.max_receive = c->d.channel_options.max_receive = 8 * MIB;
+  duo_init(&c->d);
+  c->d.on_message = answer;
+  c->d.extra = c;
+}
+
+static void start_calls(crowd *c, int n) {
+  caw_str text = caw_str_of(c->zeros, c->request);
+  c->calls += n;
+  c->all_ended = 0;
+  for (int i = 0; i < n; i++) {
+    caw_call *call;
+    assert_int_equal(
+        caw_call_start_unary(&call, c->d.channel, &duo_unary, &text, NULL, on_done, NULL, NULL), 0);
+    caw_call_set_data(call, c);
+  }
+}
+
+static void turn(crowd *c) {
+  caw_loop_run(c->d.loop, CAW_LOOP_ONCE);
+  size_t now = caw_server_message_bytes(c->d.server);
+  if (now > c->most) c->most = now;
+  const conn *k = c->d.channel->conn;
+  if (k && k->memory.came > c->most_came) c->most_came = k->memory.came;
+}
+
+static void await_end(crowd *c) {
+  caw_timer *watchdog;
+  int *late = &c->d.last_code;
+  (void)late, (void)watchdog;
+  for (uint64_t end = io_now(c->d.loop) + 50000 * MS; !c->all_ended;) {
+    turn(c);
+    if (io_now(c->d.loop) > end) fail_msg("%d of %d calls have ended", c->ended, c->calls);
+  }
+}
+
+static uint64_t all_hits(const crowd *c) {
+  uint64_t sum = 0;
+  for (int i = 0; i < CAW_LIMITS; i++)
+    sum += caw_server_limit_hits(c->d.server, (caw_limit)i) +
+           caw_channel_limit_hits(c->d.channel, (caw_limit)i);
+  return sum;
+}
+
+static void close_crowd(crowd *c) {
+  duo_turns(&c->d, 10);
+  assert_int_equal(caw_server_message_bytes(c->d.server), 0);
+  if (c->d.channel->conn) {
+    assert_int_equal(c->d.channel->conn->memory.came, 0);
+    assert_null(c->d.channel->conn->memory.fed);
+  }
+  duo_finish(&c->d);
+  free(c->zeros);
+}
+
+/* More than fits, at once, both ways: all are served within the quota. */
+static void more_than_fits(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    size_t quota, request, reply;
+    int calls;
+    size_t most, most_came;
+  } cases[] = {
+      {"replies", 0, 5, 4 * MIB, 100, 64 * MIB, 64 * MIB},
+      {"requests", 0, 4 * MIB, 5, 100, 64 * MIB, 64 * MIB},
+      {"small replies, small quota", MIB, 5, 30 * KIB, 100, MIB, MIB},
+      {"replies of a third", MIB, 5, 350 * KIB, 100, 2 * MIB, 2 * MIB},
+      {"requests of a third", MIB, 350 * KIB, 5, 30, 12 * MIB, MIB},
+      {"both ways", MIB, 100 * KIB, 100 * KIB, 60, 12 * MIB, 12 * MIB},
+      /* One message is always taken. */
+      {"replies larger than the quota", MIB, 5, 5 * MIB, 20, 12 * MIB, 12 * MIB},
+      {"requests larger than the quota", MIB, 5 * MIB, 5, 1, 12 * MIB, MIB},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    const caw_limits limits = {.size = sizeof(limits), .connection_bytes = cases[i].quota};
+    crowd c;
+    open_crowd(&c, &limits, cases[i].request, cases[i].reply);
+    start_calls(&c, cases[i].calls);
+    await_end(&c);
+    print_message("%s: %zu KiB of messages in the server, %zu in the client\n", cases[i].name,
+                  c.most / KIB, c.most_came / KIB);
+    if (c.good != cases[i].calls) print_error("%s: %d good\n", cases[i].name, c.good);
+    assert_int_equal(all_hits(&c), 0);
+    assert_int_equal(c.good, cases[i].calls);
+    assert_in_range(c.most, 0, cases[i].most);
+    assert_in_range(c.most_came, 0, cases[i].most_came);
+    close_crowd(&c);
+  }
+}
+
+/* Handlers hold their requests: others begin when some have finished. */
+static void handlers_that_hold(void **state) {
+  (void)state;
+  const caw_limits limits = {.size = sizeof(limits), .connection_bytes = 2 * MIB};
+  crowd c;
+  open_crowd(&c, &limits, 200 * KIB, 5);
+  c.hold = true;
+  start_calls(&c, 40);
+  caw_str reply = caw_str_of(c.zeros, 5);
+  while (c.n_held < 40) {
+    int before = c.n_held;
+    for (int i = 0; i < 200; i++) caw_loop_run(c.d.loop, CAW_LOOP_NOWAIT);
+    if (c.n_held == before) caw_loop_run(c.d.loop, CAW_LOOP_ONCE);
+    assert_in_range(c.n_held - c.ended, 0, 12); /* of 200 KiB in 2 MiB, and some */
+    for (int i = before; i < c.n_held; i++) assert_int_equal(caw_call_reply(c.held[i], &reply), 0);
+  }
+  await_end(&c);
+  assert_int_equal(c.good, 40);
+  assert_int_equal(all_hits(&c), 0);
+  close_crowd(&c);
+}
+
+static int hits;
+static caw_limit last_hit;
+
+static void on_hit(caw_limit limit, caw_str peer, void *user) {
+  assert_ptr_equal(user, &hits);
+  assert_true(peer.len > 0);
+  last_hit = limit;
+  hits++;
+}
+
+/* They hold on: who waits hears of it after a second, who comes later at once. */
+static void handlers_that_hold_on(void **state) {
+  (void)state;
+  const caw_limits limits = {
+      .size = sizeof(limits), .connection_bytes = MIB, .on_hit = on_hit, .user = &hits};
+  crowd c;
+  hits = 0;
+  open_crowd(&c, &limits, 90 * KIB, 5);
+  c.hold = true;
+  start_calls(&c, 20);
+  while (c.n_held + c.exhausted < 20) turn(&c);
+  assert_in_range(c.n_held, 9, 12);
+  assert_int_equal(caw_server_limit_hits(c.d.server, CAW_LIMIT_CONNECTION_BYTES), c.exhausted);
+  assert_int_equal(hits, c.exhausted);
+  assert_int_equal(last_hit, CAW_LIMIT_CONNECTION_BYTES);
+  start_calls(&c, 1);
+  uint64_t began = io_now(c.d.loop);
+  while (c.n_held + c.exhausted < 21) turn(&c);
+  assert_in_range(io_now(c.d.loop) - began, 0, 900 * MS);
+  caw_str reply = caw_str_of(c.zeros, 5);
+  int held = c.n_held;
+  for (int i = 0; i < held; i++) assert_int_equal(caw_call_reply(c.held[i], &reply), 0);
+  await_end(&c);
+  assert_int_equal(c.good, held);
+  /* And there is room again. */
+  c.hold = false;
+  start_calls(&c, 5);
+  await_end(&c);
+  assert_int_equal(c.good, held + 5);
+  close_crowd(&c);
+}
+
+/* All connections together. */
+static void a_full_server(void **state) {
+  (void)state;
+  const caw_limits limits = {.size = sizeof(limits), .server_bytes = MIB};
+  crowd c;
+  open_crowd(&c, &limits, 2 * MIB, 5);
+  c.hold = true;
+  start_calls(&c, 1);
+  while (!c.n_held) turn(&c);
+  duo_turns(&c.d, 5);
+  assert_in_range(caw_server_message_bytes(c.d.server), 2 * MIB - 16 * KIB, 3 * MIB);
+  heard h = {0};
+  duo_call(&c.d, &h, &duo_unary, "x", NULL);
+  duo_done(&c.d, &h);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  assert_string_equal(h.message, "the calls of this connection or server take too much memory");
+  duo_call(&c.d, &h, &duo_bidi, "x", NULL);
+  duo_done(&c.d, &h);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  assert_int_equal(caw_server_limit_hits(c.d.server, CAW_LIMIT_SERVER_BYTES), 2);
+  caw_str reply = caw_str_of(c.zeros, 5);
+  assert_int_equal(caw_call_reply(c.held[0], &reply), 0);
+  await_end(&c);
+  duo_turns(&c.d, 5);
+  memset(&h, 0, sizeof(h));
+  duo_call(&c.d, &h, &duo_bidi, "x", NULL);
+  duo_done(&c.d, &h);
+  assert_int_equal(h.code, CAW_OK);
+  close_crowd(&c);
+}
+
+/* Its calls are cancelled, or their connection goes, while they wait. */
+static void waiting_ends(void **state) {
+  (void)state;
+  for (int how = 0; how < 2; how++) {
+    const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+    crowd c;
+    open_crowd(&c, &limits, 90 * KIB, 5);
+    c.hold = true;
+    start_calls(&c, 20);
+    for (int i = 0; i < 300 && c.n_held < 11; i++) turn(&c);
+    duo_turns(&c.d, 20);
+    assert_in_range(c.n_held, 9, 12);
+    conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+    assert_false(list_empty(&k->memory.queue));
+    caw_str reply = caw_str_of(c.zeros, 5);
+    if (how == 0) {
+      conn_close(k, CAW_ECLOSED, "a reason");
+    } else {
+      caw_channel_free(c.d.channel);
+      c.d.channel = NULL;
+    }
+    duo_turns(&c.d, 30);
+    for (int i = 0; i < c.n_held; i++) caw_call_reply(c.held[i], &reply);
+    duo_turns(&c.d, 30);
+    assert_int_equal(caw_server_message_bytes(c.d.server), 0);
+    c.d.server->options.on_call = NULL;
+    duo_finish(&c.d);
+    free(c.zeros);
+  }
+}
+
+/* ---- Clients ---- */
+
+/* A server that says nothing, many times. */
+static void babble(fake *f, fake_conn *c, int number) {
+  (void)f, (void)number;
+  for (int i = 0; i < 30000; i++) assert_int_equal(h2_ping(c->h2, 1), 0);
+  fake_flush(c);
+}
+
+static void a_hostile_server(void **state) {
+  (void)state;
+  duo d = {0};
+  fake f;
+  heard h = {0};
+  caw_channel *channel;
+  duo_init(&d);
+  fake_init(&f, d.loop);
+  f.on_request = babble;
+  const caw_channel_options o = {.size = sizeof(o), .loop = d.loop};
+  assert_int_equal(caw_channel_new(&channel, f.address, &o, NULL), 0);
+  caw_channel *own = d.channel;
+  d.channel = channel;
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_UNAVAILABLE);
+  if (!strstr(h.message, "too many frames that say nothing")) fail_msg("%s", h.message);
+  assert_int_equal(caw_channel_limit_hits(channel, CAW_LIMIT_NOISE), 1);
+  assert_int_equal(caw_channel_limit_hits(channel, CAW_LIMITS), 0);
+  caw_channel_free(channel);
+  d.channel = own;
+  fake_finish(&f);
+  duo_finish(&d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(options),
+      cmocka_unit_test(other_sizes),
+      cmocka_unit_test(names),
+      cmocka_unit_test(more_than_fits),
+      cmocka_unit_test(handlers_that_hold),
+      cmocka_unit_test(handlers_that_hold_on),
+      cmocka_unit_test(a_full_server),
+      cmocka_unit_test(waiting_ends),
+      cmocka_unit_test(a_hostile_server),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
