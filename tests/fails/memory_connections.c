@@ -230,44 +230,26 @@ static int reload(world *w) {
   char why[256];
   int rc = caw_tls_server_reload(w->server_tls, &so, why, sizeof(why));
   heap_pause(true);
-  must_be(call(w), 0);
+  int code = call(w);
+  if (code) {
+    char text[512];
+    caw_channel_error(w->channel, text, sizeof(text));
+    run_fail(__FILE__, __LINE__, "after a reload (%d, \"%s\"): %s", rc, why, text);
+  }
   heap_pause(false);
   return rc;
 }
 
-#define TLS_SCENARIOS                                                                              \
-  {.name = "TLS handshake", .run = call, .how = {.tls = true}},                                    \
-      {.name = "TLS handshake, inside OpenSSL",                                                    \
-       .run = call,                                                                                \
-       .how = {.tls = true},                                                                       \
-       .sources = HEAP_TLS},                                                                       \
-      {.name = "mutual TLS, inside OpenSSL",                                                       \
-       .run = call,                                                                                \
-       .how = {.mutual = true},                                                                    \
-       .sources = HEAP_TLS},                                                                       \
-      {.name = "TLS, much to send",                                                                \
-       .run = bulk,                                                                                \
-       .how = {.tls = true, .warm = true},                                                         \
-       .sources = HEAP_TLS},                                                                       \
-      {.name = "TLS resumption",                                                                   \
-       .run = resumption,                                                                          \
-       .close = forget_session,                                                                    \
-       .how = {.tls = true, .prepare = resume},                                                    \
-       .sources = HEAP_TLS},                                                                       \
-      {.name = "TLS credentials", .run = make_tls, .how = {.bare = true}, .sources = HEAP_TLS},    \
-      {.name = "TLS reload",                                                                       \
-       .run = reload,                                                                              \
-       .close = free_ours,                                                                         \
-       .how = {.prepare = make_ours},                                                              \
-       .sources = HEAP_TLS},
-#else
-#define TLS_SCENARIOS
 #endif
 
 const scenario connection_scenarios[] = {
     {.name = "Unix socket", .run = call, .how = {.local = true}, .sources = HEAP_LOOP},
     {.name = "a name in the hosts file", .run = hosts_file, .sources = HEAP_DNS | HEAP_LOOP},
-    {.name = "a name server", .run = name_server, .sources = HEAP_DNS | HEAP_LOOP},
+    {.name = "a name server", .run = name_server},
+    {.name = "a name server, inside c-ares",
+     .run = name_server,
+     .sources = HEAP_DNS | HEAP_LOOP,
+     .slow = 40},
     {.name = "reconnect", .run = reconnect},
     {.name = "transparent retry", .run = refused},
     {.name = "keepalive",
@@ -281,5 +263,37 @@ const scenario connection_scenarios[] = {
     {.name = "idle channel", .run = idle},
     {.name = "old connection", .run = old_age, .how = {.prepare = grow_old}, .restless = true},
     {.name = "drain", .run = drain, .spent = true},
-    TLS_SCENARIOS{.name = NULL},
+#ifdef FAILS_TLS
+    {.name = "TLS handshake", .run = call, .how = {.tls = true}},
+    {.name = "TLS handshake, inside OpenSSL",
+     .run = call,
+     .how = {.tls = true},
+     .sources = HEAP_TLS},
+    {.name = "mutual TLS, inside OpenSSL",
+     .run = call,
+     .how = {.mutual = true},
+     .sources = HEAP_TLS},
+    {.name = "TLS, much to send",
+     .run = bulk,
+     .how = {.tls = true, .warm = true},
+     .sources = HEAP_TLS},
+    {.name = "TLS resumption",
+     .run = resumption,
+     .close = forget_session,
+     .how = {.tls = true, .prepare = resume},
+     .sources = HEAP_TLS},
+    {.name = "TLS credentials", .run = make_tls, .how = {.bare = true}},
+    {.name = "TLS credentials, inside OpenSSL",
+     .run = make_tls,
+     .how = {.bare = true},
+     .sources = HEAP_TLS,
+     .vague = true},
+    {.name = "TLS reload, inside OpenSSL",
+     .run = reload,
+     .close = free_ours,
+     .how = {.prepare = make_ours},
+     .sources = HEAP_TLS,
+     .vague = true},
+#endif
+    {.name = NULL},
 };

@@ -90,7 +90,7 @@ static int listen_in_vain(world *w) {
     int rc = caw_server_new(&server, &o);
     if (!rc) {
       rc = listen_and_see(server, cases[i].address[0] ? cases[i].address : taken);
-      if (rc != cases[i].rc && rc != CAW_ENOMEM)
+      if (rc != cases[i].rc && rc != CAW_ENOMEM && cases[i].rc)
         run_fail(__FILE__, __LINE__, "\"%s\": %d, not %d: %s", cases[i].address, rc, cases[i].rc,
                  caw_server_error(server));
       if (rc == cases[i].rc) rc = 0;
@@ -386,6 +386,7 @@ static int json(world *w) {
 const scenario other_scenarios[] = {
     {.name = "making", .run = make, .how = {.bare = true}, .sources = HEAP_LOOP},
     {.name = "listening in vain",
+     .vague = true,
      .run = listen_in_vain,
      .close = free_address,
      .how = {.bare = true, .equip = take_address},

@@ -14,10 +14,14 @@ typedef struct scenario {
   setting how;
   unsigned sources; /* whose allocations fail, besides Caw's */
   uint32_t also;    /* statuses that may be the end, besides those that tell of memory; bits */
+  bool vague; /* OpenSSL and c-ares may take denied memory for something else: any error will do */
   void (*close)(world *w); /* what `equip` made */
   bool first;              /* ... and it goes before the server does */
   bool spent;              /* the server is of no use afterwards */
-  bool restless;           /* the neighbour's connection need not be the same all the time */
+  /* c-ares waits for its own timeouts when it had no memory for an answer: seconds. One in so
+   * many points is in a short run; 0: as the others. */
+  int slow;
+  bool restless; /* the neighbour's connection need not be the same all the time */
 } scenario;
 
 /* The tables, each ended by one without a name. */
