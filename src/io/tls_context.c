@@ -113,9 +113,8 @@ static int use_files(SSL_CTX *ctx, const tls_plan *plan, tls_why *why) {
   int rc = 0;
   if (tls_given(&plan->from.ca)) rc = tls_use_ca(ctx, &plan->from.ca, plan->server, why);
   else if (!plan->server && !plan->noverify && SSL_CTX_set_default_verify_paths(ctx) != 1)
-    rc = tls_no_memory()
-             ? tls_fail(why, CAW_ENOMEM, "the system's trust store: out of memory")
-             : tls_fail(why, CAW_ETLS, "the system's trust store cannot be read");
+    rc = tls_no_memory() ? tls_fail(why, CAW_ENOMEM, "the system's trust store: out of memory")
+                         : tls_fail(why, CAW_ETLS, "the system's trust store cannot be read");
   if (!rc && tls_given(&plan->from.cert))
     rc = tls_use_pair(ctx, &plan->from, plan->refuse_exposed_key, why);
   return rc;

@@ -216,12 +216,13 @@ int tls_use_pair(SSL_CTX *ctx, const tls_sources *from, bool strict, tls_why *wh
 /* ---- Trust ---- */
 
 static bool is_whole(X509 *x) {
-  return X509_get0_pubkey(x) && X509_check_purpose(x, -1, 0) == 1;
+  const EVP_PKEY *key = X509_get0_pubkey(x);
+  return key && EVP_PKEY_get_security_bits(key) > 0 && X509_check_purpose(x, -1, 0) == 1;
 }
 
-/* When memory is out while OpenSSL takes a certificate apart, it keeps one without a key, or
- * that is good for nothing, and says nothing: as with a kind of key that it does not know. Then
- * another try has the same end. */
+/* When memory is out while OpenSSL takes a certificate apart, it keeps one without a key, with a
+ * key of no strength, or that is good for nothing, and says nothing: as with a kind of key that
+ * it does not know. Then another try has the same end. */
 static bool was_cut_short(X509 *x) {
   if (is_whole(x)) return false;
   X509 *again = X509_dup(x);

@@ -4,13 +4,13 @@
  * call's status, leaks nothing and hurts nobody else: a second connection of the same server is
  * served meanwhile, and when there is memory again a new client finds nothing amiss.
  *
- *   test-fails-memory [--points N] [SCENARIO]
+ *   test-fails-memory [--points N] [--at N] [SCENARIO]
  *
  * N bounds the points of each scenario and way (0: all of them): then they are spread over all
- * there are, and the seed (FAILS_SEED) says where.
+ * there are, and the seed (FAILS_SEED) says where. --at is one point alone.
  */
 #include "heap.h"
-#include "scenario.h"
+#include "runs.h"
 
 #include "client/client.h"
 
@@ -19,39 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How runs ended. */
-typedef struct endings {
-  const char *names[24];
-  long counts[24];
-  int n;
-} endings;
-
-static void count(endings *e, int rc) {
-  const char *name = rc < 0 ? caw_strerror(rc) : rc ? caw_code_name(rc) : "as ever";
-  int i = 0;
-  while (i < e->n && strcmp(e->names[i], name) != 0) i++;
-  if (i == 24) return;
-  if (i == e->n) e->names[e->n++] = name;
-  e->counts[i]++;
-}
-
-/* A status that may tell of a failed allocation. */
 static void check_ending(const scenario *s, int rc) {
-  static const uint32_t usual = UINT32_C(1) << CAW_OK | UINT32_C(1) << CAW_RESOURCE_EXHAUSTED |
-                                UINT32_C(1) << CAW_INTERNAL | UINT32_C(1) << CAW_UNAVAILABLE |
-                                UINT32_C(1) << CAW_CANCELLED;
-  if (rc >= 0 ? ((usual | s->also) >> rc & 1) == 0 : rc != CAW_ENOMEM && !s->vague)
+  if (rc >= 0 ? !status_is_usual(rc, s->also) : rc != CAW_ENOMEM && !s->vague)
     run_fail(__FILE__, __LINE__, "it ended with %s", rc < 0 ? caw_strerror(rc) : caw_code_name(rc));
-}
-
-/* A new client finds nothing amiss. */
-static void fresh_call(world *w) {
-  caw_channel *old = w->channel;
-  talk t = {0};
-  must_be(world_channel(w, &w->channel), 0);
-  must_be(talk_all(w, &t, &echo, NULL), CAW_OK);
-  caw_channel_free(w->channel);
-  w->channel = old;
 }
 
 /* One run; returns whether memory ran out in it. */
@@ -69,7 +39,7 @@ static bool run_once(const scenario *s, heap_mode mode, long n, endings *e, long
   bool failed = heap_failed();
   if (!failed) must_be(rc, 0);
   check_ending(s, rc);
-  count(e, rc);
+  endings_count(e, rc);
   *counted = heap_disarm();
   if (!s->how.bare && !s->spent) {
     if (s->restless) w.next_door = NULL;
@@ -127,22 +97,31 @@ static long run_scenario(const scenario *s, long most) {
   memset(&e, 0, sizeof(e));
   long live = others_live();
   for (int m = 0; m < 2; m++) points[m] = run_way(s, m ? HEAP_FROM : HEAP_ONCE, all, most, &e);
-  printf("%-30s %5ld allocations, %5ld points once, %5ld from then on, %5llu ms, left %ld:",
-         s->name, all, points[0], points[1], (unsigned long long)(milliseconds() - begin),
+  printf("%-30s %5ld allocations, %5ld points once, %5ld from then on, %5llu ms, left %ld", s->name,
+         all, points[0], points[1], (unsigned long long)(milliseconds() - begin),
          others_live() - live);
-  for (int i = 0; i < e.n; i++) printf("%s %s %ld", i ? "," : "", e.names[i], e.counts[i]);
-  printf("\n");
-  fflush(stdout);
+  endings_print(&e);
   return points[0] + points[1];
+}
+
+/* For a debugger. */
+static long run_point(const scenario *s, long n) {
+  endings e = {.n = 0};
+  long counted, failed = 0;
+  run_once(s, HEAP_COUNT, 0, &e, &counted);
+  for (int m = HEAP_ONCE; m <= HEAP_FROM; m++) failed += run_once(s, (heap_mode)m, n, &e, &counted);
+  endings_print(&e);
+  return failed;
 }
 
 int main(int argc, char **argv) {
   const scenario *const tables[] = {call_scenarios, connection_scenarios, other_scenarios};
   const char *only = NULL;
-  long most = 0, points = 0;
+  long most = 0, points = 0, at = 0;
   int n = 0;
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--points") && i + 1 < argc) most = atol(argv[++i]);
+    else if (!strcmp(argv[i], "--at") && i + 1 < argc) at = atol(argv[++i]);
     else only = argv[i];
   }
   signal(SIGPIPE, SIG_IGN); /* OpenSSL's and c-ares's are no concern of this test */
@@ -151,7 +130,7 @@ int main(int argc, char **argv) {
   for (int t = 0; t < 3; t++)
     for (const scenario *s = tables[t]; s->name; s++) {
       if (only && strcmp(only, s->name) != 0) continue;
-      points += run_scenario(s, most);
+      points += at ? run_point(s, at) : run_scenario(s, most);
       n++;
     }
   printf("%d scenarios, %ld points\n", n, points);

@@ -1,4 +1,5 @@
 /* Memory runs out: making and listening, threads, services, JSON. */
+#include "succession.h"
 #include "heap.h"
 #include "scenario.h"
 
@@ -398,6 +399,11 @@ const scenario other_scenarios[] = {
      .how = THREADS,
      .close = end_threads,
      .sources = HEAP_LOOP},
+    {.name = "hand-over",
+     .vague = true,
+     .run = succession_run,
+     .how = {.bare = true, .equip = succession_open},
+     .close = succession_close},
     {.name = "health",
      .run = check_and_watch,
      .close = free_health,

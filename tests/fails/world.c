@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,11 +42,11 @@ void run_fail(const char *file, int line, const char *format, ...) {
 }
 
 static void bark(int signum) {
-  static const char text[] = "nothing more happens in ";
   (void)signum;
-  ssize_t n = write(2, text, sizeof(text) - 1);
-  n += write(2, name, strlen(name));
-  n += write(2, "\n", 1);
+  struct iovec parts[] = {{(char *)(uintptr_t) "nothing more happens in ", 24},
+                          {name, strlen(name)},
+                          {(char *)(uintptr_t) "\n", 1}};
+  if (writev(2, parts, 3) < 0) _exit(3);
   abort();
 }
 
@@ -65,6 +66,14 @@ uint64_t milliseconds(void) {
 
 void set_flag(void *user) {
   *(int *)user = 1;
+}
+
+void (*world_pauses)(bool on);
+void (*world_begins)(void);
+
+void world_pause(bool on) {
+  heap_pause(on);
+  if (world_pauses) world_pauses(on);
 }
 
 /* ---- The service ---- */
@@ -298,6 +307,7 @@ void world_open(world *w, const setting *how) {
 #endif
   if (how->bare) {
     if (how->equip) how->equip(w);
+    if (world_begins) world_begins();
     return;
   }
   caw_server_options so = {.size = sizeof(so), .loop = w->loop, .encoding = how->replies};
@@ -312,6 +322,7 @@ void world_open(world *w, const setting *how) {
   if (how->equip) how->equip(w);
   world_neighbour(w);
   w->next_door = w->neighbour->conn;
+  if (world_begins) world_begins();
   if (!how->warm) return;
   talk t = {0};
   must_be(talk_all(w, &t, &echo, NULL), 0);
@@ -349,14 +360,14 @@ static void on_neighbour(caw_call *call, const caw_status *status, const void *r
 void world_neighbour(world *w) {
   int done = 0;
   caw_str text = CAW_STR("Is anybody at home?");
-  heap_pause(true);
+  world_pause(true);
   must_be(caw_call_start_unary(NULL, w->neighbour, &echo, &text, NULL, on_neighbour, NULL, &done),
           0);
   while (!done) caw_loop_run(w->loop, CAW_LOOP_ONCE);
   must_be(done - 1, CAW_OK);
   if (w->next_door) must(w->next_door == w->neighbour->conn);
   w->neighbour_calls++;
-  heap_pause(false);
+  world_pause(false);
 }
 
 /* ---- A call of the victim's ---- */

@@ -69,6 +69,12 @@ int world_channel(world *w, caw_channel **out);
 void world_until(world *w, const int *flag);
 void world_turns(world *w, int n);
 
+/* Told when nothing is to fail for a moment, and when that is over; that
+ * what is made from now on is the victim's. May be NULL. */
+extern void (*world_pauses)(bool on);
+extern void (*world_begins)(void);
+void world_pause(bool on);
+
 /* A call of the neighbour's, while nothing fails: on the same connection, with OK. */
 void world_neighbour(world *w);
 
