@@ -26,7 +26,7 @@ static void write_frame(int fd, int type, int flags, const uint8_t *stream, cons
                         size_t len) {
   uint8_t out[128] = {0, 0, (uint8_t)len, (uint8_t)type, (uint8_t)flags};
   if (stream) memcpy(out + 5, stream, 4);
-  memcpy(out + 9, data, len);
+  if (len) memcpy(out + 9, data, len);
   ssize_t n = send(fd, out, 9 + len, MSG_NOSIGNAL);
   (void)n; /* a client that has gone is told by reading */
 }
