@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CODES = 16, ROOM = 65536, EVENTS = 256, HEAD = 9, RST_STREAM = 3, GOAWAY = 7 };
+enum { CODES = 16, ROOM = 65536, EVENTS = 256, HEAD = 9, PREFACE = 24, RST_STREAM = 3, GOAWAY = 7 };
 
 static struct {
   unsigned long connections, cut;
@@ -46,44 +46,16 @@ typedef struct frames {
   size_t have, left, at;
 } frames;
 
-static void note(unsigned long *counts, const uint8_t *code) {
-  uint32_t n = (uint32_t)code[0] << 24 | (uint32_t)code[1] << 16 | (uint32_t)code[2] << 8 | code[3];
-  counts[n < CODES ? n : CODES]++;
-}
-
-static void end_frame(const frames *f) {
-  if (f->head[3] == RST_STREAM) note(seen.reset, f->begin);
-  if (f->head[3] == GOAWAY) note(seen.goaway, f->begin + 4);
-}
-
-static void read_frames(frames *f, const uint8_t *data, size_t len) {
-  while (len) {
-    if (f->have < HEAD) {
-      f->head[f->have++] = *data++;
-      len--;
-      if (f->have < HEAD) continue;
-      f->left = (size_t)f->head[0] << 16 | (size_t)f->head[1] << 8 | f->head[2];
-      f->at = 0;
-    }
-    size_t n = f->left < len ? f->left : len;
-    for (size_t i = 0; i < n && f->at + i < sizeof(f->begin); i++) f->begin[f->at + i] = data[i];
-    f->at += n;
-    f->left -= n;
-    data += n;
-    len -= n;
-    if (f->left) return;
-    end_frame(f);
-    f->have = 0;
-  }
-}
-
 /* ---- Pairs of sockets ---- */
 
 typedef struct side side;
 
 typedef struct pair {
   side *client, *server;
-  frames frames;
+  frames theirs;  /* the server's */
+  frames asked;   /* the client's */
+  size_t preface; /* what is still to come of the client's */
+  bool leaves;    /* the client has said GOAWAY: whoever closes then, it is no cut */
   bool closing;
   struct pair *next; /* of those to be freed */
 } pair;
@@ -99,6 +71,42 @@ struct side {
 };
 
 static pair *dead;
+
+static void note(unsigned long *counts, const uint8_t *code) {
+  uint32_t n = (uint32_t)code[0] << 24 | (uint32_t)code[1] << 16 | (uint32_t)code[2] << 8 | code[3];
+  counts[n < CODES ? n : CODES]++;
+}
+
+static void end_theirs(pair *p) {
+  const frames *f = &p->theirs;
+  if (f->head[3] == RST_STREAM) note(seen.reset, f->begin);
+  if (f->head[3] == GOAWAY) note(seen.goaway, f->begin + 4);
+}
+
+static void end_asked(pair *p) {
+  if (p->asked.head[3] == GOAWAY) p->leaves = true;
+}
+
+static void read_frames(pair *p, frames *f, const uint8_t *data, size_t len, void (*end)(pair *p)) {
+  while (len) {
+    if (f->have < HEAD) {
+      f->head[f->have++] = *data++;
+      len--;
+      if (f->have < HEAD) continue;
+      f->left = (size_t)f->head[0] << 16 | (size_t)f->head[1] << 8 | f->head[2];
+      f->at = 0;
+    }
+    size_t n = f->left < len ? f->left : len;
+    for (size_t i = 0; i < n && f->at + i < sizeof(f->begin); i++) f->begin[f->at + i] = data[i];
+    f->at += n;
+    f->left -= n;
+    data += n;
+    len -= n;
+    if (f->left) return;
+    end(p);
+    f->have = 0;
+  }
+}
 
 static void watch(side *s, uint32_t mask) {
   if (mask == s->mask) return;
@@ -120,7 +128,7 @@ static void set_masks(pair *p) {
 static void drop(pair *p, bool by_server) {
   if (p->closing) return;
   p->closing = true;
-  if (by_server) seen.cut++;
+  if (by_server && !p->leaves) seen.cut++;
   close(p->client->fd);
   close(p->server->fd);
   p->next = dead;
@@ -151,6 +159,12 @@ static bool pass(side *s) {
   return true;
 }
 
+static void read_requests(pair *p, const uint8_t *data, size_t len) {
+  size_t skip = p->preface < len ? p->preface : len;
+  p->preface -= skip;
+  read_frames(p, &p->asked, data + skip, len - skip, end_asked);
+}
+
 static void take(side *s) {
   pair *p = s->pair;
   bool server = s == p->server;
@@ -162,12 +176,13 @@ static void take(side *s) {
   }
   if (n == 0) {
     s->ended = true;
-    if (server && !p->client->ended) seen.cut++;
+    if (server && !p->client->ended && !p->leaves) seen.cut++;
     shutdown(s->other->fd, SHUT_WR);
     if (s->other->ended) drop(p, false);
     return;
   }
-  if (server) read_frames(&p->frames, s->data, (size_t)n);
+  if (server) read_frames(p, &p->theirs, s->data, (size_t)n, end_theirs);
+  else read_requests(p, s->data, (size_t)n);
   s->to = (size_t)n;
   if (!pass(s)) drop(p, !server && !p->client->ended);
 }
@@ -213,6 +228,7 @@ static void let_in(int listener, int port) {
   }
   pair *p = calloc(1, sizeof(*p));
   if (!p) die("memory");
+  p->preface = PREFACE;
   p->client = new_side(p, fd);
   p->server = new_side(p, to);
   p->client->other = p->server;
