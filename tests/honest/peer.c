@@ -2,11 +2,12 @@
  * peer-honest: what an honest client does much of, and the server for it; both are Caw's, with
  * the defaults of its options.
  *
- *   peer-honest server [strict]      says where it listens; ends with its standard input
+ *   peer-honest server [strict|tls]  says where it listens; ends well with SIGTERM
  *   peer-honest TRAFFIC TARGET N     makes so much of it, and says how its calls ended
  *
  * A strict server takes no request with more than four header fields: for the test that
- * limits are seen when they are hit.
+ * limits are seen when they are hit. One with tls listens a second time, with the certificate in
+ * the folder CAW_GRPC_TESTDATA.
  */
 #include "server/server.h"
 
@@ -153,16 +154,32 @@ static void stop(int signum, void *user) {
   caw_server_drain(user, 100, NULL, NULL);
 }
 
-static int serve(bool strict) {
+static void listen_tls(caw_server *s) {
+  const char *folder = getenv("CAW_GRPC_TESTDATA");
+  char cert[512], key[512], why[512];
+  caw_server_credentials *c;
+  snprintf(cert, sizeof(cert), "%s/server1.pem", folder ? folder : ".");
+  snprintf(key, sizeof(key), "%s/server1.key", folder ? folder : ".");
+  const caw_tls_server_options o = {.size = sizeof(o),
+                                    .cert = {.file = cert},
+                                    .key = {.file = key}};
+  if (caw_tls_server_new(&c, &o, why, sizeof(why))) must(-1, why);
+  must(caw_server_listen_tls(s, "127.0.0.1:0", c), "listen");
+  caw_server_credentials_unref(c);
+}
+
+static int serve(const char *how) {
   static const caw_interceptor door = {.size = sizeof(door), .on_request = check_token};
   caw_server *s;
   must(caw_server_new(&s, NULL), "server");
-  if (strict) s->config.h2.hard_header_fields = 4;
+  if (!strcmp(how, "strict")) s->config.h2.hard_header_fields = 4;
   must(caw_server_add(s, handlers, sizeof(handlers) / sizeof(handlers[0]), NULL, NULL), "methods");
   must(caw_server_intercept(s, &door, NULL), "interceptor");
   must(caw_server_listen(s, "127.0.0.1:0"), "listen");
   must(caw_loop_on_signal(caw_server_loop(s), 15, stop, s), "signal");
-  printf("listening on %s\n", caw_server_address(s, 0));
+  if (!strcmp(how, "tls")) listen_tls(s);
+  for (size_t i = 0; caw_server_address(s, i); i++)
+    printf("listening on %s\n", caw_server_address(s, i));
   fflush(stdout);
   int rc = caw_server_run(s);
   caw_server_free(s);
@@ -448,8 +465,7 @@ static void make(void (*begin)(void)) {
 
 int main(int argc, char **argv) {
   allow_descriptors();
-  if (argc >= 2 && !strcmp(argv[1], "server"))
-    return serve(argc == 3 && !strcmp(argv[2], "strict"));
+  if (argc >= 2 && !strcmp(argv[1], "server")) return serve(argc == 3 ? argv[2] : "");
   if (argc != 4) return 2;
   target = argv[2];
   goal = atol(argv[3]);
