@@ -60,7 +60,7 @@ static int on_open(caw_call *call, const void *impl, void *self) {
 
 HANDLER(on_count) {
   UNUSED;
-  caw_call_set_data(call, (char *)caw_call_data(call) + 1);
+  caw_call_set_data(call, (void *)((uintptr_t)caw_call_data(call) + 1));
   return 0;
 }
 
