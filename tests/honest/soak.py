@@ -17,11 +17,11 @@ CHANNELS = int(os.environ.get("SOAK_CHANNELS", "200000"))
 MIB = 1024 * 1024
 
 # Memory is RSS: PSS changes when others come and go that share the libraries. The slope is that
-# of least squares over what follows the warm-up, a fifth of the time. What the allocator does
-# with pages is noise of some 100 KiB, which counts as much an hour in a run of minutes: such a
-# run may grow by NOISE in all.
+# of least squares over what follows the warm-up, a fifth of the time. In a run of minutes what
+# the allocator keeps after a moment of much at once counts as much an hour: such a run may grow
+# by NOISE in all.
 SLOPE = 1 * MIB  # an hour
-NOISE = MIB // 2
+NOISE = 2 * MIB if SECONDS < 1800 else 0
 WARM = 0.2
 
 
