@@ -3,6 +3,7 @@
 #include "client/call.h"
 
 #include "conn/memory.h"
+#include "io/sys.h"
 
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
@@ -63,8 +64,9 @@ static void take_status(client_call *cc) {
   bool reset = !rpc->remote_ended;
   if (reset && !rpc->close_remote && cc->base.conn && !cc->base.conn->socket) {
     decide(cc, CAW_UNAVAILABLE, lost_text(cc));
-  } else if (reset && rpc->close_code == H2_CANCEL && cc->base.deadline <= io_now(cc->base.loop)) {
-    /* PROTOCOL-HTTP2.md, Client Cancellation: the server's clock was first. */
+  } else if (reset && rpc->close_code == H2_CANCEL && cc->base.deadline <= io_sys_clock()) {
+    /* PROTOCOL-HTTP2.md, Client Cancellation: the server's clock was first. The loop's is
+     * that of the turn's begin, which may be before the deadline. */
     decide(cc, CAW_DEADLINE_EXCEEDED, caw_str_from("the deadline is over"));
   } else if (!cc->decided) {
     decide(cc, rpc->status.code, rpc->status.message);

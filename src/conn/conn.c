@@ -354,10 +354,24 @@ static const io_socket_events socket_events = {on_connect, on_read, on_end, on_w
 
 /* ---- Events of the session ---- */
 
+void conn_heard(caw_call *call) {
+  if (!call->leaving) return;
+  call->leaving = false;
+  call->conn->leaving--;
+}
+
 static void uncount(caw_call *call) {
   if (!call->counted) return;
+  conn_heard(call);
   call->counted = false;
   if (--call->conn->live == 0) age_idle(call->conn);
+}
+
+/* A client that resets a stream and opens the next keeps to the limit that it was told. The
+ * place of the former is given away at once, as its handler hears of it before the latter's
+ * begins; that looks again whether there is a place. */
+bool conn_has_place(const conn *c) {
+  return c->live - c->leaving <= c->max_live;
 }
 
 static rpc_call *on_open(void *ctx) {
@@ -365,7 +379,7 @@ static rpc_call *on_open(void *ctx) {
   caw_call *call = NULL;
   /* Calls that are gone and wait for their last turn have their bound, too; the owner and
    * whoever reads have a reference each. */
-  if (c->live < c->max_live && c->refs <= 2 * c->max_live + 1 && !c->failure)
+  if (c->live - c->leaving < c->max_live && c->refs <= 2 * c->max_live + 1 && !c->failure)
     call = c->events->on_open(c->owner, c);
   if (!call) {
     c->refused++;
@@ -385,6 +399,10 @@ static void on_event(void *ctx, rpc_call *rpc) {
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
+  if (call->counted && c->max_live && !call->leaving) {
+    call->leaving = true;
+    c->leaving++;
+  }
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 

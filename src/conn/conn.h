@@ -72,6 +72,7 @@ struct conn {
   uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
+  unsigned leaving;       /* those of them whose handlers are about to hear of their end */
   unsigned max_live;      /* server: beyond, streams are refused */
   conn_memory memory;
   size_t inflated_now;    /* bytes decompressed in this turn of the loop */
@@ -161,6 +162,11 @@ void conn_unref(conn *c);
 
 /* Bytes were decompressed: they count for this turn of the loop. */
 void conn_inflated(conn *c, size_t len);
+
+/* Server: a call's turn has come: its handler hears of what has happened. */
+void conn_heard(caw_call *call);
+/* Server: may the handler of a call begin: are there no more than max_live? */
+bool conn_has_place(const conn *c);
 
 /* A call joins: it holds the connection's memory until conn_leave. */
 void conn_join(conn *c, caw_call *call);

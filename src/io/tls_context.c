@@ -113,7 +113,8 @@ static int use_files(SSL_CTX *ctx, const tls_plan *plan, tls_why *why) {
   int rc = 0;
   if (tls_given(&plan->from.ca)) rc = tls_use_ca(ctx, &plan->from.ca, plan->server, why);
   else if (!plan->server && !plan->noverify && SSL_CTX_set_default_verify_paths(ctx) != 1)
-    rc = tls_fail(why, CAW_ETLS, "the system's trust store cannot be read");
+    rc = tls_no_memory() ? tls_fail(why, CAW_ENOMEM, "the system's trust store: out of memory")
+                         : tls_fail(why, CAW_ETLS, "the system's trust store cannot be read");
   if (!rc && tls_given(&plan->from.cert))
     rc = tls_use_pair(ctx, &plan->from, plan->refuse_exposed_key, why);
   return rc;
@@ -124,8 +125,10 @@ int tls_context_new(SSL_CTX **out, const tls_plan *plan, tls_why *why) {
    * down in exit(), under the feet of a channel's thread. */
   OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
   SSL_CTX *ctx = SSL_CTX_new(plan->server ? TLS_server_method() : TLS_client_method());
+  ERR_clear_error();
   int rc = ctx ? set_up(ctx, plan) : CAW_ENOMEM;
   if (!rc) rc = plan->server ? set_up_server(ctx, plan) : set_up_client(ctx, plan);
+  if (rc == CAW_ETLS && tls_no_memory()) rc = CAW_ENOMEM;
   if (rc) tls_say(why, "%s", caw_strerror(rc));
   else rc = use_files(ctx, plan, why);
   if (rc) {

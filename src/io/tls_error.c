@@ -98,6 +98,15 @@ void tls_say_certificate(tls_why *why, X509_STORE_CTX *store, const io_tls_clien
   }
 }
 
+/* ---- Memory ---- */
+
+bool tls_no_memory(void) {
+  bool found = false;
+  for (unsigned long e; (e = ERR_get_error());)
+    if (ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE) found = true;
+  return found;
+}
+
 /* ---- Alerts and errors ---- */
 
 typedef struct reason {

@@ -138,6 +138,9 @@ void tls_pipe_finish(tls_pipe *p);
 /* Notes what is wrong with the peer's certificate; in a verify callback. */
 void tls_say_certificate(tls_why *why, X509_STORE_CTX *store, const io_tls_client *client);
 
+/* Was memory out, by what OpenSSL's queue of errors says? Empties the queue. OpenSSL does not
+ * always say so: some of its look-ups take a denied allocation for "there is no such thing". */
+bool tls_no_memory(void);
 /* Says what the first error of this thread's queue means, in a handshake or after it, and
  * empties the queue. */
 void tls_say_error(tls_why *why, bool server);

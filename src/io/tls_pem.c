@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static int bad_pem(tls_why *why, const pem_text *t, const char *what) {
   unsigned long e = ERR_peek_last_error();
   bool none = no_more_pem();
   const char *reason = ERR_reason_error_string(e);
-  ERR_clear_error();
+  if (tls_no_memory()) return tls_fail(why, CAW_ENOMEM, "%s: out of memory", t->name);
   if (none) return tls_fail(why, CAW_EMALFORMED, "%s: there is no %s in PEM", t->name, what);
   return tls_fail(why, CAW_EMALFORMED, "%s: this is not a %s in PEM: %s", t->name, what,
                   reason ? reason : "unreadable");
@@ -135,9 +136,9 @@ static int no_passphrase(char *buf, int size, int rwflag, void *user) {
 
 static int refuse_ctx(tls_why *why, const pem_text *t, const char *what) {
   const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-  ERR_clear_error();
+  if (tls_no_memory()) return tls_fail(why, CAW_ENOMEM, "%s: out of memory", t->name);
   return tls_fail(why, CAW_ETLS, "%s: the %s cannot be used: %s", t->name, what,
-                  reason ? reason : "out of memory");
+                  reason ? reason : "unknown error");
 }
 
 /* The certificate itself, then those that its file has behind it. */
@@ -158,6 +159,12 @@ static int use_chain(SSL_CTX *ctx, pem_text *t, tls_why *why) {
   return 0;
 }
 
+/* Of a key that does not fit: tls_use_pair has the words for it. */
+static int refuse_pair(tls_why *why, const pem_text *t) {
+  if (tls_no_memory()) return tls_fail(why, CAW_ENOMEM, "%s: out of memory", t->name);
+  return CAW_ETLS;
+}
+
 static int use_key(SSL_CTX *ctx, pem_text *t, tls_why *why) {
   bool asked = false;
   EVP_PKEY *key = PEM_read_bio_PrivateKey(t->bio, NULL, no_passphrase, &asked);
@@ -171,7 +178,7 @@ static int use_key(SSL_CTX *ctx, pem_text *t, tls_why *why) {
   if (!key) return bad_pem(why, t, "private key");
   int ok = SSL_CTX_use_PrivateKey(ctx, key);
   EVP_PKEY_free(key);
-  return ok == 1 ? 0 : CAW_ETLS;
+  return ok == 1 ? 0 : refuse_pair(why, t);
 }
 
 /* Can others than its owner read the key's file? Looked at on the open file: it is the
@@ -196,7 +203,7 @@ int tls_use_pair(SSL_CTX *ctx, const tls_sources *from, bool strict, tls_why *wh
   }
   rc = use_chain(ctx, &c, why);
   if (!rc) rc = use_key(ctx, &k, why);
-  if (!rc && SSL_CTX_check_private_key(ctx) != 1) rc = CAW_ETLS;
+  if (!rc && SSL_CTX_check_private_key(ctx) != 1) rc = refuse_pair(why, &k);
   if (rc == CAW_ETLS && !why->text[0])
     tls_say(why, "%s: the key does not belong to the certificate in %s", k.name, c.name);
   if (!rc) rc = check_mode(&k, strict, why);
@@ -208,8 +215,24 @@ int tls_use_pair(SSL_CTX *ctx, const tls_sources *from, bool strict, tls_why *wh
 
 /* ---- Trust ---- */
 
+static bool is_whole(X509 *x) {
+  const EVP_PKEY *key = X509_get0_pubkey(x);
+  return key && EVP_PKEY_get_security_bits(key) > 0 && X509_check_purpose(x, -1, 0) == 1;
+}
+
+/* When memory is out while OpenSSL takes a certificate apart, it keeps one without a key, with a
+ * key of no strength, or that is good for nothing, and says nothing: as with a kind of key that
+ * it does not know. Then another try has the same end. */
+static bool was_cut_short(X509 *x) {
+  if (is_whole(x)) return false;
+  X509 *again = X509_dup(x);
+  bool cut = !again || is_whole(again);
+  X509_free(again);
+  return cut;
+}
+
 static int add_ca(X509_STORE *store, STACK_OF(X509_NAME) * names, X509 *x) {
-  if (X509_STORE_add_cert(store, x) != 1) return CAW_ENOMEM;
+  if (was_cut_short(x) || X509_STORE_add_cert(store, x) != 1) return CAW_ENOMEM;
   if (!names) return 0;
   X509_NAME *name = X509_NAME_dup(X509_get_subject_name(x));
   if (name && sk_X509_NAME_push(names, name)) return 0;

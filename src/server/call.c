@@ -553,16 +553,29 @@ static bool has_room(server_call *sc) {
   return false;
 }
 
+/* The handlers that were to make room for this one have not: it is for another connection, or
+ * a later try (RFC 9113 8.7). */
+static bool has_place(server_call *sc) {
+  if (!sc->base.conn || conn_has_place(sc->base.conn)) return true;
+  sc->base.conn->refused++;
+  rpc_call_reset(&sc->base.rpc, H2_REFUSED_STREAM);
+  tell(sc, CAW_UNAVAILABLE, caw_str_from("too many calls on this connection"));
+  release_handler(sc);
+  return false;
+}
+
 static void server_dispatch(caw_call *call) {
   server_call *sc = self_of(call);
   bool drain;
   unsigned news = call_take_news(call, &drain);
+  conn_heard(call);
   if ((news & RPC_NEWS_CLOSED) && !sc->over) {
     call_mark_cancelled(call);
     sc->tell_cancel = true;
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   }
-  if (!sc->routed && call->rpc.headers_received && !sc->over && has_room(sc)) route(sc);
+  if (!sc->routed && call->rpc.headers_received && !sc->over && has_place(sc) && has_room(sc))
+    route(sc);
   if (sc->deciding) take_answer(sc);
   if (wants_input(sc)) deliver(sc);
   else if (call->conn) memory_sated(call);

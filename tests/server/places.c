@@ -1,0 +1,115 @@
+/* Who gives up a call and begins the next at once, within the concurrency that the server
+ * allows, is served: the place of the first is free when its handler has heard of it. But never
+ * do more handlers run than there are places. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "duo.h"
+#include "server/server.h"
+
+/* Handlers that run, and the most that ran at once. */
+static struct {
+  int now, most, begun;
+  bool stubborn; /* they finish when the test says so, not when they are cancelled */
+  caw_call *kept[64];
+} handlers;
+
+static void finish(caw_call *call) {
+  for (int i = 0; i < handlers.begun; i++)
+    if (handlers.kept[i] == call) handlers.kept[i] = NULL;
+  handlers.now--;
+  caw_call_finish(call, CAW_CANCELLED, NULL);
+}
+
+static void on_cancel(caw_call *call, void *user) {
+  (void)user;
+  if (!handlers.stubborn) finish(call);
+}
+
+static int keep(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  static const caw_call_events events = {.on_cancel = on_cancel};
+  (void)d, (void)request, (void)reply;
+  caw_call_on(call, &events, NULL);
+  assert_in_range(handlers.begun, 0, 63);
+  handlers.kept[handlers.begun++] = call;
+  if (++handlers.now > handlers.most) handlers.most = handlers.now;
+  return CAW_PENDING;
+}
+
+enum { PLACES = 4 };
+
+static void set_up(duo *d, bool stubborn) {
+  memset(d, 0, sizeof(*d));
+  memset(&handlers, 0, sizeof(handlers));
+  handlers.stubborn = stubborn;
+  d->server_options.max_streams = PLACES;
+  duo_init(d);
+  d->on_message = keep;
+}
+
+static uint64_t refused(const duo *d) {
+  const worker *w = &d->server->workers[0];
+  return LIST_ENTRY(w->conns.next, conn, node)->refused;
+}
+
+/* Starts as many calls as there are places, and waits until all have their handlers. */
+static void fill(duo *d, heard *h) {
+  int before = handlers.begun;
+  for (int i = 0; i < PLACES; i++) duo_call(d, &h[i], &duo_unary, "x", NULL);
+  for (int i = 0; i < 1000 && handlers.begun < before + PLACES; i++)
+    caw_loop_run(d->loop, CAW_LOOP_ONCE);
+  assert_int_equal(handlers.begun, before + PLACES);
+}
+
+static void given_up_and_begun_anew(void **state) {
+  (void)state;
+  duo d;
+  enum { ROUNDS = 10 };
+  heard h[ROUNDS + 1][PLACES];
+  memset(h, 0, sizeof(h));
+  set_up(&d, false);
+  fill(&d, h[0]);
+  for (int round = 1; round <= ROUNDS; round++) {
+    for (int i = 0; i < PLACES; i++) caw_call_cancel(h[round - 1][i].call);
+    fill(&d, h[round]); /* the resets and the requests travel together */
+  }
+  assert_int_equal(refused(&d), 0);
+  assert_int_equal(handlers.most, PLACES);
+  for (int i = 0; i < PLACES; i++) caw_call_cancel(h[ROUNDS][i].call);
+  duo_turns(&d, 10);
+  duo_finish(&d);
+}
+
+static void handlers_that_do_not_end_keep_their_places(void **state) {
+  (void)state;
+  duo d;
+  heard h[PLACES] = {{0}}, next[PLACES] = {{0}};
+  set_up(&d, true);
+  fill(&d, h);
+  for (int i = 0; i < PLACES; i++) caw_call_cancel(h[i].call);
+  for (int i = 0; i < PLACES; i++) duo_call(&d, &next[i], &duo_unary, "x", NULL);
+  for (int i = 0; i < PLACES; i++) duo_until(&d, &next[i].n_done);
+  for (int i = 0; i < PLACES; i++) assert_int_equal(next[i].code, CAW_UNAVAILABLE);
+  assert_int_equal(handlers.begun, PLACES);
+  assert_in_range(refused(&d), PLACES, 2 * PLACES); /* each is sent once more by itself */
+  for (int i = 0; i < handlers.begun; i++)
+    if (handlers.kept[i]) finish(handlers.kept[i]);
+  duo_turns(&d, 10);
+  handlers.stubborn = false;
+  fill(&d, h); /* the places are free again */
+  assert_int_equal(handlers.most, PLACES);
+  for (int i = 0; i < PLACES; i++) caw_call_cancel(h[i].call);
+  duo_turns(&d, 10);
+  duo_finish(&d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(given_up_and_begun_anew),
+      cmocka_unit_test(handlers_that_do_not_end_keep_their_places),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
