@@ -19,6 +19,7 @@
 #include <caw/credentials.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/metrics.h>
 #include <caw/tls.h>
 
 CAW_BEGIN_DECLS
@@ -77,6 +78,10 @@ typedef struct caw_channel_options {
    * until the next (gRPC: connectivity-semantics-and-api.md). Milliseconds, at least
    * 1,000; 0: 1,800,000; CAW_NEVER: not at all. */
   uint64_t idle_timeout_ms;
+
+  /* What counts the channel's calls (caw/metrics.h), under `target` as caw_channel_new has
+   * it; the channel keeps a reference; NULL: nobody counts. */
+  caw_metrics *metrics;
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,

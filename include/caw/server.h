@@ -13,6 +13,7 @@
 #include <caw/call.h>
 #include <caw/export.h>
 #include <caw/loop.h>
+#include <caw/metrics.h>
 #include <caw/tls.h>
 
 CAW_BEGIN_DECLS
@@ -81,6 +82,10 @@ typedef struct caw_server_options {
                                            limit */
   uint64_t max_connection_age_grace_ms; /* for its calls after the last GOAWAY, which then
                                            end with UNAVAILABLE; 0: no limit */
+
+  /* What counts the server's calls (caw/metrics.h); the server keeps a reference; NULL:
+   * nobody counts. */
+  caw_metrics *metrics;
 } caw_server_options;
 
 /*

@@ -20,6 +20,7 @@ static void decide(client_call *cc, int code, caw_str text) {
   cc->decided = true;
   cc->status.code = code;
   cc->status.message = text;
+  client_stats_attempt_ended(cc, code);
 }
 
 void client_abort(caw_call *call, int code, const char *text) {
@@ -82,11 +83,13 @@ static bool may_retry(const client_call *cc) {
 
 static void retry(client_call *cc) {
   cc->retried = true;
+  client_stats_attempt_ended(cc, CAW_UNAVAILABLE);
   rpc_call_rewind(&cc->base.rpc);
-  atomic_fetch_add(&cc->base.queued, cc->base.framed);
-  cc->base.framed = 0;
+  atomic_fetch_add(&cc->base.queued, cc->framed);
+  cc->framed = 0;
   conn_leave(&cc->base);
   list_push_back(&cc->channel->waiting, &cc->wait);
+  client_stats_attempt_began(cc);
   connect_kick(cc->channel);
 }
 
@@ -96,6 +99,7 @@ static void tell_done(client_call *cc) {
   if (cc->told) return;
   cc->told = true;
   call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
+  client_stats_call_ended(cc, cc->status.code);
   if (cc->base.chain) {
     chain_status(cc->base.chain, &cc->status);
     chain_done(cc->base.chain, &cc->status);
@@ -233,6 +237,7 @@ static void take_turn(client_call *cc, bool drain) {
 
 void client_launch(client_call *cc) {
   caw_channel *ch = cc->channel;
+  if (cc->step == STEP_READY) client_stats_attempt_began(cc);
   if (cc->step == STEP_INTERCEPTORS) call_wake(&cc->base);
   else if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
     client_calls_fail(ch);
@@ -249,6 +254,7 @@ static void chain_turn(client_call *cc) {
 static void client_dispatch(caw_call *call) {
   client_call *cc = client_call_of(call);
   bool drain;
+  cc->framed += call->rpc.sent_bytes;
   call_take_news(call, &drain);
   if (may_retry(cc)) {
     if (drain) call_set(call, CALL_WANT_DRAIN);
@@ -404,6 +410,7 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
     return rc;
   }
   list_push_back(&ch->calls, &cc->node);
+  client_stats_call_began(cc);
   if (cc->step == STEP_READY) list_push_back(&ch->waiting, &cc->wait);
   if (o.parent) call_adopt(o.parent, call);
   *out = cc;

@@ -1,6 +1,8 @@
 /* caw_channel: options, state, watches, and the thread it may have. */
 #include "client/client.h"
 
+#include "stats/metrics.h"
+
 #include <caw/alloc.h>
 #include <caw/version.h>
 #include <signal.h>
@@ -136,7 +138,8 @@ static int copy_text(char *to, size_t room, const char *from) {
   return n >= 0 && (size_t)n < room ? 0 : CAW_EINVAL;
 }
 
-static int read_options(caw_channel *ch, const caw_channel_options *from, const char **why) {
+static int read_options(caw_channel *ch, const char *target, const caw_channel_options *from,
+                        const char **why) {
   caw_channel_options *to = &ch->options;
   if (from) {
     if (from->size < offsetof(caw_channel_options, loop)) return CAW_EINVAL;
@@ -157,6 +160,8 @@ static int read_options(caw_channel *ch, const caw_channel_options *from, const 
   int rc = copy_text(ch->authority, sizeof(ch->authority), authority);
   if (!rc && to->dns_server) rc = copy_text(ch->dns_server, sizeof(ch->dns_server), to->dns_server);
   to->authority = to->user_agent = to->dns_server = NULL;
+  caw_metrics *metrics = to->metrics;
+  to->metrics = NULL; /* a reference is in the channel's table */
   if (!rc && to->call_credentials)
     ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
   to->call_credentials = NULL;
@@ -165,7 +170,7 @@ static int read_options(caw_channel *ch, const caw_channel_options *from, const 
     if (rc == CAW_EINVAL) *why = "the authority is no host that a certificate can be for";
   }
   to->credentials = NULL; /* a reference is in config.tls */
-  return rc;
+  return rc || !metrics ? rc : client_stats_open(ch, metrics, target);
 }
 
 /* The first thing that the loop does on its thread: from here on it is that
@@ -231,10 +236,11 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   int rc = ch->wish ? 0 : CAW_ENOMEM;
   if (!rc) ch->wish->channel = ch;
   if (!rc) rc = io_target_parse(&ch->target, caw_str_from(target), false, &reason);
-  if (!rc) rc = read_options(ch, options, &reason);
+  if (!rc) rc = read_options(ch, target, options, &reason);
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR || *reason ? reason : caw_strerror(rc);
+    metrics_close(ch->metrics);
     caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
@@ -274,6 +280,7 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
+  metrics_close(ch->metrics);
   chain_list_unref(ch->interceptors);
   caw_call_credentials_unref(ch->call_credentials);
   pthread_cond_destroy(&ch->started);

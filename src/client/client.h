@@ -63,6 +63,7 @@ struct caw_channel {
   io_task kick;          /* gives waiting calls to the connection */
   uint64_t random;       /* for the jitter */
   idleness idle;
+  struct metrics_table *metrics; /* NULL: nobody counts */
 
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;
@@ -90,6 +91,9 @@ void care_finish(caw_channel *ch);
 void care_calm(caw_channel *ch, const conn *c);
 /* The channel connects, or its last call has ended. */
 void care_idle(caw_channel *ch);
+
+/* stats.c: the channel's table, of the target as it was written. 0 or CAW_ENOMEM. */
+int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target);
 
 /* channel.c */
 void channel_set_state(caw_channel *ch, caw_connectivity state);

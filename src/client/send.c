@@ -51,7 +51,7 @@ static int transmit(caw_call *call, caw_payload *payload) {
     return rc;
   }
   /* A stream that is just gone tells so by its news, and may be retried. */
-  call->sent++;
+  call_count_sent(call, payload);
   return 0;
 }
 

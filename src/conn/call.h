@@ -73,7 +73,7 @@ struct caw_call {
   uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
   size_t send_limit;       /* bytes queued before CAW_EAGAIN */
   uint64_t received, sent; /* messages */
-  size_t framed;           /* bytes that left the queue on this stream */
+  uint64_t received_bytes, sent_bytes; /* of these as they travel, without gRPC's prefix */
   caw_arena *arena;        /* the handler's: caw_call_arena; the loop's is rpc_call_arena */
 
   atomic_size_t queued; /* bytes taken and not yet framed */
@@ -171,6 +171,12 @@ static inline caw_call *call_of(rpc_call *rpc) {
 static inline bool call_sends_one(const caw_call *call) {
   caw_call_kind k = call->method->kind;
   return k == CAW_UNARY || k == (call->cls->server ? CAW_CLIENT_STREAM : CAW_SERVER_STREAM);
+}
+
+/* A message was given to the protocol. */
+static inline void call_count_sent(caw_call *call, const caw_payload *payload) {
+  call->sent++;
+  call->sent_bytes += payload->len;
 }
 
 /* Does the peer? */

@@ -27,7 +27,6 @@ typedef struct server_call {
   void *events_user;
   void *reply;              /* of kinds with one reply, made when needed */
   _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
-  uint64_t began;           /* for the access log, on the real clock */
   caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
   int code;                 /* and its code */
   bool routed : 1;
@@ -123,6 +122,7 @@ static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
   sc->code = status->code;
+  if (sc->routed) server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
   if (!status->message.len && !status->details.data) return;
   caw_arena *arena = rpc_call_arena(&sc->base.rpc);
   sc->told = caw_arena_calloc(arena, 1, sizeof(*sc->told));
@@ -216,7 +216,7 @@ static void send_kept(server_call *sc) {
     caw_payload *p = c->out[i];
     chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
     rc = rpc_call_send(rpc, p, headers_of(sc));
-    if (!rc) sc->base.sent++;
+    if (!rc) call_count_sent(&sc->base, p);
   }
   chain_drop(c);
   c->send_headers = false;
@@ -241,7 +241,7 @@ static void report(const server_call *sc, const caw_status *told) {
   const caw_server_options *o = &sc->worker->server->options;
   if (!o->on_call || !sc->base.rpc.path.data) return;
   caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), *told,
-                        io_sys_clock() - sc->began, sc->base.received,        sc->base.sent};
+                        io_sys_clock() - sc->base.joined, sc->base.received,        sc->base.sent};
   o->on_call(&s, o->user);
 }
 
@@ -390,6 +390,7 @@ static void route(server_call *sc) {
   caw_str why;
   unsigned http;
   sc->routed = true;
+  server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {
     refuse(sc, http, code, why);
@@ -554,7 +555,7 @@ static int server_send(caw_call *call, caw_payload *payload) {
   if (keeps(call)) return keep_message(call, payload);
   int rc = rpc_call_send(&call->rpc, payload, headers_of(sc));
   if (rc) return rc;
-  call->sent++;
+  call_count_sent(call, payload);
   conn_flush_later(call->conn);
   return 0;
 }
@@ -589,7 +590,6 @@ caw_call *server_call_new(worker *w, conn *c) {
   if (!call) return NULL;
   server_call *sc = self_of(call);
   sc->worker = w;
-  if (o->on_call) sc->began = io_sys_clock();
   if (w->draining) call_set(call, CALL_DRAINING);
   list_push_back(&w->calls, &sc->node);
   return call;

@@ -115,8 +115,10 @@ static void free_behind(caw_server *s) {
 /* The memory, when no call is left. */
 static void free_parts(caw_server *s) {
   s->freed = true;
-  for (unsigned i = 0; i < s->n_workers; i++)
+  for (unsigned i = 0; i < s->n_workers; i++) {
+    server_stats_close(&s->workers[i]);
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
+  }
   server_run_free_hooks(s);
   server_blocking_free(s);
   server_free_drain_hooks(s);
@@ -194,8 +196,10 @@ int server_add_entries(caw_server *s, method_entry *entries, size_t n) {
   entries[0].next = s->entries;
   s->entries = entries;
   /* Room was reserved: none of these fails. */
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
+    entries[i].number = ++s->n_methods;
     map_add(&s->methods, caw_str_from(entries[i].handler->method->path), &entries[i]);
+  }
   return 0;
 }
 
