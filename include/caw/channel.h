@@ -94,8 +94,9 @@ typedef struct caw_call_options {
   size_t metadata_len;
   /*
    * A server's call on whose behalf this one is made: its deadline, if it is
-   * nearer, becomes this call's, and its cancellation cancels this one. Alive
-   * when the call is started; afterwards held by reference.
+   * nearer, becomes this call's, its cancellation cancels this one, and the trace that it
+   * belongs to goes on (caw/trace_context.h). Alive when the call is started; afterwards held
+   * by reference.
    */
   caw_call *parent;
   size_t max_receive;                /* bytes of a message received; 0: the channel's */

@@ -22,12 +22,18 @@ typedef struct caw_server caw_server;
 
 /* A call that ended, for an access log. Borrowed for the callback. */
 typedef struct caw_call_summary {
-  caw_str path;         /* ":path" as the peer sent it */
-  caw_str peer;         /* as caw_call_peer */
-  caw_status status;    /* the outcome */
-  uint64_t duration_ns; /* from the request's headers to the end */
-  uint64_t received;    /* messages */
-  uint64_t sent;        /* messages */
+  caw_str path;                        /* ":path" as the peer sent it */
+  caw_str peer;                        /* as caw_call_peer */
+  caw_status status;                   /* the outcome */
+  uint64_t duration_ns;                /* from the request's headers to the end */
+  uint64_t received;                   /* messages */
+  uint64_t sent;                       /* messages */
+  uint64_t received_bytes, sent_bytes; /* of these, as they travelled, without gRPC's prefix */
+  uint64_t started_ns;                 /* when it began: since 1970, UTC, nanoseconds */
+  uint64_t timeout_ns; /* what the client gave it at first; UINT64_MAX: no deadline */
+  caw_str authority;   /* as caw_call_authority */
+  caw_str user_agent;  /* what the client says it is; empty: nothing */
+  caw_str traceparent; /* if there is a valid one (caw/trace_context.h); else empty */
 } caw_call_summary;
 
 /* The zero value of each member is the default. Copied. */

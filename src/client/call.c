@@ -2,6 +2,8 @@
  * the turn in which replies and the outcome reach user code. */
 #include "client/call.h"
 
+#include "rpc/tracing.h"
+
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
 
@@ -403,6 +405,8 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);
+  if (!rc && o.parent)
+    rc = rpc_trace_pass(&cc->metadata, rpc_call_arena(&call->rpc), caw_call_metadata(o.parent));
   if (!rc) rc = set_deadline(cc, &o);
   if (!rc) rc = ask_begin(cc, &o);
   if (rc) {

@@ -2,6 +2,8 @@
  * The listener of caw/metrics_http.h: connections with one request and one answer each. The
  * answer's pieces are made one in a turn of the loop, when the socket has taken the one before.
  */
+#include "scrape/http.h"
+
 #include "base/buf.h"
 #include "io/resolver.h"
 #include "io/socket.h"
@@ -20,10 +22,11 @@
 #define SECOND       UINT64_C(1000000000)
 #define MOST_CONNS   16
 #define REQUEST_ROOM 4096
-#define REQUEST_TIME (5 * SECOND)
 #define ANSWER_TIME  (30 * SECOND)
 #define LINGER_TIME  (2 * SECOND)
 #define DISCARD_MOST ((size_t)64 * 1024) /* that comes after the request */
+
+atomic_ullong scrape_request_time = 5 * SECOND;
 
 typedef struct scrape {
   list node;
@@ -215,7 +218,7 @@ static void on_accept(void *user, int fd) {
   io_task_init(&s->task, go_on);
   list_push_back(&h->conns, &s->node);
   h->n_conns++;
-  io_timer_start(&s->timer, io_now(h->loop) + REQUEST_TIME);
+  io_timer_start(&s->timer, io_now(h->loop) + atomic_load(&scrape_request_time));
   io_socket_read(s->socket, true);
 }
 

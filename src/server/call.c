@@ -5,7 +5,9 @@
 #include "io/sys.h"
 
 #include <caw/alloc.h>
+#include <caw/trace_context.h>
 #include <stdarg.h>
+#include <time.h>
 
 /* Messages given to a handler in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
@@ -122,7 +124,8 @@ static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
   sc->code = status->code;
-  if (sc->routed) server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
+  if (sc->worker->metrics && sc->routed)
+    server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
   if (!status->message.len && !status->details.data) return;
   caw_arena *arena = rpc_call_arena(&sc->base.rpc);
   sc->told = caw_arena_calloc(arena, 1, sizeof(*sc->told));
@@ -237,11 +240,33 @@ static void finish_now(server_call *sc, int code) {
   call_end(&sc->base, told, NULL);
 }
 
+/* The time of day of a moment on the loops' clock. */
+static uint64_t time_of_day(uint64_t at, uint64_t now) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - (now - at);
+}
+
 static void report(const server_call *sc, const caw_status *told) {
   const caw_server_options *o = &sc->worker->server->options;
   if (!o->on_call || !sc->base.rpc.path.data) return;
-  caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), *told,
-                        io_sys_clock() - sc->base.joined, sc->base.received,        sc->base.sent};
+  const caw_call *call = &sc->base;
+  uint64_t now = io_sys_clock(), began = call->joined < now ? call->joined : now;
+  caw_trace_context trace;
+  caw_call_trace_context(call, &trace);
+  caw_call_summary s = {.path = call->rpc.path,
+                        .peer = caw_call_peer(call),
+                        .status = *told,
+                        .duration_ns = now - began,
+                        .received = call->received,
+                        .sent = call->sent,
+                        .received_bytes = call->received_bytes,
+                        .sent_bytes = call->sent_bytes,
+                        .started_ns = time_of_day(began, now),
+                        .timeout_ns = call->rpc.timeout,
+                        .authority = call->rpc.authority,
+                        .user_agent = caw_metadata_get(&call->rpc.headers.list, "user-agent"),
+                        .traceparent = trace.traceparent};
   o->on_call(&s, o->user);
 }
 
@@ -390,7 +415,7 @@ static void route(server_call *sc) {
   caw_str why;
   unsigned http;
   sc->routed = true;
-  server_stats_began(sc->worker, sc->entry_found);
+  if (sc->worker->metrics) server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {
     refuse(sc, http, code, why);

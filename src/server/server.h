@@ -147,8 +147,8 @@ void server_calls_abort(worker *w);
 /* stats.c: a worker's counters. 0 or CAW_ENOMEM. */
 int server_stats_open(worker *w);
 void server_stats_close(worker *w);
-/* A call of this method, NULL: of none that is served, begins; and has ended. Nothing happens when
- * nobody counts. */
+/* A call of this method, NULL: of none that is served, begins; and has ended. For a worker
+ * that has counters. */
 void server_stats_began(worker *w, const method_entry *entry);
 void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code);
 

@@ -21,8 +21,10 @@ void server_stats_close(worker *w) {
   w->n_rows = 0;
 }
 
-/* Made with the first call of its method; NULL: out of memory. */
-static metrics_row *make_row(worker *w, const method_entry *entry, size_t number) {
+/* Made with the first call of its method; NULL: out of memory. Kept out of row_of, which would
+ * save registers for it: 40 instructions a call. */
+__attribute__((noinline)) static metrics_row *make_row(worker *w, const method_entry *entry,
+                                                       size_t number) {
   if (number >= w->n_rows) {
     size_t n = w->server->n_methods + 1;
     metrics_row **rows = caw_realloc(w->rows, n * sizeof(metrics_row *));
@@ -43,12 +45,11 @@ static metrics_row *row_of(worker *w, const method_entry *entry) {
 }
 
 void server_stats_began(worker *w, const method_entry *entry) {
-  if (w->metrics) metrics_began(row_of(w, entry));
+  metrics_began(row_of(w, entry));
 }
 
 /* `joined` is the turn's time, in which the request was read from the socket. */
 void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code) {
-  if (!w->metrics) return;
   uint64_t now = io_sys_clock(), began = call->joined;
   metrics_ended(row_of(w, entry), code, now > began ? now - began : 0, call->sent_bytes,
                 call->received_bytes);

@@ -97,24 +97,22 @@ static void put_histogram(buf *out, const metrics_family *f, const metrics_sum *
   put_number(out, sum->count);
 }
 
-/* All series of a family that a run of rows has. */
-static void put_run(buf *out, const metrics_view *v, size_t first, size_t end,
-                    const metrics_family *f) {
-  int codes = f->what == METRICS_STARTED ? 1 : METRICS_CODES;
+/* The series of a family that a run of rows has with this code, if any. */
+static void put_series(buf *out, const metrics_view *v, size_t first, size_t end,
+                       const metrics_family *f, int code) {
   metrics_sum sum;
-  for (int code = 0; code < codes; code++) {
-    buf labels = {0};
-    if (!metrics_add_up(&sum, v, first, end, f->what, code)) continue;
-    put_labels(&labels, &v->refs[first], f->what == METRICS_STARTED ? NULL : caw_code_name(code));
-    if (labels.failed) out->failed = true;
-    else if (f->what == METRICS_STARTED) {
-      put_sample(out, f->prometheus, "", &labels, NULL);
-      put_number(out, sum.count);
-    } else {
-      put_histogram(out, f, &sum, &labels);
-    }
-    buf_finish(&labels);
+  buf labels = {0};
+  if (!metrics_add_up(&sum, v, first, end, f->what, code)) return;
+  put_labels(&labels, &v->refs[first], f->what == METRICS_STARTED ? NULL : caw_code_name(code));
+  if (labels.failed) {
+    out->failed = true;
+  } else if (f->what == METRICS_STARTED) {
+    put_sample(out, f->prometheus, "", &labels, NULL);
+    put_number(out, sum.count);
+  } else {
+    put_histogram(out, f, &sum, &labels);
   }
+  buf_finish(&labels);
 }
 
 /* ---- The program's own ---- */
@@ -222,7 +220,7 @@ bool exposition_next(exposition *e, buf *out) {
   size_t before = out->len;
   while (e->family < metrics_n_families && out->len - before < PIECE) {
     const metrics_family *f = &metrics_families[e->family];
-    if (e->at == 0 && has_rows(v, f->client))
+    if (e->at == 0 && e->code == 0 && has_rows(v, f->client))
       put_head(out, f->prometheus, f->description,
                f->what == METRICS_STARTED ? "counter" : "histogram");
     if (e->at >= v->len) {
@@ -231,9 +229,11 @@ bool exposition_next(exposition *e, buf *out) {
       continue;
     }
     size_t end = metrics_view_run(v, e->at);
-    if (v->refs[e->at].table->client == f->client) put_run(out, v, e->at, end, f);
-    e->at = end;
+    if (v->refs[e->at].table->client == f->client) put_series(out, v, e->at, end, f, e->code);
     if (out->failed) return false;
+    if (f->what != METRICS_STARTED && ++e->code < METRICS_CODES) continue;
+    e->code = 0;
+    e->at = end;
   }
   if (e->family < metrics_n_families) return true;
   put_own(out, v->metrics);

@@ -156,7 +156,8 @@ bool metrics_add_up(metrics_sum *out, const metrics_view *v, size_t first, size_
 
 typedef struct exposition {
   metrics_view view;
-  size_t family, at; /* of the next piece */
+  size_t family, at; /* of the next piece: which metric, of which rows, with which code */
+  int code;
 } exposition;
 
 struct buf;

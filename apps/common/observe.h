@@ -1,0 +1,46 @@
+/*
+ * What the servers have in common for those who look at them: --metrics, --access-log. Zeroed at
+ * first; used in this order: observe_option for each option, observe_prepare, observe_begin,
+ * observe_end.
+ */
+#ifndef APPS_OBSERVE_H
+#define APPS_OBSERVE_H
+
+#include "access_log.h"
+
+#include <caw/metrics_http.h>
+#include <caw/server.h>
+
+typedef struct observe {
+  const char *metrics_address;
+  access_log log;
+  caw_metrics *metrics; /* NULL: nobody counts */
+  caw_metrics_http *http;
+} observe;
+
+/* The options, whose codes are below those of the programs. */
+enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG };
+#define OBSERVE_OPTIONS                                                                            \
+  {"metrics", required_argument, NULL, OBSERVE_METRICS}, {                                         \
+    "access-log", required_argument, NULL, OBSERVE_ACCESS_LOG                                      \
+  }
+#define OBSERVE_HELP                                                                               \
+  "  --metrics ADDRESS  metrics for Prometheus at http://ADDRESS/metrics, for all who\n"           \
+  "                     can connect there (127.0.0.1:9464); default: none\n"                       \
+  "  --access-log text|json  a line for each call on standard error, in place of the\n"            \
+  "                     one on standard output\n"
+
+/* Takes an option; false when it is none of these. Exits with 2 on a wrong value. */
+bool observe_option(observe *o, const char *program, int option, const char *value);
+
+/* Fills the options of a server. `log`: what on_call is without --access-log, or NULL. */
+void observe_prepare(observe *o, const char *program, caw_server_options *options,
+                     void (*log)(const caw_call_summary *call, void *user));
+
+/* Listens, and says where; exits with 1 when that cannot be. */
+void observe_begin(observe *o, const char *program, caw_server *server);
+
+/* When the server has run, and before it is freed. */
+void observe_end(observe *o);
+
+#endif
