@@ -1,5 +1,6 @@
 /*
- * What the servers have in common for those who look at them: --metrics, --access-log. Zeroed at
+ * What the servers have in common for those who look at them: --metrics, --access-log and
+ * --channelz. Zeroed at
  * first; used in this order: observe_option for each option, observe_prepare, observe_begin,
  * observe_end.
  */
@@ -8,27 +9,34 @@
 
 #include "access_log.h"
 
+#include <caw/channelz.h>
 #include <caw/metrics_http.h>
 #include <caw/server.h>
 
 typedef struct observe {
   const char *metrics_address;
   access_log log;
+  bool with_channelz;
   caw_metrics *metrics; /* NULL: nobody counts */
   caw_metrics_http *http;
+  caw_channelz *channelz; /* NULL: nobody looks */
 } observe;
 
 /* The options, whose codes are below those of the programs. */
-enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG };
+enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG, OBSERVE_CHANNELZ };
+/* clang-format off */
 #define OBSERVE_OPTIONS                                                                            \
-  {"metrics", required_argument, NULL, OBSERVE_METRICS}, {                                         \
-    "access-log", required_argument, NULL, OBSERVE_ACCESS_LOG                                      \
-  }
+  {"metrics", required_argument, NULL, OBSERVE_METRICS},                                           \
+  {"access-log", required_argument, NULL, OBSERVE_ACCESS_LOG},                                     \
+  {"channelz", no_argument, NULL, OBSERVE_CHANNELZ}
+/* clang-format on */
 #define OBSERVE_HELP                                                                               \
   "  --metrics ADDRESS  metrics for Prometheus at http://ADDRESS/metrics, for all who\n"           \
   "                     can connect there (127.0.0.1:9464); default: none\n"                       \
   "  --access-log text|json  a line for each call on standard error, in place of the\n"            \
-  "                     one on standard output\n"
+  "                     one on standard output\n"                                                  \
+  "  --channelz         serve gRPC's channelz: who is connected, and how much was sent;\n"         \
+  "                     to all who may call\n"
 
 /* Takes an option; false when it is none of these. Exits with 2 on a wrong value. */
 bool observe_option(observe *o, const char *program, int option, const char *value);
@@ -37,7 +45,8 @@ bool observe_option(observe *o, const char *program, int option, const char *val
 void observe_prepare(observe *o, const char *program, caw_server_options *options,
                      void (*log)(const caw_call_summary *call, void *user));
 
-/* Listens, and says where; exits with 1 when that cannot be. */
+/* Adds the service and listens, and says where; exits with 1 when that cannot be. Before the
+ * server listens. */
 void observe_begin(observe *o, const char *program, caw_server *server);
 
 /* When the server has run, and before it is freed. */

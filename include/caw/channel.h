@@ -82,6 +82,9 @@ typedef struct caw_channel_options {
   /* What counts the channel's calls (caw/metrics.h), under `target` as caw_channel_new has
    * it; the channel keeps a reference; NULL: nobody counts. */
   caw_metrics *metrics;
+  /* Where the channel and its connection can be looked at (caw/channelz.h); the channel keeps
+   * a reference; NULL: nowhere. */
+  struct caw_channelz *channelz;
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,

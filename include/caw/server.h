@@ -19,6 +19,7 @@
 CAW_BEGIN_DECLS
 
 typedef struct caw_server caw_server;
+typedef struct caw_channelz caw_channelz; /* caw/channelz.h */
 
 /* A call that ended, for an access log. Borrowed for the callback. */
 typedef struct caw_call_summary {
@@ -92,6 +93,9 @@ typedef struct caw_server_options {
   /* What counts the server's calls (caw/metrics.h); the server keeps a reference; NULL:
    * nobody counts. */
   caw_metrics *metrics;
+  /* Where the server and its connections can be looked at (caw/channelz.h); the server keeps
+   * a reference; NULL: nowhere. */
+  caw_channelz *channelz;
 } caw_server_options;
 
 /*

@@ -52,6 +52,7 @@ struct client_call {
    * clock. What was sent before an attempt, was sent again by it. */
   struct metrics_row *row;
   uint64_t began, attempt_began;
+  bool counts;  /* somebody counts */
   bool attempt; /* one was begun and has not ended */
 };
 

@@ -1,8 +1,6 @@
 /* caw_channel: options, state, watches, and the thread it may have. */
 #include "client/client.h"
 
-#include "stats/metrics.h"
-
 #include <caw/alloc.h>
 #include <caw/version.h>
 #include <signal.h>
@@ -43,6 +41,7 @@ static void expire_watch(io_timer *timer) {
 
 void channel_set_state(caw_channel *ch, caw_connectivity state) {
   atomic_store(&ch->state, state);
+  client_stats_state(ch, state);
   for (list *l = ch->watches.next; l != &ch->watches; l = l->next) {
     watch *w = LIST_ENTRY(l, watch, node);
     if (w->last != state) io_defer(ch->loop, &w->task);
@@ -162,6 +161,8 @@ static int read_options(caw_channel *ch, const char *target, const caw_channel_o
   to->authority = to->user_agent = to->dns_server = NULL;
   caw_metrics *metrics = to->metrics;
   to->metrics = NULL; /* a reference is in the channel's table */
+  struct caw_channelz *channelz = to->channelz;
+  to->channelz = NULL; /* in its entry */
   if (!rc && to->call_credentials)
     ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
   to->call_credentials = NULL;
@@ -170,7 +171,9 @@ static int read_options(caw_channel *ch, const char *target, const caw_channel_o
     if (rc == CAW_EINVAL) *why = "the authority is no host that a certificate can be for";
   }
   to->credentials = NULL; /* a reference is in config.tls */
-  return rc || !metrics ? rc : client_stats_open(ch, metrics, target);
+  if (!rc && metrics) rc = client_stats_open(ch, metrics, target);
+  if (!rc && channelz) client_stats_show(ch, channelz, target);
+  return rc;
 }
 
 /* The first thing that the loop does on its thread: from here on it is that
@@ -240,7 +243,7 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR || *reason ? reason : caw_strerror(rc);
-    metrics_close(ch->metrics);
+    client_stats_close(ch);
     caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
@@ -280,7 +283,7 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
-  metrics_close(ch->metrics);
+  client_stats_close(ch);
   chain_list_unref(ch->interceptors);
   caw_call_credentials_unref(ch->call_credentials);
   pthread_cond_destroy(&ch->started);

@@ -1,4 +1,5 @@
-/* What a channel's calls add to its metrics (caw/metrics.h). */
+/* What a channel's calls add to its metrics (caw/metrics.h), and what of it can be looked at
+ * (caw/channelz.h). */
 #include "stats/metrics.h"
 
 #include "client/call.h"
@@ -25,24 +26,51 @@ int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target)
   return ch->metrics ? 0 : CAW_ENOMEM;
 }
 
+/* Kept by reference: sockets of the channel come there too. */
+void client_stats_show(caw_channel *ch, caw_channelz *channelz, const char *target) {
+  const z_birth channel = {.kind = CAW_CHANNELZ_CHANNEL, .name = target, .n_calls = 1};
+  ch->channelz = ch->config.channelz = caw_channelz_ref(channelz);
+  ch->z = channelz_open(channelz, &channel);
+  const z_birth below = {
+      .kind = CAW_CHANNELZ_SUBCHANNEL, .parent = ch->z, .name = target, .n_calls = 1};
+  ch->subchannel = ch->config.channelz_parent = channelz_open(channelz, &below);
+}
+
+void client_stats_close(caw_channel *ch) {
+  metrics_close(ch->metrics);
+  channelz_close(ch->subchannel);
+  channelz_close(ch->z);
+  caw_channelz_unref(ch->channelz);
+}
+
+void client_stats_state(caw_channel *ch, caw_connectivity state) {
+  channelz_state(ch->z, (int)state);
+  channelz_state(ch->subchannel, (int)state);
+}
+
 void client_stats_call_began(client_call *cc) {
-  metrics_table *t = cc->channel->metrics;
-  if (!t) return;
-  const char *path = cc->base.method->path;
-  cc->row = metrics_row_of(t, caw_str_from(*path == '/' ? path + 1 : path));
+  caw_channel *ch = cc->channel;
+  if (!ch->metrics && !ch->channelz) return;
+  cc->counts = true;
   cc->began = io_sys_clock();
+  channelz_call_began(ch->z, 0, cc->began);
+  if (!ch->metrics) return;
+  const char *path = cc->base.method->path;
+  cc->row = metrics_row_of(ch->metrics, caw_str_from(*path == '/' ? path + 1 : path));
 }
 
 void client_stats_attempt_began(client_call *cc) {
-  if (!cc->row || cc->attempt) return; /* it went on, with its credentials */
+  if (!cc->counts || cc->attempt) return; /* it went on, with its credentials */
   cc->attempt = true;
   cc->attempt_began = io_sys_clock();
+  channelz_call_began(cc->channel->subchannel, 0, cc->attempt_began);
   metrics_began(cc->row);
 }
 
 void client_stats_attempt_ended(client_call *cc, int code) {
   if (!cc->attempt || !cc->channel) return;
   cc->attempt = false;
+  channelz_call_ended(cc->channel->subchannel, 0, code);
   metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, cc->base.sent_bytes,
                 cc->base.received_bytes);
 }
@@ -50,5 +78,7 @@ void client_stats_attempt_ended(client_call *cc, int code) {
 /* A channel that is freed in a callback has taken its table with it. */
 void client_stats_call_ended(client_call *cc, int code) {
   client_stats_attempt_ended(cc, code);
-  if (cc->row && cc->channel) metrics_call_ended(cc->row, code, io_sys_clock() - cc->began);
+  if (!cc->counts || !cc->channel) return;
+  channelz_call_ended(cc->channel->z, 0, code);
+  metrics_call_ended(cc->row, code, io_sys_clock() - cc->began);
 }

@@ -210,6 +210,7 @@ int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **me
   size_t travels = bytes->len;
   call->received++;
   call->received_bytes += travels;
+  call_show_message(call, false);
   int code = take(call, bytes);
   *why = bytes->why;
   if (call->chain && !code)

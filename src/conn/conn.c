@@ -3,6 +3,7 @@
 
 #include "conn/call.h"
 #include "rpc/wire.h"
+#include "stats/channelz.h"
 
 #include <caw/alloc.h>
 #include <stdio.h>
@@ -93,6 +94,8 @@ void conn_close(conn *c, int rc, const char *why) {
   c->socket = NULL;
   wake_put_off(c);
   rpc_session_finish(&c->rpc);
+  channelz_close(c->channelz);
+  c->channelz = NULL;
   c->events->on_closed(c->owner, c, rc, why);
   conn_unref(c);
 }
@@ -274,6 +277,20 @@ static void check_owed(conn *c) {
 
 /* ---- Events of the socket ---- */
 
+/* Shows the connection to those who look. */
+static void show(conn *c) {
+  if (!c->config->channelz) return;
+  caw_str local = io_socket_local(c->socket);
+  const z_birth birth = {.kind = CAW_CHANNELZ_SOCKET,
+                         .parent = c->config->channelz_parent,
+                         .name = conn_peer(c),
+                         .local = local.data,
+                         .remote = conn_peer(c),
+                         .tls = c->identity ? c->identity->tls : NULL,
+                         .cipher = c->identity ? c->identity->cipher : NULL};
+  c->channelz = channelz_open(c->config->channelz, &birth);
+}
+
 static void on_connect(void *user, int rc) {
   conn *c = user;
   if (rc) {
@@ -283,6 +300,7 @@ static void on_connect(void *user, int rc) {
   c->connected = true;
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
+  show(c);
   /* Unless a drain, which began in the handshake, has the timer. */
   if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
@@ -401,6 +419,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
+  channelz_stream_ended(c->channelz, !rpc->close_remote && rpc->close_code == H2_NO_ERROR);
   give_reset(c, call);
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
@@ -631,6 +650,7 @@ void conn_join(conn *c, caw_call *call) {
   c->live++;
   call->counted = true;
   call->joined = io_now(c->loop);
+  channelz_stream_began(c->channelz, call->joined);
   call->conn = c;
 }
 

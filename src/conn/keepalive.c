@@ -2,6 +2,7 @@
 #include "conn/keepalive.h"
 
 #include "conn/conn.h"
+#include "stats/channelz.h"
 
 #include <stdio.h>
 
@@ -49,6 +50,7 @@ static void send_ping(conn *c) {
     start(c, io_now(c->loop), config_of(c)->time); /* perhaps then */
     return;
   }
+  channelz_keepalive(c->channelz);
   k->without_data++;
   k->waiting = true;
   k->delivered = io_socket_delivered(c->socket);

@@ -124,7 +124,7 @@ static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
   sc->code = status->code;
-  if (sc->worker->metrics && sc->routed)
+  if (sc->worker->counts && sc->routed)
     server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
   if (!status->message.len && !status->details.data) return;
   caw_arena *arena = rpc_call_arena(&sc->base.rpc);
@@ -219,7 +219,9 @@ static void send_kept(server_call *sc) {
     caw_payload *p = c->out[i];
     chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
     rc = rpc_call_send(rpc, p, headers_of(sc));
-    if (!rc) call_count_sent(&sc->base, p);
+    if (rc) break;
+    call_count_sent(&sc->base, p);
+    call_show_message(&sc->base, true);
   }
   chain_drop(c);
   c->send_headers = false;
@@ -415,7 +417,7 @@ static void route(server_call *sc) {
   caw_str why;
   unsigned http;
   sc->routed = true;
-  if (sc->worker->metrics) server_stats_began(sc->worker, sc->entry_found);
+  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {
     refuse(sc, http, code, why);
@@ -581,6 +583,7 @@ static int server_send(caw_call *call, caw_payload *payload) {
   int rc = rpc_call_send(&call->rpc, payload, headers_of(sc));
   if (rc) return rc;
   call_count_sent(call, payload);
+  call_show_message(call, true);
   conn_flush_later(call->conn);
   return 0;
 }

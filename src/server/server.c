@@ -1,6 +1,8 @@
 /* caw_server: options, methods, listening, running and draining. */
 #include "server/server.h"
 
+#include "stats/channelz.h"
+
 #include "io/sys.h"
 
 #include <caw/alloc.h>
@@ -58,6 +60,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   s->config.h2.max_streams = s->options.max_streams;
   s->config.ready_timeout = READY_TIMEOUT;
   server_set_care(&s->config, &s->options);
+  if (!rc && s->options.channelz) server_show(s);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);
@@ -130,6 +133,7 @@ static void free_parts(caw_server *s) {
   map_finish(&s->methods);
   caw_free(s->services);
   server_free_entrances(s);
+  channelz_close(s->channelz);
   handover_free(s);
   /* A post that is still on its way to the program's loop frees the rest. */
   if (s->own_loops || !awaited(s)) free_struct(s);

@@ -31,6 +31,7 @@ typedef struct entrance {
   caw_server *server;
   io_listener *listener;       /* NULL once nobody listens there */
   caw_server_credentials *tls; /* NULL for plaintext */
+  struct z_entry *channelz;    /* NULL: nobody looks */
   char address[IO_ADDRESS_TEXT];
   char wanted[]; /* the words in which it was asked for */
 } entrance;
@@ -58,6 +59,7 @@ typedef struct worker {
   struct metrics_table *metrics; /* NULL: nobody counts */
   struct metrics_row **rows;
   size_t n_rows;
+  bool counts; /* calls are told to stats.c */
 } worker;
 
 typedef struct drain_hook drain_hook;   /* on_drain.c */
@@ -75,8 +77,9 @@ struct caw_server {
   struct server_service *services; /* describe.c */
   free_hook *free_hooks;           /* on_free.c */
   size_t n_services;
-  void *blocking; /* blocking.c's list of handlers */
-  io_pool *pool;  /* made with the first blocking method */
+  struct z_entry *channelz; /* NULL: nobody looks */
+  void *blocking;           /* blocking.c's list of handlers */
+  io_pool *pool;            /* made with the first blocking method */
   worker *workers;
   unsigned n_workers;
   bool own_loops, started;
@@ -147,6 +150,10 @@ void server_calls_abort(worker *w);
 /* stats.c: a worker's counters. 0 or CAW_ENOMEM. */
 int server_stats_open(worker *w);
 void server_stats_close(worker *w);
+/* Shows the server to those who look; and an entrance, or no more. */
+void server_show(caw_server *server);
+void server_show_entrance(entrance *e);
+void server_hide_entrance(entrance *e);
 /* A call of this method, NULL: of none that is served, begins; and has ended. For a worker
  * that has counters. */
 void server_stats_began(worker *w, const method_entry *entry);

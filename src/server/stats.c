@@ -1,4 +1,5 @@
-/* What a server's calls add to its metrics (caw/metrics.h); each loop to a table of its own. */
+/* What a server's calls add to its metrics (caw/metrics.h), each loop to a table of its own; and
+ * what of the server can be looked at (caw/channelz.h). */
 #include "stats/metrics.h"
 
 #include "io/sys.h"
@@ -8,6 +9,7 @@
 
 int server_stats_open(worker *w) {
   caw_metrics *m = w->server->options.metrics;
+  w->counts = m || w->server->channelz;
   if (!m) return 0;
   w->metrics = metrics_open(m, NULL);
   return w->metrics ? 0 : CAW_ENOMEM;
@@ -45,12 +47,40 @@ static metrics_row *row_of(worker *w, const method_entry *entry) {
 }
 
 void server_stats_began(worker *w, const method_entry *entry) {
-  metrics_began(row_of(w, entry));
+  if (w->server->channelz)
+    channelz_call_began(w->server->channelz, (size_t)(w - w->server->workers), io_now(w->loop));
+  if (w->metrics) metrics_began(row_of(w, entry));
 }
 
 /* `joined` is the turn's time, in which the request was read from the socket. */
 void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code) {
+  if (w->server->channelz)
+    channelz_call_ended(w->server->channelz, (size_t)(w - w->server->workers), code);
+  if (!w->metrics) return;
   uint64_t now = io_sys_clock(), began = call->joined;
   metrics_ended(row_of(w, entry), code, now > began ? now - began : 0, call->sent_bytes,
                 call->received_bytes);
+}
+
+void server_show(caw_server *s) {
+  const z_birth birth = {.kind = CAW_CHANNELZ_SERVER, .n_calls = s->options.loops};
+  s->channelz = channelz_open(s->options.channelz, &birth);
+  s->config.channelz = s->options.channelz;
+  s->config.channelz_parent = s->channelz;
+}
+
+void server_show_entrance(entrance *e) {
+  char local[IO_ADDRESS_TEXT];
+  if (!e->server->channelz) return;
+  io_address_format(local, io_listener_address(e->listener));
+  const z_birth birth = {.kind = CAW_CHANNELZ_LISTENER,
+                         .parent = e->server->channelz,
+                         .name = e->address,
+                         .local = local};
+  e->channelz = channelz_open(e->server->options.channelz, &birth);
+}
+
+void server_hide_entrance(entrance *e) {
+  channelz_close(e->channelz);
+  e->channelz = NULL;
 }

@@ -44,20 +44,14 @@ static unsigned bucket_of_size(uint64_t bytes) {
   return at;
 }
 
-/* One thread writes: what another reads meanwhile is the old number or the new. */
-static inline void add(metrics_number *n, uint64_t more) {
-  atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
-                        memory_order_relaxed);
-}
-
 static void add_time(metrics_times *t, uint64_t ns) {
-  add(&t->buckets[bucket_of_time(ns)], 1);
-  add(&t->sum, ns);
+  stats_add(&t->buckets[bucket_of_time(ns)], 1);
+  stats_add(&t->sum, ns);
 }
 
 static void add_size(metrics_sizes *s, uint64_t bytes) {
-  add(&s->buckets[bucket_of_size(bytes)], 1);
-  add(&s->sum, bytes);
+  stats_add(&s->buckets[bucket_of_size(bytes)], 1);
+  stats_add(&s->sum, bytes);
 }
 
 /* A status from elsewhere may be none of gRPC's. */
@@ -66,7 +60,7 @@ static size_t code_at(int code) {
 }
 
 void metrics_began(metrics_row *row) {
-  if (row) add(&row->started, 1);
+  if (row) stats_add(&row->started, 1);
 }
 
 /* Once for a series, so apart from what each call does. */

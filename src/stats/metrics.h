@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "stats/number.h"
 
 #include <caw/metrics.h>
 #include <pthread.h>
@@ -24,17 +25,15 @@
 #define METRICS_METHODS 256
 #define METRICS_TARGETS 256
 
-typedef atomic_uint_fast64_t metrics_number;
-
 /* A histogram with room for either kind would be mostly empty for sizes. */
 typedef struct metrics_times {
-  metrics_number buckets[METRICS_TIMES + 1];
-  metrics_number sum; /* nanoseconds */
+  stats_number buckets[METRICS_TIMES + 1];
+  stats_number sum; /* nanoseconds */
 } metrics_times;
 
 typedef struct metrics_sizes {
-  metrics_number buckets[METRICS_SIZES + 1];
-  metrics_number sum; /* bytes */
+  stats_number buckets[METRICS_SIZES + 1];
+  stats_number sum; /* bytes */
 } metrics_sizes;
 
 /* What is counted of calls (client: attempts) of one method that ended with one code. */
@@ -46,7 +45,7 @@ typedef struct metrics_cell {
 /* One method. Rows and cells are there until the metrics go. */
 typedef struct metrics_row {
   _Atomic(struct metrics_row *) next;
-  metrics_number started;
+  stats_number started;
   _Atomic(metrics_cell *) cells[METRICS_CODES];
   _Atomic(metrics_times *) calls[METRICS_CODES]; /* client: whole calls */
   size_t len;

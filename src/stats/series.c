@@ -38,15 +38,17 @@ const size_t metrics_n_families = sizeof(metrics_families) / sizeof(metrics_fami
   _(0)                                                                                             \
   _(1e-05)                                                                                         \
   _(5e-05)                                                                                         \
-  _(0.0001) _(0.0003) _(0.0006) _(0.0008) _(0.001) _(0.002) _(0.003) _(0.004) _(0.005) _(0.006)    \
-      _(0.008) _(0.01) _(0.013) _(0.016) _(0.02) _(0.025) _(0.03) _(0.04) _(0.05) _(0.065) _(0.08) \
-          _(0.1) _(0.13) _(0.16) _(0.2) _(0.25) _(0.3) _(0.4) _(0.5) _(0.65) _(0.8) _(1) _(2) _(5) \
-              _(10) _(20) _(50) _(100)
+  _(0.0001)                                                                                        \
+  _(0.0003) _(0.0006) _(0.0008) _(0.001) _(0.002) _(0.003) _(0.004) _(0.005) _(0.006) _(0.008)     \
+      _(0.01) _(0.013) _(0.016) _(0.02) _(0.025) _(0.03) _(0.04) _(0.05) _(0.065) _(0.08) _(0.1)   \
+          _(0.13) _(0.16) _(0.2) _(0.25) _(0.3) _(0.4) _(0.5) _(0.65) _(0.8) _(1) _(2) _(5) _(10)  \
+              _(20) _(50) _(100)
 #define SIZES(_)                                                                                   \
   _(0)                                                                                             \
   _(1024)                                                                                          \
   _(2048)                                                                                          \
-  _(4096) _(16384) _(65536) _(262144) _(1048576) _(4194304) _(16777216) _(67108864) _(268435456)   \
+  _(4096)                                                                                          \
+  _(16384) _(65536) _(262144) _(1048576) _(4194304) _(16777216) _(67108864) _(268435456)           \
       _(1073741824) _(4294967296)
 #define NUMBER(n) n,
 #define TEXT(n)   #n,
@@ -116,18 +118,14 @@ size_t metrics_view_run(const metrics_view *v, size_t first) {
 
 /* ---- Sums ---- */
 
-static uint64_t read_number(const metrics_number *n) {
-  return atomic_load_explicit((metrics_number *)n, memory_order_relaxed);
-}
-
-static void add_buckets(metrics_sum *out, const metrics_number *buckets, size_t n,
-                        const metrics_number *sum) {
+static void add_buckets(metrics_sum *out, const stats_number *buckets, size_t n,
+                        const stats_number *sum) {
   for (size_t i = 0; i < n; i++) {
-    uint64_t k = read_number(&buckets[i]);
+    uint64_t k = stats_read(&buckets[i]);
     out->buckets[i] += k;
     out->count += k;
   }
-  out->sum += read_number(sum);
+  out->sum += stats_read(sum);
 }
 
 static void add_times(metrics_sum *out, const metrics_times *t) {
@@ -151,7 +149,7 @@ bool metrics_add_up(metrics_sum *out, const metrics_view *v, size_t first, size_
   memset(out, 0, sizeof(*out));
   for (size_t i = first; i < end; i++) {
     const metrics_row *row = v->refs[i].row;
-    if (what == METRICS_STARTED) out->count += read_number(&row->started);
+    if (what == METRICS_STARTED) out->count += stats_read(&row->started);
     else if (what == METRICS_CALLS)
       add_times(out, atomic_load_explicit((_Atomic(metrics_times *) *)&row->calls[code],
                                           memory_order_acquire));
