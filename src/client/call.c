@@ -2,6 +2,8 @@
  * the turn in which replies and the outcome reach user code. */
 #include "client/call.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
 #include "rpc/tracing.h"
 
 /* Replies given to user code in one turn before others have theirs. */
@@ -85,6 +87,7 @@ static bool may_retry(const client_call *cc) {
 
 static void retry(client_call *cc) {
   cc->retried = true;
+  TRACE(CLIENT, "call %p was refused, and is tried again", (void *)cc);
   client_stats_attempt_ended(cc, CAW_UNAVAILABLE);
   rpc_call_rewind(&cc->base.rpc);
   atomic_fetch_add(&cc->base.queued, cc->framed);
@@ -102,6 +105,9 @@ static void tell_done(client_call *cc) {
   cc->told = true;
   call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
   client_stats_call_ended(cc, cc->status.code);
+  PROBE2(client__call__end, &cc->base, cc->status.code);
+  TRACE(CALL, "call %p ends with %s%s%.*s", (void *)cc, caw_code_name(cc->status.code),
+        cc->status.message.len ? ": " : "", CAW_STR_ARG(cc->status.message));
   if (cc->base.chain) {
     chain_status(cc->base.chain, &cc->status);
     chain_done(cc->base.chain, &cc->status);
@@ -415,6 +421,8 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   }
   list_push_back(&ch->calls, &cc->node);
   client_stats_call_began(cc);
+  PROBE2(client__call__begin, call, method->path);
+  TRACE(CALL, "call %p is %s to %s", (void *)cc, method->path, ch->authority);
   if (cc->step == STEP_READY) list_push_back(&ch->waiting, &cc->wait);
   if (o.parent) call_adopt(o.parent, call);
   *out = cc;

@@ -1,6 +1,8 @@
 /* caw_channel: options, state, watches, and the thread it may have. */
 #include "client/client.h"
 
+#include "base/trace.h"
+
 #include <caw/alloc.h>
 #include <caw/version.h>
 #include <signal.h>
@@ -41,6 +43,7 @@ static void expire_watch(io_timer *timer) {
 
 void channel_set_state(caw_channel *ch, caw_connectivity state) {
   atomic_store(&ch->state, state);
+  TRACE(CLIENT, "channel %p to %s is %s", (void *)ch, ch->authority, caw_connectivity_name(state));
   client_stats_state(ch, state);
   for (list *l = ch->watches.next; l != &ch->watches; l = l->next) {
     watch *w = LIST_ENTRY(l, watch, node);
@@ -53,6 +56,7 @@ void channel_set_error(caw_channel *ch, const char *format, ...) {
   va_start(args, format);
   pthread_mutex_lock(&ch->lock);
   vsnprintf(ch->error, sizeof(ch->error), format, args);
+  TRACE(CLIENT, "channel %p: %s", (void *)ch, ch->error);
   pthread_mutex_unlock(&ch->lock);
   va_end(args);
 }

@@ -1,6 +1,7 @@
 /* The connection of conn.h. */
 #include "conn/conn.h"
 
+#include "base/trace.h"
 #include "conn/call.h"
 #include "rpc/wire.h"
 #include "stats/channelz.h"
@@ -85,6 +86,7 @@ static void wake_put_off(conn *c) {
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
   c->why = copy_text(why, strlen(why));
+  TRACE(CONN, "conn %p with %s ends: %s", (void *)c, conn_peer(c), why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
@@ -301,6 +303,8 @@ static void on_connect(void *user, int rc) {
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
   show(c);
+  TRACE(CONN, "conn %p with %s is connected%s%s, session %p", (void *)c, conn_peer(c),
+        c->identity ? ", " : "", c->identity ? c->identity->tls : "", (void *)c->rpc.h2);
   /* Unless a drain, which began in the handshake, has the timer. */
   if (c->max_live && !c->draining) io_timer_start(&c->deadline, io_now(c->loop) + c->ready_timeout);
   io_socket_read(c->socket, true);
@@ -453,6 +457,7 @@ static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   c->too_many_pings = code == H2_ENHANCE_YOUR_CALM && caw_str_is(debug, TOO_MANY_PINGS);
   c->dismissed = code == H2_NO_ERROR;
   if (code != H2_NO_ERROR) note_told(c, code, debug);
+  TRACE(CONN, "conn %p: GOAWAY from the peer, %s", (void *)c, c->told ? c->told : "NO_ERROR");
   c->draining = true;
   conn_flush_later(c);
   if (c->events->on_goaway) c->events->on_goaway(c->owner, c);
@@ -517,6 +522,7 @@ void conn_drain_for(conn *c, const char *reason) {
   if (c->draining || c->lingering || !c->socket) return;
   c->draining = true;
   c->drained = reason;
+  TRACE(CONN, "conn %p drains%s%s", (void *)c, reason ? ": " : "", reason ? reason : "");
   conn_flush_later(c);
   caw_str none = {NULL, 0};
   /* Also to a client that has not said anything yet: what it is about to begin is

@@ -1,6 +1,7 @@
 /* The keepalive of keepalive.h. */
 #include "conn/keepalive.h"
 
+#include "base/trace.h"
 #include "conn/conn.h"
 #include "stats/channelz.h"
 
@@ -51,6 +52,7 @@ static void send_ping(conn *c) {
     return;
   }
   channelz_keepalive(c->channelz);
+  TRACE(CONN, "conn %p: a PING, as nothing came", (void *)c);
   k->without_data++;
   k->waiting = true;
   k->delivered = io_socket_delivered(c->socket);

@@ -1,6 +1,8 @@
 /* The state machine of a call, and what both sides share. */
 #include "rpc/call.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
 #include "rpc/compress.h"
 #include "rpc/state.h"
 #include "rpc/wire.h"
@@ -19,10 +21,22 @@ static const unsigned legal[] = {
     [RPC_DONE] = BIT(RPC_IDLE), /* rpc_call_rewind */
 };
 
+static const char *const state_names[] = {
+    [RPC_IDLE] = "IDLE",
+    [RPC_OPEN] = "OPEN",
+    [RPC_HALF_CLOSED_LOCAL] = "HALF_CLOSED_LOCAL",
+    [RPC_HALF_CLOSED_REMOTE] = "HALF_CLOSED_REMOTE",
+    [RPC_CLOSING] = "CLOSING",
+    [RPC_DONE] = "DONE",
+};
+
 void call_set_state(rpc_call *c, rpc_state state) {
   bool ok = legal[c->state] & BIT(state);
   assert(ok);
   (void)ok;
+  PROBE4(call__state, c, (int)c->server, (int)c->state, (int)state);
+  TRACE(CALL, "call %p (%s) %s -> %s", (void *)c, c->server ? "server" : "client",
+        state_names[c->state], state_names[state]);
   c->state = (uint8_t)state;
 }
 

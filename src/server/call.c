@@ -2,6 +2,9 @@
 #include "conn/chain.h"
 #include "server/server.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
+
 #include "io/sys.h"
 
 #include <caw/alloc.h>
@@ -124,6 +127,9 @@ static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
   sc->code = status->code;
+  PROBE2(server__call__end, &sc->base, status->code);
+  TRACE(CALL, "call %p ends with %s%s%.*s", (void *)sc, caw_code_name(status->code),
+        status->message.len ? ": " : "", CAW_STR_ARG(status->message));
   if (sc->worker->counts && sc->routed)
     server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
   if (!status->message.len && !status->details.data) return;
@@ -417,6 +423,9 @@ static void route(server_call *sc) {
   caw_str why;
   unsigned http;
   sc->routed = true;
+  PROBE3(server__call__begin, &sc->base, rpc->path.data, rpc->path.len);
+  TRACE(CALL, "call %p is %.*s from %s", (void *)sc, CAW_STR_ARG(rpc->path),
+        conn_peer(sc->base.conn));
   if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {

@@ -3,6 +3,7 @@
  * listened on anew or taken over from systemd, the program or the process before. An
  * accepted connection goes to the loop with the fewest.
  */
+#include "base/trace.h"
 #include "io/inherit.h"
 #include "io/resolver.h"
 #include "server/server.h"
@@ -98,6 +99,7 @@ static void open_entrance(entrance *e, io_listener *l) {
   print_address(e->address, io_listener_address(l));
   s->entrances[s->n_entrances++] = e;
   server_show_entrance(e);
+  TRACE(SERVER, "server %p listens on %s%s", (void *)s, e->address, e->tls ? ", with TLS" : "");
   io_loop_hold(s->workers[0].loop);
 }
 

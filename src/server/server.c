@@ -1,6 +1,7 @@
 /* caw_server: options, methods, listening, running and draining. */
 #include "server/server.h"
 
+#include "base/trace.h"
 #include "stats/channelz.h"
 
 #include "io/sys.h"
@@ -255,6 +256,7 @@ static void all_drained(caw_server *s) {
   void *user = s->drain_user;
   s->on_drained = NULL;
   pthread_mutex_unlock(&s->lock);
+  TRACE(SERVER, "server %p is drained", (void *)s);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_stop(s->workers[i].loop);
   if (fn) fn(user); /* may free the server */
@@ -305,6 +307,7 @@ static void drain(io_post *post) {
   if (s->ending) return;
   if (!s->draining) {
     s->draining = true;
+    TRACE(SERVER, "server %p drains", (void *)s);
     s->left = s->n_workers;
     server_unlisten(s);
     handover_close(s);
