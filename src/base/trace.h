@@ -20,7 +20,8 @@ extern atomic_uint trace_on;
 void trace_begin(void);
 
 /* Writes a line of a component, cut to 500 bytes; what is no printable ASCII becomes '?'. */
-void trace_write(unsigned component, const char *format, ...) CAW_PRINTF(2, 3);
+void trace_write(unsigned component, const char *format, ...) CAW_PRINTF(2, 3)
+    __attribute__((cold));
 
 static inline bool trace_wants(unsigned component) {
   return __builtin_expect(atomic_load_explicit(&trace_on, memory_order_relaxed) & component, 0);

@@ -423,7 +423,8 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
-  channelz_stream_ended(c->channelz, !rpc->close_remote && rpc->close_code == H2_NO_ERROR);
+  if (c->channelz)
+    channelz_stream_ended(c->channelz, !rpc->close_remote && rpc->close_code == H2_NO_ERROR);
   give_reset(c, call);
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
@@ -656,7 +657,7 @@ void conn_join(conn *c, caw_call *call) {
   c->live++;
   call->counted = true;
   call->joined = io_now(c->loop);
-  channelz_stream_began(c->channelz, call->joined);
+  if (c->channelz) channelz_stream_began(c->channelz, call->joined);
   call->conn = c;
 }
 

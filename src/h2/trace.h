@@ -7,7 +7,7 @@
 #include "h2/frame.h"
 
 /* A frame of this session, coming in or going out. */
-void trace_frame(const void *session, bool in, const frame_head *h);
+void trace_frame(const void *session, bool in, const frame_head *h) __attribute__((cold));
 
 static inline void frame_out(const void *session, uint8_t *p, size_t len, unsigned type,
                              unsigned flags, uint32_t id) {

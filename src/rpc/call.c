@@ -30,14 +30,19 @@ static const char *const state_names[] = {
     [RPC_DONE] = "DONE",
 };
 
+__attribute__((cold)) static void trace_state(const rpc_call *c, unsigned from) {
+  trace_write(TRACE_CALL, "call %p (%s) %s -> %s", (const void *)c, c->server ? "server" : "client",
+              state_names[from], state_names[c->state]);
+}
+
 void call_set_state(rpc_call *c, rpc_state state) {
   bool ok = legal[c->state] & BIT(state);
   assert(ok);
   (void)ok;
-  PROBE4(call__state, c, (int)c->server, (int)c->state, (int)state);
-  TRACE(CALL, "call %p (%s) %s -> %s", (void *)c, c->server ? "server" : "client",
-        state_names[c->state], state_names[state]);
+  unsigned from = c->state;
   c->state = (uint8_t)state;
+  PROBE3(call__state, c, from, (int)state);
+  if (trace_wants(TRACE_CALL)) trace_state(c, from); /* last: no register is saved for it */
 }
 
 void call_note(rpc_call *c, unsigned news) {

@@ -122,22 +122,37 @@ static void intercept_status(server_call *sc, caw_status *status) {
 
 /* ---- The end of a call ---- */
 
-/* Notes the outcome; the text is copied for the access log. */
-static void tell_all(server_call *sc, const caw_status *status) {
-  if (sc->over) return;
-  sc->over = true;
-  sc->code = status->code;
-  PROBE2(server__call__end, &sc->base, status->code);
-  TRACE(CALL, "call %p ends with %s%s%.*s", (void *)sc, caw_code_name(status->code),
-        status->message.len ? ": " : "", CAW_STR_ARG(status->message));
-  if (sc->worker->counts && sc->routed)
-    server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
-  if (!status->message.len && !status->details.data) return;
+/* Cold, as what a function may have to do is paid for in its beginning. */
+__attribute__((cold)) static void trace_begin_of(const server_call *sc) {
+  trace_write(TRACE_CALL, "call %p is %.*s from %s", (const void *)sc,
+              CAW_STR_ARG(sc->base.rpc.path), conn_peer(sc->base.conn));
+}
+
+__attribute__((cold)) static void trace_end(const server_call *sc, const caw_status *status) {
+  trace_write(TRACE_CALL, "call %p ends with %s%s%.*s", (const void *)sc,
+              caw_code_name(status->code), status->message.len ? ": " : "",
+              CAW_STR_ARG(status->message));
+}
+
+/* The text is copied for the access log. */
+__attribute__((noinline)) static void keep_texts(server_call *sc, const caw_status *status) {
   caw_arena *arena = rpc_call_arena(&sc->base.rpc);
   sc->told = caw_arena_calloc(arena, 1, sizeof(*sc->told));
   if (!sc->told) return; /* without memory it goes without its texts */
   if (status->message.len) sc->told->message = caw_arena_dup(arena, status->message);
   sc->told->details = status->details;
+}
+
+/* Notes the outcome. */
+static void tell_all(server_call *sc, const caw_status *status) {
+  if (sc->over) return;
+  sc->over = true;
+  sc->code = status->code;
+  PROBE2(server__call__end, &sc->base, status->code);
+  if (trace_wants(TRACE_CALL)) trace_end(sc, status);
+  if (sc->worker->counts && sc->routed)
+    server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
+  if (status->message.len || status->details.data) keep_texts(sc, status);
 }
 
 static void tell(server_call *sc, int code, caw_str text) {
@@ -255,9 +270,9 @@ static uint64_t time_of_day(uint64_t at, uint64_t now) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - (now - at);
 }
 
-static void report(const server_call *sc, const caw_status *told) {
+__attribute__((noinline)) static void report(const server_call *sc, const caw_status *told) {
   const caw_server_options *o = &sc->worker->server->options;
-  if (!o->on_call || !sc->base.rpc.path.data) return;
+  if (!sc->base.rpc.path.data) return;
   const caw_call *call = &sc->base;
   uint64_t now = io_sys_clock(), began = call->joined < now ? call->joined : now;
   caw_trace_context trace;
@@ -286,7 +301,7 @@ static void complete(server_call *sc) {
   call_set(&sc->base, CALL_OVER);
   if (sc->events.on_done) sc->events.on_done(&sc->base, &told, sc->events_user);
   if (sc->base.chain) chain_done(sc->base.chain, &told);
-  report(sc, &told);
+  if (w->server->options.on_call) report(sc, &told);
   list_remove(&sc->node);
   call_release(&sc->base);
   worker_check(w);
@@ -424,8 +439,7 @@ static void route(server_call *sc) {
   unsigned http;
   sc->routed = true;
   PROBE3(server__call__begin, &sc->base, rpc->path.data, rpc->path.len);
-  TRACE(CALL, "call %p is %.*s from %s", (void *)sc, CAW_STR_ARG(rpc->path),
-        conn_peer(sc->base.conn));
+  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
   if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (code) {
