@@ -158,6 +158,7 @@ static void leave_hungry(feed *st) {
 }
 
 static void leave_shard(shard *s) {
+  atomic_fetch_sub(&s->hub->streams, 1);
   if (--s->streams) return;
   caw_timer_free(s->tick);
   s->tick = NULL;
@@ -845,6 +846,7 @@ int feed_open(feed *st, chatd *app, caw_call *call, form f) {
     caw_timer_start(s->tick, 1000);
   }
   s->streams++;
+  atomic_fetch_add(&s->hub->streams, 1);
   if (st->who.user_id && !join_user(st)) {
     leave_shard(s);
     return CAW_ENOMEM;

@@ -4,6 +4,7 @@
 #include "chatd.h"
 #include "greeter.h"
 #include "log.h"
+#include "numbers.h"
 #include "observe.h"
 #include "retention.h"
 #include "setup.h"
@@ -337,6 +338,8 @@ static void make_server(program *p, int64_t lobby) {
   if (p->tls) check(caw_loop_on_signal(loop, SIGHUP, on_hangup, p->tls), "SIGHUP");
   check(caw_timer_new(&p->sweep, loop, sweep, p), "cannot make a timer");
   caw_timer_start(p->sweep, 0);
+  if (s->observe.metrics)
+    check(caw_metrics_add_source(s->observe.metrics, numbers_write, &p->app), "metrics");
   observe_begin(&s->observe, PROGRAM, p->server);
   listen_on(p);
 }

@@ -1,6 +1,7 @@
 """What can be seen of a server from outside: metrics with a real Prometheus parser, the access log,
 channelz with the official stubs, traces handed on."""
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -147,6 +148,87 @@ class AccessLog(harness.Case):
     def test_another_kind(self):
         _, errors = harness.run("greeter-server", "--access-log", "xml", code=2)
         self.assertIn('--access-log: "xml" is neither text nor json', errors)
+
+
+class Chatd(harness.Case):
+    def test_its_own_numbers(self):
+        server = harness.Child(*harness.command(
+            "chatd", "--listen", "127.0.0.1:0", "--data", self.folder() + "/var", "--no-log",
+            "--metrics", "127.0.0.1:0", "--channelz", "--registration", "closed"))
+        self.addCleanup(lambda: None if server.checked else server.stop())
+        server.metrics = server.wait_line(r"^metrics on (.+)$").group(1)
+        server.wait_line(r"^listening on (.+)$")
+        found = samples(scrape(server.metrics)[1])
+        self.assertEqual(found["chatd_writer_fine", ()], 1)
+        self.assertEqual(found["chatd_streams", ()], 0)
+        self.assertEqual(found["chatd_writer_queue", ()], 0)
+        self.assertEqual(found["chatd_writer_refused_total", ()], 0)
+        self.assertGreaterEqual(found["chatd_writer_jobs_total", ()],
+                                found["chatd_writer_turns_total", ()])
+        self.assertGreater(found["chatd_writer_turns_total", ()], 0)
+
+
+class Trace(harness.Case):
+    """CAW_TRACE, on both sides."""
+
+    def trace(self, components):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
+        _, errors = harness.run("greeter-client", "--target", server.address, "--call", "unary",
+                                env={"CAW_TRACE": components})
+        return [line.split(None, 2)[1:] for line in errors.splitlines()]
+
+    def test_what_happens_to_a_call(self):
+        lines = self.trace("call")
+        self.assertEqual({component for component, _ in lines}, {"call"})
+        said = [re.sub("0x[0-9a-f]+", "C", text) for _, text in lines]
+        self.assertRegex(said[0], r"^call C is /greeter\.Greeter/SayHello to ")
+        self.assertEqual(said[1:], [
+            "call C (client) IDLE -> OPEN", "call C (client) OPEN -> HALF_CLOSED_LOCAL",
+            "call C (client) HALF_CLOSED_LOCAL -> CLOSING", "call C (client) CLOSING -> DONE",
+            "call C ends with OK"])
+
+    def test_frames(self):
+        said = [text.split(" ", 2)[2] for _, text in self.trace("h2")]
+        self.assertIn("-> DATA stream 1, 14 bytes END_STREAM", said)
+        self.assertTrue(any(re.match(r"-> HEADERS stream 1, \d+ bytes END_HEADERS$", text)
+                            for text in said), said)
+        self.assertTrue(any(re.match(r"<- HEADERS stream 1, \d+ bytes END_STREAM END_HEADERS$", text)
+                            for text in said), said)
+        self.assertIn("<- SETTINGS stream 0, 0 bytes ACK", said)
+
+    def test_several_and_unknown(self):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
+        _, errors = harness.run("greeter-client", "--target", server.address, "--call", "unary",
+                                env={"CAW_TRACE": "conn,nonsense,client"})
+        first, *rest = errors.splitlines()
+        self.assertEqual(first, 'CAW_TRACE: "nonsense" is no component; '
+                                "h2, call, conn, client, server, all are")
+        self.assertEqual({line.split()[1] for line in rest}, {"conn", "client"})
+
+    def test_off(self):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0")
+        for value in (None, ""):
+            env = {} if value is None else {"CAW_TRACE": value}
+            _, errors = harness.run("greeter-client", "--target", server.address, "--call",
+                                    "unary", env=env)
+            self.assertEqual(errors, "")
+
+
+class Probes(unittest.TestCase):
+    """USDT: the notes in the library that bpftrace and perf look for."""
+
+    @unittest.skipUnless(os.environ.get("CAW_PROBES") == "1", "built without sys/sdt.h")
+    def test_the_notes(self):
+        path = os.path.join(os.path.dirname(os.environ["CAW_BIN"]), "lib", "libcaw.so")
+        text = subprocess.run(["readelf", "-n", path], capture_output=True, text=True,
+                              check=True).stdout
+        notes = re.findall(r"Provider: caw\s+Name: (\w+)\s+Location: .*\s+Arguments: (.*)", text)
+        known = {}
+        for name, arguments in notes:
+            known.setdefault(name, set()).add(len(re.findall(r"-?\d+@", arguments)))
+        self.assertEqual(known, {"call__state": {3}, "server__call__begin": {3},
+                                 "server__call__end": {2}, "client__call__begin": {2},
+                                 "client__call__end": {2}})
 
 
 if __name__ == "__main__":
