@@ -8,6 +8,9 @@
 
 #ifdef CAW_HAVE_SDT
 #include <sys/sdt.h>
+#ifdef __clang__ /* of the macros in there */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define PROBE2(name, a, b)       DTRACE_PROBE2(caw, name, a, b)
 #define PROBE3(name, a, b, c)    DTRACE_PROBE3(caw, name, a, b, c)
 #define PROBE4(name, a, b, c, d) DTRACE_PROBE4(caw, name, a, b, c, d)

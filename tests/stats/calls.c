@@ -40,13 +40,13 @@ static wanted read_metric(caw_metrics *m, const char *name, const char *method,
   return w;
 }
 
-#define assert_count(m, name, method, status, n)                                                   \
-  do {                                                                                             \
-    wanted w_ = read_metric(m, name, method, status);                                              \
-    if (w_.count != (n))                                                                           \
-      fail_msg("%s %s %s: %llu, not %llu", name, method, (status) ? (status) : "",                 \
-               (unsigned long long)w_.count, (unsigned long long)(n));                             \
-  } while (0)
+static void assert_count(caw_metrics *m, const char *name, const char *method, const char *status,
+                         uint64_t n) {
+  wanted w = read_metric(m, name, method, status);
+  if (w.count != n)
+    fail_msg("%s %s %s: %llu, not %llu", name, method, status ? status : "",
+             (unsigned long long)w.count, (unsigned long long)n);
+}
 
 static void begin(duo *d) {
   memset(d, 0, sizeof(*d));
