@@ -282,11 +282,12 @@ static void check_owed(conn *c) {
 /* Shows the connection to those who look. */
 static void show(conn *c) {
   if (!c->config->channelz) return;
-  caw_str local = io_socket_local(c->socket);
+  char local[IO_ADDRESS_TEXT];
+  snprintf(local, sizeof(local), "%.*s", CAW_STR_ARG(io_socket_local(c->socket)));
   const z_birth birth = {.kind = CAW_CHANNELZ_SOCKET,
                          .parent = c->config->channelz_parent,
                          .name = conn_peer(c),
-                         .local = local.data,
+                         .local = local,
                          .remote = conn_peer(c),
                          .tls = c->identity ? c->identity->tls : NULL,
                          .cipher = c->identity ? c->identity->cipher : NULL};
