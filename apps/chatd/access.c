@@ -3,6 +3,7 @@
 
 #include "chatd.h"
 #include "methods.h"
+#include "secret.h"
 
 #include <caw/alloc.h>
 #include <string.h>
@@ -33,18 +34,6 @@ static bool is_open(caw_str path) {
 
 /* ---- Tokens ---- */
 
-/* The scheme's case does not matter (RFC 9110 11.1). */
-static bool take_token(const caw_call *call, caw_str *token) {
-  static const char scheme[] = "bearer ";
-  const size_t n = sizeof(scheme) - 1;
-  caw_str value = caw_metadata_get(caw_call_metadata(call), "authorization");
-  if (value.len <= n) return false;
-  for (size_t i = 0; i < n; i++)
-    if ((value.data[i] | 0x20) != scheme[i]) return false;
-  *token = caw_str_of(value.data + n, value.len - n);
-  return true;
-}
-
 static int let_in(caw_call *call, const rule *r, const session_info *info) {
   static const char *const roles[] = {"", "guest", "member", "admin", "owner"};
   if (info->role < r->role)
@@ -56,10 +45,7 @@ static int let_in(caw_call *call, const rule *r, const session_info *info) {
   return caw_call_set_value(call, &caller_key, who);
 }
 
-static int unknown(caw_call *call) {
-  return caw_call_fail(call, CAW_UNAUTHENTICATED,
-                       "the token is not known, or not any more: log in");
-}
+static const char unknown[] = "the token is not known, or not any more: log in";
 
 /* ---- Noting that a session is used ---- */
 
@@ -129,7 +115,7 @@ static void lookup_done(desk_job *job, int rc) {
     if (rc > 0) text = "your role on this server does not allow that";
   } else if (rc == STORE_NONE) {
     rc = CAW_UNAUTHENTICATED;
-    text = "the token is not known, or not any more: log in";
+    text = unknown;
   } else {
     rc = CAW_UNAVAILABLE;
     text = "the server cannot look up tokens now; try again";
@@ -155,19 +141,19 @@ static int on_request(caw_call *call, void *user) {
   const caw_method *method = caw_call_method(call);
   uint8_t hash[32];
   session_info info;
-  caw_str token;
   if (!method || is_open(caw_call_path(call))) return 0;
   const rule *r = rule_of(method);
   if (!r) return caw_call_fail(call, CAW_PERMISSION_DENIED, "nobody may call this method");
   if (!r->role) return 0;
-  if (!take_token(call, &token))
+  caw_str token = secret_bearer(caw_metadata_get(caw_call_metadata(call), "authorization"));
+  if (!token.len)
     return caw_call_fail(call, CAW_UNAUTHENTICATED,
                          "a token is needed: log in, then send the metadata \"authorization: "
                          "Bearer TOKEN\"");
   keys_hash(hash, token);
   if (!sessions_find(app->sessions, hash, &info)) return look_up(app, call, r, hash);
   int64_t now = now_us();
-  if (info.expires < now) return unknown(call);
+  if (info.expires < now) return caw_call_fail(call, CAW_UNAUTHENTICATED, "%s", unknown);
   note_use(app, hash, &info, now);
   return let_in(call, r, &info);
 }

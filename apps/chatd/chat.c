@@ -3,35 +3,14 @@
  * order in which they came, and events down. Messages go to the desk at once, so that many
  * share a flush; beyond a window of them the call is paused.
  */
-#include "streams.h"
-
+#include "asked.h"
 #include "methods.h"
+#include "streams.h"
 #include "unary.h"
 
 #include <caw/alloc.h>
 
 #define WINDOW 256 /* messages that wait for their ack */
-
-/* Something that was asked for and is on its way through the desk. */
-typedef struct asked {
-  desk_job job;
-  task task;
-  struct asked *next;
-  struct chat *chat; /* a reference of its feed */
-  bool acks;         /* a message, which gets an ack in its turn */
-  atomic_bool done;
-  int rc;
-  union {
-    chat_v1_send_request send;
-    chat_v1_mark_read_request mark;
-    chat_v1_send_typing_request typing;
-  } request;
-  union {
-    chat_v1_send_response send;
-    chat_v1_mark_read_response mark;
-    chat_v1_send_typing_response typing;
-  } reply;
-} asked;
 
 typedef struct chat {
   feed stream;          /* first: what is freed */
@@ -41,11 +20,6 @@ typedef struct chat {
   bool leaving; /* the server goes away */
   bool paused;
 } chat;
-
-static void asked_free(asked *a) {
-  caw_arena_free(a->task.arena);
-  caw_free(a);
-}
 
 /* ---- Answers ---- */
 
@@ -91,7 +65,7 @@ static bool flush(feed *st) {
     c->first = a->next;
     if (!c->first) c->last = &c->first;
     c->waiting--;
-    asked_free(a);
+    asked_spare(st->shard, a);
   }
   if (st->over) return false;
   if (c->paused && c->waiting < WINDOW / 2 && !st->looking) {
@@ -116,13 +90,13 @@ static int asked_work(desk_job *job, store *s) {
 
 static void asked_done(desk_job *job, int rc) {
   asked *a = (asked *)job;
-  chat *c = a->chat;
+  feed *st = a->stream;
   a->rc = rc;
   if (rc) a->task.failure.code = task_explain(&a->task, rc);
   else task_publish(&a->task);
   atomic_store(&a->done, true); /* from now on the loop may free it */
-  feed_acked(&c->stream);
-  feed_unref(&c->stream);
+  feed_acked(st);
+  feed_unref(st);
 }
 
 /* What the client sends next comes after what it has asked for: the whole stream waits for a
@@ -135,7 +109,6 @@ static void wait_for_turn(chat *c) {
 
 /* An answer in its turn. */
 static void enqueue(chat *c, asked *a) {
-  a->chat = c;
   *c->last = a;
   c->last = &a->next;
   c->waiting++;
@@ -158,7 +131,7 @@ static void put(chat *c, asked *a, const caw_method *method) {
   a->task.who = &c->stream.who;
   a->task.rule = rule_of(method);
   enqueue(c, a);
-  feed_ref(&c->stream);
+  a->stream = feed_ref(&c->stream);
   int rc = a->task.rule->where == WHERE_WRITE ? desk_write(app->desk, &a->job)
                                               : desk_read(app->desk, &a->job);
   if (!rc) return;
@@ -166,27 +139,18 @@ static void put(chat *c, asked *a, const caw_method *method) {
   asked_done(&a->job, rc);
 }
 
-static asked *new_asked(void) {
-  asked *a = caw_calloc(1, sizeof(*a));
-  if (!a) return NULL;
-  a->task.arena = caw_arena_new(512);
-  if (a->task.arena) return a;
-  caw_free(a);
-  return NULL;
-}
-
 static int ask_send(chat *c, const chat_v1_send_request *q) {
-  asked *a = new_asked();
+  asked *a = asked_new(c->stream.shard);
   if (!a) return CAW_ENOMEM;
   a->acks = true;
   int rc = caw_pb_copy(&a->request.send, a->task.arena, &chat_v1_send_request_type, q);
-  if (rc) asked_free(a);
+  if (rc) asked_spare(c->stream.shard, a);
   else put(c, a, &chat_v1_chat_service_send_method);
   return rc;
 }
 
 static int ask_mark(chat *c, const chat_v1_mark_read_request *q) {
-  asked *a = new_asked();
+  asked *a = asked_new(c->stream.shard);
   if (!a) return CAW_ENOMEM;
   a->request.mark = (chat_v1_mark_read_request){.room_id = q->room_id, .number = q->number};
   put(c, a, &chat_v1_chat_service_mark_read_method);
@@ -194,7 +158,7 @@ static int ask_mark(chat *c, const chat_v1_mark_read_request *q) {
 }
 
 static int ask_typing(chat *c, const chat_v1_send_typing_request *q) {
-  asked *a = new_asked();
+  asked *a = asked_new(c->stream.shard);
   if (!a) return CAW_ENOMEM;
   a->request.typing = (chat_v1_send_typing_request){.room_id = q->room_id};
   put(c, a, &chat_v1_chat_service_send_typing_method);
@@ -203,7 +167,7 @@ static int ask_typing(chat *c, const chat_v1_send_typing_request *q) {
 
 static void subscribe_failed(feed *st, task *t, int code) {
   chat *c = (chat *)st;
-  asked *a = new_asked();
+  asked *a = asked_new(c->stream.shard);
   if (!a) {
     feed_end(st, CAW_RESOURCE_EXHAUSTED, NULL, "the server is out of memory; try again");
     return;
@@ -215,7 +179,7 @@ static void subscribe_failed(feed *st, task *t, int code) {
 }
 
 static int nothing_said(chat *c) {
-  asked *a = new_asked();
+  asked *a = asked_new(c->stream.shard);
   if (!a) return CAW_ENOMEM;
   task_begin(&a->task, NULL);
   enqueue_done(c, a, task_wrong(&a->task, "what", "is missing: the request says nothing"));

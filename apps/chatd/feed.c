@@ -1,7 +1,10 @@
-/* A loop's side of the hub: what it hands to which stream, and when. */
+/* The streams of a loop: what is handed to which. When a loop looks: shard.c; what time does
+ * to a stream: pace.c. */
 #include "feed.h"
 
 #include "convert.h"
+#include "feed_inner.h"
+#include "pace.h"
 
 #include <caw/alloc.h>
 #include <string.h>
@@ -10,8 +13,6 @@
 #define BATCH    32   /* items taken from a ring under one lock */
 #define FETCHING 32   /* pages of a loop that are read at a time: 64 KiB of text each */
 #define FEW      16   /* rooms of a stream that are found by walking */
-#define SECOND   UINT64_C(1000000000)
-#define WHEEL    (sizeof(((shard *)0)->wheel) / sizeof(feed *))
 
 /* ---- Lists of subs ---- */
 
@@ -40,28 +41,11 @@ static void set_state(sub *s, sub_state state) {
 
 /* ---- Sending ---- */
 
-static void note_full(feed *st) {
-  shard *s = st->shard;
-  if (st->at_full) return;
-  st->full_since = caw_loop_now(s->loop);
-  st->next_full = s->full;
-  if (s->full) s->full->at_full = &st->next_full;
-  st->at_full = &s->full;
-  s->full = st;
-}
-
-static void note_room(feed *st) {
-  if (!st->at_full) return;
-  *st->at_full = st->next_full;
-  if (st->next_full) st->next_full->at_full = st->at_full;
-  st->at_full = NULL;
-}
-
 int feed_send(feed *st, caw_payload *payload) {
   if (st->over) return CAW_ECLOSED;
   if (st->at_full) return CAW_EAGAIN;
   int rc = caw_call_send_payload(st->call, payload);
-  if (rc == CAW_EAGAIN) note_full(st);
+  if (rc == CAW_EAGAIN) pace_full(st);
   else if (!rc) st->last_sent = caw_loop_now(st->shard->loop);
   else feed_end(st, rc, NULL, NULL);
   return rc;
@@ -81,7 +65,7 @@ int feed_send_message(feed *st, const caw_type *type, const void *message) {
   return rc;
 }
 
-static int send_event(feed *st, const chat_v1_event *event) {
+int feed_send_event(feed *st, const chat_v1_event *event) {
   framed frame;
   const caw_type *type;
   const void *message = frame_event(&frame, st->form, event, &type);
@@ -98,6 +82,14 @@ static void stop_waiting(sub *s) {
   s->at_page = NULL;
 }
 
+/* One who stands in the place less; nobody: the place goes. Under the hub's lock. */
+static void leave_place(place *p, int64_t room_id) {
+  if (--p->subs) return;
+  idmap_drop(&p->shard->places, room_id);
+  hub_leave(p->shard->hub, p);
+  caw_free(p);
+}
+
 static void drop_sub(sub *s) {
   feed *st = s->stream;
   place *p = s->place;
@@ -107,12 +99,10 @@ static void drop_sub(sub *s) {
   if (s->next_mine) s->next_mine->at_mine = s->at_mine;
   idmap_drop(&st->by_room, s->room_id);
   st->n_subs--;
-  if (p && !--p->subs) {
+  if (p) {
     pthread_mutex_lock(&st->shard->hub->lock);
-    idmap_drop(&st->shard->places, s->room_id);
-    hub_leave(st->shard->hub, p);
+    leave_place(p, s->room_id);
     pthread_mutex_unlock(&st->shard->hub->lock);
-    caw_free(p);
   }
   caw_free(s);
 }
@@ -126,13 +116,6 @@ void feed_end(feed *st, int code, const char *reason, const char *text) {
   if (reason && code > 0 && !caw_details_add(&status, arena, &caw_details_error_info_type, &info))
     caw_details_fail(st->call, &status);
   caw_call_finish(st->call, code, text);
-}
-
-static void off_wheel(feed *st) {
-  if (!st->at_beat) return;
-  *st->at_beat = st->next_beat;
-  if (st->next_beat) st->next_beat->at_beat = st->at_beat;
-  st->at_beat = NULL;
 }
 
 static void leave_user(feed *st) {
@@ -159,9 +142,7 @@ static void leave_hungry(feed *st) {
 
 static void leave_shard(shard *s) {
   atomic_fetch_sub(&s->hub->streams, 1);
-  if (--s->streams) return;
-  caw_timer_free(s->tick);
-  s->tick = NULL;
+  if (!--s->streams) pace_end(s);
 }
 
 static void forget_entered(feed *st) {
@@ -172,9 +153,7 @@ static void forget_entered(feed *st) {
   }
 }
 
-/* What an ended stream needs no more: its call may last for as long as the client reads nothing.
- * Not while the subs of a place are walked. */
-static void let_go(feed *st) {
+void feed_let_go(feed *st) {
   while (st->subs) drop_sub(st->subs);
   idmap_free(&st->by_room);
   forget_entered(st);
@@ -187,9 +166,9 @@ static void on_done(caw_call *call, const caw_status *status, void *user) {
   (void)call;
   (void)status;
   st->over = true;
-  let_go(st);
-  off_wheel(st);
-  note_room(st);
+  feed_let_go(st);
+  pace_off(st);
+  pace_room(st);
   leave_user(st);
   leave_hungry(st);
   leave_shard(st->shard);
@@ -214,7 +193,7 @@ static bool may_fetch(const feed *st) {
   return !st->over && !st->at_full && !st->page && !st->fetching && st->reading;
 }
 
-static void feed_hungry(shard *s) {
+void feed_hungry(shard *s) {
   while (s->hungry && s->fetching < FETCHING) {
     feed *st = s->hungry;
     int rc = may_fetch(st) ? page_fetch(st, st->reading) : CAW_ESTATE;
@@ -316,13 +295,13 @@ static bool send_small(sub *s) {
     chat_v1_caught_up caught = {.room_id = s->room_id, .number = s->number};
     const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_CAUGHT_UP,
                                  .what.caught_up = &caught};
-    if (send_event(s->stream, &event)) return false;
+    if (feed_send_event(s->stream, &event)) return false;
     s->catching = false;
   }
   if (s->mark) {
     chat_v1_read_mark mark = {.room_id = s->room_id, .number = s->mark};
     const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_READ, .what.read = &mark};
-    if (send_event(s->stream, &event)) return false;
+    if (feed_send_event(s->stream, &event)) return false;
     s->mark = 0;
   }
   return true;
@@ -358,8 +337,7 @@ static void pump_behind(sub *s) {
 
 /* ---- Reading ---- */
 
-/* The number of the newest message that came since somebody listens; 0: none. */
-static int64_t newest(const sub *s) {
+int64_t feed_newest(const sub *s) {
   if (!s->place) return 0;
   pthread_mutex_lock(&s->place->shard->hub->lock);
   int64_t last = s->place->room->last;
@@ -390,7 +368,7 @@ static void end_page(feed *st, sub *s) {
   } else if (!s->place) {
     feed_end(st, CAW_OK, NULL, NULL);
   } else if (st->form == FORM_LOBBY) {
-    if (newest(s) > s->number) read_on(s);
+    if (feed_newest(s) > s->number) read_on(s);
     else set_state(s, SUB_POLLING);
   } else if (attach(s, mark)) {
     pump_behind(s);
@@ -455,7 +433,7 @@ static void pump(feed *st) {
 static void on_drain(caw_call *call, void *user) {
   feed *st = user;
   (void)call;
-  note_room(st);
+  pace_room(st);
   if (!st->over) pump(st);
 }
 
@@ -541,7 +519,7 @@ static bool has_chat(const place *p) {
   return false;
 }
 
-static void turn_place(shard *sh, int64_t room_id) {
+void feed_turn_place(shard *sh, int64_t room_id) {
   place *p = idmap_get(&sh->places, room_id);
   if (!p) return;
   p->subs++; /* it stays while its subs go */
@@ -556,13 +534,8 @@ static void turn_place(shard *sh, int64_t room_id) {
     want_page(s->stream);
   }
   pthread_mutex_lock(&sh->hub->lock);
-  if (!--p->subs) {
-    idmap_drop(&sh->places, room_id);
-    hub_leave(sh->hub, p);
-    caw_free(p);
-  } else if (more) {
-    place_dirty(p);
-  }
+  if (more) place_dirty(p);
+  leave_place(p, room_id);
   pthread_mutex_unlock(&sh->hub->lock);
 }
 
@@ -623,189 +596,8 @@ void tell_end(shard *s, const notice *n) {
   for (feed *st = streams_of(s, n->user_id); st; st = st->next_of_user) {
     if (n->session_id && st->who.session_id != n->session_id) continue;
     feed_end(st, CAW_UNAUTHENTICATED, "SESSION_ENDED", "your session has ended: log in again");
-    let_go(st);
+    feed_let_go(st);
   }
-}
-
-/* ---- Turns ---- */
-
-static void end_all(shard *s) {
-  size_t at = 0;
-  feed **head;
-  while ((head = idmap_next(&s->users, &at)))
-    for (feed *st = *head; st; st = st->next_of_user)
-      feed_end(st, CAW_UNAVAILABLE, NULL, "the server is out of memory; subscribe again");
-}
-
-static void flush_acked(feed *acked) {
-  while (acked) {
-    feed *st = acked;
-    pthread_mutex_lock(&st->shard->hub->lock);
-    acked = st->next_acked;
-    st->acking = false;
-    pthread_mutex_unlock(&st->shard->hub->lock);
-    if (!st->at_full) st->flush(st);
-    feed_unref(st);
-  }
-}
-
-static void take_notices(shard *s, notice *n) {
-  while (n) {
-    notice *next = n->next;
-    n->tell(s, n);
-    caw_free(n);
-    n = next;
-  }
-}
-
-void shard_turn(shard *s) {
-  int64_t dirty[64];
-  size_t n = 0;
-  pthread_mutex_lock(&s->hub->lock);
-  s->posted = false;
-  bool confused = s->confused;
-  s->confused = false;
-  notice *notices = s->notices;
-  s->notices = NULL;
-  s->notices_end = &s->notices;
-  errand *back = s->back;
-  s->back = NULL;
-  s->back_end = &s->back;
-  feed *acked = s->acked;
-  s->acked = NULL;
-  for (; s->dirty && n < sizeof(dirty) / sizeof(dirty[0]); n++) {
-    place *p = s->dirty;
-    dirty[n] = p->room->id;
-    place_clean(p);
-  }
-  if (s->dirty) shard_wake(s);
-  pthread_mutex_unlock(&s->hub->lock);
-
-  flush_acked(acked);
-  for (size_t i = 0; i < n; i++) turn_place(s, dirty[i]);
-  take_notices(s, notices);
-  while (back) {
-    errand *e = back;
-    back = e->next;
-    e->back(e);
-  }
-  feed_hungry(s);
-  if (confused) end_all(s);
-}
-
-static void errand_done(desk_job *job, int rc) {
-  errand *e = (errand *)job;
-  shard *s = e->stream->shard;
-  e->rc = rc;
-  e->next = NULL;
-  pthread_mutex_lock(&s->hub->lock);
-  *s->back_end = e;
-  s->back_end = &e->next;
-  shard_wake(s);
-  pthread_mutex_unlock(&s->hub->lock);
-}
-
-int errand_send(errand *e, feed *st, int (*work)(desk_job *job, store *s),
-                void (*back)(errand *e)) {
-  e->job.work = work;
-  e->job.done = errand_done;
-  e->stream = feed_ref(st);
-  e->back = back;
-  int rc = desk_read(st->app->desk, &e->job);
-  if (rc) feed_unref(st);
-  return rc;
-}
-
-void feed_acked(feed *st) {
-  shard *s = st->shard;
-  pthread_mutex_lock(&s->hub->lock);
-  if (!st->acking) {
-    st->acking = true;
-    feed_ref(st);
-    st->next_acked = s->acked;
-    s->acked = st;
-  }
-  shard_wake(s);
-  pthread_mutex_unlock(&s->hub->lock);
-}
-
-/* ---- Every second ---- */
-
-/* Where a resumed reader is to begin, for each room that it has not all of; then the end.
- * It waits behind what the reader does not take, but no more than this is kept for it. */
-static void end_slow(feed *st) {
-  caw_call_set_send_buffer(st->call, SIZE_MAX);
-  note_room(st);
-  for (sub *s = st->subs; s && !st->over; s = s->next_mine) {
-    if (s->state == SUB_LIVE || st->form == FORM_LOBBY || s->number < 0) continue;
-    chat_v1_gap gap = {.room_id = s->room_id,
-                       .from_number = s->number + 1,
-                       .to_number = newest(s),
-                       .reason = CHAT_V1_GAP_TOO_SLOW};
-    if (gap.to_number < gap.from_number) {
-      if (s->state == SUB_BEHIND) continue;
-      gap.to_number = gap.from_number;
-    }
-    const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_GAP, .what.gap = &gap};
-    send_event(st, &event);
-  }
-  feed_end(st, CAW_RESOURCE_EXHAUSTED, "TOO_SLOW",
-           "you read too slowly: go on behind the last message that you have");
-  let_go(st);
-}
-
-static void look_at_full(shard *s, uint64_t now) {
-  for (feed *st = s->full, *next; st; st = next) {
-    next = st->next_full;
-    if (!st->over && now - st->full_since >= (uint64_t)st->app->stall * 1000) end_slow(st);
-  }
-}
-
-static void beat_at(feed *st, uint64_t when) {
-  feed **slot = &st->shard->wheel[when / SECOND % WHEEL];
-  off_wheel(st);
-  st->next_beat = *slot;
-  if (*slot) (*slot)->at_beat = &st->next_beat;
-  st->at_beat = slot;
-  *slot = st;
-}
-
-static void beat(feed *st, uint64_t now) {
-  google_protobuf_timestamp time = {.seconds = now_us() / 1000000,
-                                    .nanos = (int32_t)(now_us() % 1000000 * 1000)};
-  chat_v1_heartbeat heartbeat = {.now = &time};
-  const chat_v1_event event = {.what_case = CHAT_V1_EVENT_WHAT_CASE_HEARTBEAT,
-                               .what.heartbeat = &heartbeat};
-  if (now < st->last_sent + st->heartbeat) {
-    beat_at(st, st->last_sent + st->heartbeat);
-    return;
-  }
-  if (!st->at_full) send_event(st, &event);
-  beat_at(st, now + st->heartbeat);
-}
-
-static void tick(void *user) {
-  shard *s = user;
-  uint64_t now = caw_loop_now(s->loop);
-  caw_timer_start(s->tick, 1000);
-  look_at_full(s, now);
-  /* All slots since the last tick, this second's too. */
-  for (; s->slot != now / SECOND % WHEEL; s->slot = (s->slot + 1) % WHEEL) {
-    feed *due = s->wheel[s->slot];
-    s->wheel[s->slot] = NULL;
-    if (due) due->at_beat = &due;
-    while (due) {
-      feed *st = due;
-      off_wheel(st);
-      if (!st->over) beat(st, now);
-    }
-  }
-  shard_turn(s); /* a post may have failed */
-}
-
-void feed_heartbeat(feed *st, uint64_t ns) {
-  st->heartbeat = ns;
-  beat_at(st, caw_loop_now(st->shard->loop) + ns);
 }
 
 /* ---- Beginning ---- */
@@ -840,11 +632,7 @@ int feed_open(feed *st, chatd *app, caw_call *call, form f) {
   st->reading_end = &st->reading;
   st->last_sent = caw_loop_now(s->loop);
   atomic_init(&st->refs, 1);
-  if (!s->tick) {
-    if (caw_timer_new(&s->tick, s->loop, tick, s)) return CAW_ENOMEM;
-    s->slot = (unsigned)(caw_loop_now(s->loop) / SECOND % WHEEL);
-    caw_timer_start(s->tick, 1000);
-  }
+  if (!pace_begin(s)) return CAW_ENOMEM;
   s->streams++;
   atomic_fetch_add(&s->hub->streams, 1);
   if (st->who.user_id && !join_user(st)) {
@@ -908,14 +696,12 @@ static int add_sub(feed *st, int64_t room_id, place *p, int64_t number, int64_t 
 int feed_follow(feed *st, int64_t room_id, int64_t number) {
   if (sub_of(st, room_id)) return 0;
   place *p = place_of(st->shard, room_id);
-  int rc = p ? add_sub(st, room_id, p, number, 0) : CAW_ENOMEM;
-  if (rc && p && !p->subs) {
-    pthread_mutex_lock(&st->shard->hub->lock);
-    idmap_drop(&st->shard->places, room_id);
-    hub_leave(st->shard->hub, p);
-    pthread_mutex_unlock(&st->shard->hub->lock);
-    caw_free(p);
-  }
+  if (!p) return CAW_ENOMEM;
+  p->subs++; /* it stays while one is made that may stay in it */
+  int rc = add_sub(st, room_id, p, number, 0);
+  pthread_mutex_lock(&st->shard->hub->lock);
+  leave_place(p, room_id);
+  pthread_mutex_unlock(&st->shard->hub->lock);
   return rc;
 }
 
@@ -931,31 +717,4 @@ void feed_unfollow(feed *st, int64_t room_id) {
 
 int feed_read_all(feed *st, int64_t room_id, int64_t to) {
   return add_sub(st, room_id, NULL, 0, to);
-}
-
-/* ---- The end ---- */
-
-void shard_free(shard *s) {
-  size_t at = 0;
-  feed **head;
-  for (notice *n = s->notices; n;) {
-    notice *next = n->next;
-    caw_free(n);
-    n = next;
-  }
-  while (s->back) {
-    errand *e = s->back;
-    s->back = e->next;
-    e->stream->over = true;
-    e->back(e);
-  }
-  while (s->acked) {
-    feed *st = s->acked;
-    s->acked = st->next_acked;
-    feed_unref(st);
-  }
-  while ((head = idmap_next(&s->users, &at))) caw_free(head);
-  idmap_free(&s->users);
-  idmap_free(&s->places);
-  caw_free(s);
 }

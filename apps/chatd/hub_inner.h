@@ -1,5 +1,5 @@
-/* The inside of the hub, shared by hub.c (any thread, under the lock) and feed.c (the
- * loops' side). */
+/* The inside of the hub, shared by hub.c (any thread, under the lock) and those that run on the
+ * loops: feed.c, shard.c, pace.c. */
 #ifndef CHATD_HUB_INNER_H
 #define CHATD_HUB_INNER_H
 
@@ -80,6 +80,8 @@ struct shard {
   caw_timer *tick;            /* every second while there are streams */
   size_t streams;
   unsigned slot;
+  struct asked *spare; /* asked.h */
+  unsigned spares;
   feed *wheel[512]; /* by the second in which a heartbeat may be due */
 };
 
@@ -116,10 +118,10 @@ void shard_wake(shard *s);
 /* The shard of a loop, made when it is the first time; NULL without memory. */
 shard *hub_shard(hub *h, caw_loop *loop);
 
-/* feed.c: looks at all that came. On the loop. */
+/* shard.c: looks at all that came. On the loop. */
 void shard_turn(shard *s);
 
-/* feed.c: frees what a shard has, when its loop runs no more. */
+/* shard.c: frees what a shard has, when its loop runs no more. */
 void shard_free(shard *s);
 
 /* The payload of an item of a room's ring in one of its forms, made if need be; NULL without

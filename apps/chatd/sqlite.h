@@ -106,6 +106,10 @@ int execute(store *s, const char *sql);
 int upgrade(store *s);
 int upgrade_by(store *s, const char *const *list, int n);
 
+/* The checksum of a message's row, and whether it is `sum`, which may be of an older kind. */
+int64_t sum_of(const store_message *m);
+bool is_sum_of(const store_message *m, int64_t sum);
+
 /* The next number of a room; no time is earlier than the one before. NONE: no such room,
  * or it has all numbers. */
 int next_number(store *s, int64_t room_id, int64_t *number, int64_t *sent);

@@ -6,44 +6,10 @@
 #include "sqlite.h"
 
 #include <caw/status.h>
-#include <sodium.h>
 #include <string.h>
 
 static int64_t key_of(int64_t room_id, int64_t number) {
   return room_id << NUMBER_BITS | number;
-}
-
-/* ---- Checksums ---- */
-
-static void sum_int(crypto_generichash_state *h, int64_t value) {
-  uint8_t bytes[8];
-  for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)((uint64_t)value >> (8 * i));
-  crypto_generichash_update(h, bytes, sizeof(bytes));
-}
-
-static void sum_text(crypto_generichash_state *h, caw_str text) {
-  sum_int(h, (int64_t)text.len);
-  if (text.len) crypto_generichash_update(h, (const uint8_t *)text.data, text.len);
-}
-
-/* BLAKE2b, of which 64 bits are kept: damage is to be found, not malice. */
-static int64_t sum_of(const store_message *m) {
-  crypto_generichash_state h;
-  uint8_t out[16];
-  uint64_t sum = 0;
-  crypto_generichash_init(&h, NULL, 0, sizeof(out));
-  sum_int(&h, m->room_id);
-  sum_int(&h, m->number);
-  sum_int(&h, m->author_id);
-  sum_int(&h, m->sent);
-  sum_int(&h, m->kind);
-  sum_int(&h, m->reply_to);
-  sum_text(&h, m->client_id);
-  sum_text(&h, m->guest_name);
-  sum_text(&h, m->text);
-  crypto_generichash_final(&h, out, sizeof(out));
-  for (int i = 0; i < 8; i++) sum |= (uint64_t)out[i] << (8 * i);
-  return (int64_t)sum;
 }
 
 /* ---- Adding ---- */
@@ -152,7 +118,7 @@ static int read_message(const query *q, store_message *out, caw_arena *arena) {
                          .client_id = get_text(q, 5, arena, &rc),
                          .guest_name = get_text(q, 6, arena, &rc),
                          .text = get_text(q, 7, arena, &rc)};
-  if (!rc && (!sound || sum_of(out) != get_int(q, 8)))
+  if (!rc && (!sound || !is_sum_of(out, get_int(q, 8))))
     *out = (store_message){.room_id = out->room_id, .number = out->number, .damaged = true};
   return rc;
 }

@@ -10,6 +10,7 @@
 #include <caw/status.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -164,11 +165,19 @@ static int open_it(store *s, const char *path, const char *vfs) {
   return rc ? rc : upgrade(s);
 }
 
+/* SQLite counts what it allocates, under a lock, for a figure that nobody asks for. No more
+ * than a wish: refused when the program has used SQLite before. */
+static void do_not_count(void) {
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int store_sqlite_open_on(store **out, const char *path, bool writer, const char *vfs,
                          char why[400]) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   store *s = caw_malloc(sizeof(*s));
   why[0] = '\0';
   if (!s) return CAW_ENOMEM;
+  pthread_once(&once, do_not_count);
   memset(s, 0, sizeof(*s));
   s->writer = writer;
   s->file = -1;

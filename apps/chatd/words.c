@@ -1,6 +1,7 @@
 /* The rules of words.h. */
 #include "words.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -32,10 +33,24 @@ static bool is_control(utf8proc_int32_t c) {
          (c >= 0x2066 && c <= 0x2069) || c == 0x2028 || c == 0x2029;
 }
 
+/* How many bytes in front, in eights, are ' ' to '~' all of them. *seen: not only spaces. */
+static size_t plain_prefix(caw_str text, bool *seen) {
+  const uint64_t ones = UINT64_MAX / 255, spaces = ones * ' ';
+  size_t i = 0;
+  for (; text.len - i >= 8; i += 8) {
+    uint64_t eight;
+    memcpy(&eight, text.data + i, 8);
+    /* The highest bit of a byte: its own, or borrowed by one below ' ', or reached by 127. */
+    if ((eight | (eight - spaces) | (eight + ones)) & (ones << 7)) break;
+    *seen = *seen || eight != spaces;
+  }
+  return i;
+}
+
 const char *words_text(caw_str text, size_t most, bool lines, bool needed, caw_arena *arena) {
   bool seen = false;
   if (text.len > most) return too_long(most, arena);
-  for (size_t i = 0; i < text.len;) {
+  for (size_t i = plain_prefix(text, &seen); i < text.len;) {
     if (text.data[i] >= ' ' && text.data[i] <= '~') { /* most are: utf8proc takes 20 times that */
       seen = seen || text.data[i] != ' ';
       i++;

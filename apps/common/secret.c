@@ -54,6 +54,15 @@ void secret_copy(const char *program, const char *option, const char *text, char
                SECRET_ROOM - 1);
 }
 
+caw_str secret_bearer(caw_str value) {
+  static const char scheme[] = "bearer ";
+  const size_t n = sizeof(scheme) - 1;
+  if (value.len < n) return caw_str_of(NULL, 0);
+  for (size_t i = 0; i < n; i++)
+    if ((value.data[i] | 0x20) != scheme[i]) return caw_str_of(NULL, 0);
+  return caw_str_of(value.data + n, value.len - n);
+}
+
 bool secret_equal(caw_str expected, caw_str given) {
   unsigned char differ = expected.len != given.len;
   for (size_t i = 0; i < given.len; i++) {

@@ -14,6 +14,10 @@ void secret_read(const char *program, const char *option, const char *path, char
 /* Checks a token that was given as it is, and copies it; exits as args_wrong does. */
 void secret_copy(const char *program, const char *option, const char *text, char out[SECRET_ROOM]);
 
+/* What stands behind the scheme "Bearer" in the metadata "authorization", whatever the scheme's
+ * case (RFC 9110 11.1); data NULL: it is of another one. A part of `value`. */
+caw_str secret_bearer(caw_str value);
+
 /* Are the texts the same? In a time that tells nothing of where they differ, only of
  * how long `given` is. */
 bool secret_equal(caw_str expected, caw_str given);

@@ -10,18 +10,6 @@ static bool starts_with(caw_str s, const char *start) {
   return s.len >= n && !memcmp(s.data, start, n);
 }
 
-/* The scheme's case does not matter (RFC 9110 11.1). */
-static bool take_scheme(caw_str *value) {
-  static const char scheme[] = "bearer ";
-  const size_t n = sizeof(scheme) - 1;
-  if (value->len < n) return false;
-  for (size_t i = 0; i < n; i++)
-    if ((value->data[i] | 0x20) != scheme[i]) return false;
-  value->data += n;
-  value->len -= n;
-  return true;
-}
-
 static int on_request(caw_call *call, void *user) {
   const char *token = user;
   caw_str given = {NULL, 0};
@@ -32,7 +20,8 @@ static int on_request(caw_call *call, void *user) {
     return caw_call_fail(call, CAW_UNAUTHENTICATED,
                          "this server wants a token: send the metadata \"authorization: Bearer "
                          "TOKEN\" (greeter-client --token-file FILE)");
-  if (!take_scheme(&given))
+  given = secret_bearer(given);
+  if (!given.data)
     return caw_call_fail(call, CAW_UNAUTHENTICATED,
                          "the metadata \"authorization\" must be \"Bearer TOKEN\"");
   if (!secret_equal(caw_str_from(token), given))

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define PATH    "chat.db"
-#define VERSION 2
+#define VERSION 3
 
 #define OK(call) assert_int_equal((call), 0)
 
@@ -182,7 +182,7 @@ static void test_a_newer_version(void **state) {
   execute_sql("PRAGMA user_version = 99");
   assert_int_equal(store_sqlite_open_on(&s, PATH, true, DISK, why), STORE_BROKEN);
   assert_string_equal(why, "chat.db was written by a newer chatd (its tables have version 99, this"
-                           " one knows 2): start that chatd again, or put a backup from before it"
+                           " one knows 3): start that chatd again, or put a backup from before it"
                            " in the file's place");
   assert_int_equal(ask_sql("PRAGMA user_version"), 99); /* and nothing was done to it */
   assert_int_equal(ask_sql("SELECT count(*) FROM messages"), 8);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 static caw_arena *arena;
@@ -13,6 +14,36 @@ static caw_arena *arena;
 static void expect(const char *got, const char *wanted, const char *text) {
   if (!got != !wanted || (got && strcmp(got, wanted)))
     fail_msg("\"%s\": \"%s\" != \"%s\"", text, got ? got : "(fine)", wanted ? wanted : "(fine)");
+}
+
+/* Whatever byte stands where among plain ones, in texts of all lengths up to two eights. */
+static void test_bytes(void **state) {
+  char text[20], why[80];
+  (void)state;
+  for (size_t len = 1; len <= 17; len++) {
+    for (size_t at = 0; at < len; at++) {
+      for (int byte = 0; byte < 256; byte++) {
+        bool plain = byte >= ' ' && byte <= '~', wide = byte > 127;
+        memset(text, ' ', len);
+        text[at] = (char)byte;
+        snprintf(why, sizeof(why), "byte %d at %zu of %zu", byte, at, len);
+        expect(words_text(caw_str_of(text, len), 100, false, true, arena),
+               wide          ? "is not UTF-8"
+               : !plain      ? "has control characters"
+               : byte == ' ' ? "has nothing to be seen in it"
+                             : NULL,
+               why);
+        memset(text, '~', len);
+        text[at] = (char)byte;
+        expect(words_text(caw_str_of(text, len), 100, true, true, arena),
+               wide ? "is not UTF-8"
+               : plain || byte == '\n' || byte == '\t'
+                   ? len == 1 && byte <= ' ' ? "has nothing to be seen in it" : NULL
+                   : "has control characters other than newline and tab",
+               why);
+      }
+    }
+  }
 }
 
 static void test_handles(void **state) {
@@ -151,8 +182,8 @@ static int tear_down(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_handles), cmocka_unit_test(test_texts),  cmocka_unit_test(test_urls),
-      cmocka_unit_test(test_forms),   cmocka_unit_test(test_search),
+      cmocka_unit_test(test_handles), cmocka_unit_test(test_texts), cmocka_unit_test(test_bytes),
+      cmocka_unit_test(test_urls),    cmocka_unit_test(test_forms), cmocka_unit_test(test_search),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
