@@ -20,6 +20,12 @@ typedef struct observe {
   caw_metrics *metrics; /* NULL: nobody counts */
   caw_metrics_http *http;
   caw_channelz *channelz; /* NULL: nobody looks */
+
+  /* With a server that takes over from another: the address is left with the first word of a
+   * drain, and waited for. Set by the program. */
+  bool takeover;
+  caw_loop *loop;
+  caw_timer *again; /* when it is looked for */
 } observe;
 
 /* The options, whose codes are below those of the programs. */
@@ -35,8 +41,7 @@ enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG, OBSERVE_CHANNELZ };
   "                     can connect there (127.0.0.1:9464); default: none\n"                       \
   "  --access-log text|json  a line for each call on standard error, in place of the\n"            \
   "                     one on standard output\n"                                                  \
-  "  --channelz         serve gRPC's channelz: who is connected, and how much was sent;\n"         \
-  "                     to all who may call\n"
+  "  --channelz         serve gRPC's channelz: who is connected, and how much was sent\n"
 
 /* Takes an option; false when it is none of these. Exits with 2 on a wrong value. */
 bool observe_option(observe *o, const char *program, int option, const char *value);

@@ -161,6 +161,7 @@ static void read_option(settings *s, int option, const char *value) {
     break;
   case TAKEOVER:
     s->takeover = value;
+    s->observe.takeover = true;
     break;
   case TRACE:
     s->trace = true;

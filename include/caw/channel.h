@@ -82,6 +82,7 @@ typedef struct caw_channel_options {
   /* What counts the channel's calls (caw/metrics.h), under `target` as caw_channel_new has
    * it; the channel keeps a reference; NULL: nobody counts. */
   caw_metrics *metrics;
+  const char *metrics_target; /* in place of the target: "other", where targets are many; NULL */
   /* Where the channel and its connection can be looked at (caw/channelz.h); the channel keeps
    * a reference; NULL: nowhere. */
   struct caw_channelz *channelz;

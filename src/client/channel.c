@@ -175,7 +175,10 @@ static int read_options(caw_channel *ch, const char *target, const caw_channel_o
     if (rc == CAW_EINVAL) *why = "the authority is no host that a certificate can be for";
   }
   to->credentials = NULL; /* a reference is in config.tls */
-  if (!rc && metrics) rc = client_stats_open(ch, metrics, target);
+  if (!rc && metrics)
+    rc = client_stats_open(ch, metrics, to->metrics_target ? to->metrics_target : target,
+                           !to->metrics_target);
+  to->metrics_target = NULL;
   if (!rc && channelz) client_stats_show(ch, channelz, target);
   return rc;
 }

@@ -94,8 +94,9 @@ void care_calm(caw_channel *ch, const conn *c);
 /* The channel connects, or its last call has ended. */
 void care_idle(caw_channel *ch);
 
-/* stats.c: the channel's table, of the target as it was written. 0 or CAW_ENOMEM. */
-int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target);
+/* stats.c: the channel's table. `complete`: the target gets the scheme that it lacks. 0 or
+ * CAW_ENOMEM. */
+int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target, bool complete);
 /* Shows the channel to those who look; and the end of both. */
 void client_stats_show(caw_channel *ch, struct caw_channelz *channelz, const char *target);
 void client_stats_close(caw_channel *ch);

@@ -16,11 +16,11 @@ static bool has_scheme(const char *target) {
   return false;
 }
 
-int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target) {
+int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target, bool complete) {
   size_t room = strlen(target) + sizeof("dns:///");
   char *full = caw_malloc(room);
   if (!full) return CAW_ENOMEM;
-  snprintf(full, room, "%s%s", has_scheme(target) ? "" : "dns:///", target);
+  snprintf(full, room, "%s%s", complete && !has_scheme(target) ? "dns:///" : "", target);
   ch->metrics = metrics_open(metrics, full);
   caw_free(full);
   return ch->metrics ? 0 : CAW_ENOMEM;

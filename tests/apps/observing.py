@@ -97,6 +97,16 @@ class Metrics(harness.Case):
             self.assertEqual(caught.exception.code, code)
             caught.exception.close()
 
+    def test_a_takeover_takes_the_page_too(self):
+        path = self.folder() + "/takeover"
+        old = self.serve_with_metrics("--takeover", path)
+        new = harness.Child(*harness.command("greeter-server", "--listen", old.address, "--metrics",
+                                             old.metrics, "--no-log", "--takeover", path))
+        self.addCleanup(lambda: None if new.checked else new.stop())
+        self.assertEqual(new.wait_line(r"^metrics on (.+)$").group(1), old.metrics)
+        old.wait()
+        self.assertEqual(samples(scrape(old.metrics)[1]), {})
+
     def test_an_address_that_is_taken(self):
         server = self.serve_with_metrics()
         _, errors = harness.run("greeter-server", "--listen", "127.0.0.1:0", "--metrics",

@@ -109,6 +109,19 @@ class Channelz(harness.Case):
         self.assertFalse(socket.data.HasField("last_remote_stream_created_timestamp"))
         self.recent(socket.data.last_local_stream_created_timestamp)
 
+    def test_keepalives(self):
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--channelz",
+                            "--keepalive-time", "1")
+        self.stub = z_grpc.ChannelzStub(self.connect(server.address))
+        ref = self.only_server().ref.server_id
+        idle = self.connect(server.address)
+        grpc.channel_ready_future(idle).result(harness.TIMEOUT)
+        socket = self.ask("GetServerSockets", server_id=ref).socket_ref[1].socket_id
+        until = time.time() + harness.TIMEOUT
+        while not self.ask("GetSocket", socket_id=socket).socket.data.keep_alives_sent:
+            self.assertLess(time.time(), until)
+            time.sleep(0.1)
+
     def test_pages(self):
         server = self.only_server().ref.server_id
         others = [self.connect(self.server.address) for _ in range(6)]

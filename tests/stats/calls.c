@@ -189,6 +189,23 @@ static void who_finds_no_server_is_counted(void **state) {
 }
 
 /* Nobody who was not asked counts anything, and everything goes on. */
+static void a_target_may_have_another_name(void **state) {
+  duo d;
+  heard h = {0};
+  caw_str text;
+  (void)state;
+  begin(&d);
+  d.channel_options.metrics_target = "other";
+  duo_init(&d);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(caw_metrics_text(d.server_options.metrics, &text), 0);
+  assert_non_null(strstr(text.data, "\ngrpc_client_attempt_started_total{grpc_method=\"" UNARY
+                                    "\",grpc_target=\"other\"} 1\n"));
+  caw_free((char *)text.data);
+  end(&d);
+}
+
 static void without_metrics_nothing_is_counted(void **state) {
   duo d = {0};
   heard h = {0};
@@ -260,6 +277,7 @@ int main(void) {
                                      cmocka_unit_test(what_is_not_served_is_other),
                                      cmocka_unit_test(what_is_cancelled_has_ended),
                                      cmocka_unit_test(who_finds_no_server_is_counted),
+                                     cmocka_unit_test(a_target_may_have_another_name),
                                      cmocka_unit_test(without_metrics_nothing_is_counted),
                                      cmocka_unit_test(a_summary_is_complete)};
   return cmocka_run_group_tests(tests, NULL, NULL);
