@@ -41,7 +41,7 @@ enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG, OBSERVE_CHANNELZ };
   "                     can connect there (127.0.0.1:9464); default: none\n"                       \
   "  --access-log text|json  a line for each call on standard error, in place of the\n"            \
   "                     one on standard output\n"                                                  \
-  "  --channelz         serve gRPC's channelz: who is connected, and how much was sent\n"
+  "  --channelz         serve gRPC's channelz: who is connected, what was sent\n"
 
 /* Takes an option; false when it is none of these. Exits with 2 on a wrong value. */
 bool observe_option(observe *o, const char *program, int option, const char *value);

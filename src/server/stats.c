@@ -65,6 +65,7 @@ void server_stats_ended(worker *w, const method_entry *entry, const caw_call *ca
 void server_show(caw_server *s) {
   const z_birth birth = {.kind = CAW_CHANNELZ_SERVER, .n_calls = s->options.loops};
   s->channelz = channelz_open(s->options.channelz, &birth);
+  if (!s->channelz) return; /* no memory; and its reference is what keeps the rest */
   s->config.channelz = s->options.channelz;
   s->config.channelz_parent = s->channelz;
 }
