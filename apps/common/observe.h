@@ -37,10 +37,10 @@ enum { OBSERVE_METRICS = 200, OBSERVE_ACCESS_LOG, OBSERVE_CHANNELZ };
   {"channelz", no_argument, NULL, OBSERVE_CHANNELZ}
 /* clang-format on */
 #define OBSERVE_HELP                                                                               \
-  "  --metrics ADDRESS  metrics for Prometheus at http://ADDRESS/metrics, for all who\n"           \
-  "                     can connect there (127.0.0.1:9464); default: none\n"                       \
-  "  --access-log text|json  a line for each call on standard error, in place of the\n"            \
-  "                     one on standard output\n"                                                  \
+  "  --metrics ADDRESS  metrics for Prometheus at http://ADDRESS/metrics, for all\n"               \
+  "                     who can connect there (127.0.0.1:9464); default: none\n"                   \
+  "  --access-log text|json  a line for each call on standard error, in place of\n"                \
+  "                     the one on standard output\n"                                              \
   "  --channelz         serve gRPC's channelz: who is connected, what was sent\n"
 
 /* Takes an option; false when it is none of these. Exits with 2 on a wrong value. */
