@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "failing.h"
 #include "scrape/http.h"
 #include "stats/metrics.h"
 
@@ -268,6 +269,34 @@ static void it_may_go_at_any_time(void **state) {
   }
 }
 
+/* Each allocation of an answer fails once: the connection ends, or the page is whole. */
+static void out_of_memory_ends_a_connection(void **state) {
+  static const char whole[] = "0\r\n\r\n";
+  (void)state;
+  for (long n = 1;; n++) {
+    stage s;
+    stage_open(&s);
+    metrics_table *t = metrics_open(s.metrics, NULL);
+    metrics_ended(metrics_row_of(t, caw_str_from("s/m")), 0, 1, 0, 0);
+    int fd = dial(&s);
+    ask(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    fail_at(n);
+    long len = take_all(&s, fd, page, sizeof(page));
+    bool failed = failing.failed;
+    fail_at(0);
+    bool complete = len > 5 && !strcmp(page + len - (sizeof(whole) - 1), whole);
+    if (!complete && !failed) fail_msg("without a failure the page is cut");
+    close(fd);
+    metrics_close(t);
+    stage_close(&s);
+    assert_int_equal(failing.live, 0);
+    if (!failed) {
+      assert_true(n > 5);
+      return;
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(each_request_has_its_answer),
                                      cmocka_unit_test(a_request_may_come_in_pieces),
@@ -276,6 +305,7 @@ int main(void) {
                                      cmocka_unit_test(so_many_come_at_once_and_no_more),
                                      cmocka_unit_test(a_large_page_comes_in_chunks),
                                      cmocka_unit_test(an_address_is_checked),
-                                     cmocka_unit_test(it_may_go_at_any_time)};
+                                     cmocka_unit_test(it_may_go_at_any_time),
+                                     failing_test(out_of_memory_ends_a_connection)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
