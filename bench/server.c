@@ -1,5 +1,6 @@
-/* bench-server [FOLDER]: Caw's side of the benchmark, Greeter.SayHello and Bench.
- * Prints its port; ends on SIGTERM. With TLS by server.pem and server.key of the folder. */
+/* bench-server [--metrics] [FOLDER]: Caw's side of the benchmark, Greeter.SayHello and Bench.
+ * Prints its port; ends on SIGTERM. With TLS by server.pem and server.key of the folder; calls
+ * are counted with --metrics. */
 #include <bench.caw.h>
 #include <caw/tls.h>
 #include <greeter.caw.h>
@@ -115,7 +116,12 @@ int main(int argc, char **argv) {
                                             .stream = stream,
                                             .ping_pong = {pong_open, pong_message, pong_end}};
   caw_server *server;
-  if (caw_server_new(&server, NULL) || greeter_greeter_add(server, &greeter, NULL) ||
+  caw_server_options options = {.size = sizeof(options)};
+  if (argc > 1 && !strcmp(argv[1], "--metrics")) {
+    if (caw_metrics_new(&options.metrics)) return 1;
+    argv++, argc--;
+  }
+  if (caw_server_new(&server, &options) || greeter_greeter_add(server, &greeter, NULL) ||
       bench_bench_add(server, &bench, NULL))
     return 1;
   if (argc > 1 ? listen_tls(server, argv[1]) : caw_server_listen(server, "127.0.0.1:0"))
@@ -125,5 +131,6 @@ int main(int argc, char **argv) {
   fflush(stdout);
   int rc = caw_server_run(server);
   caw_server_free(server);
+  caw_metrics_unref(options.metrics);
   return rc;
 }

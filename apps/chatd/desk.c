@@ -23,7 +23,7 @@ struct desk {
   } readers[MOST_READERS];
   bool writer_runs;
   atomic_int state;
-  atomic_uint_fast64_t turns, jobs;
+  atomic_uint_fast64_t turns, jobs, refused;
 };
 
 static desk_job *job_of(jobs_link *link) {
@@ -201,7 +201,9 @@ int desk_new(desk **out, const desk_options *options, char why[400]) {
 
 int desk_write(desk *d, desk_job *job) {
   if (is_broken(d)) return STORE_BROKEN;
-  return jobs_put(&d->writes, &job->link);
+  int rc = jobs_put(&d->writes, &job->link);
+  if (rc == CAW_EAGAIN) atomic_fetch_add(&d->refused, 1);
+  return rc;
 }
 
 int desk_read(desk *d, desk_job *job) {
@@ -215,6 +217,13 @@ desk_state desk_state_of(const desk *d) {
 void desk_counts(const desk *d, uint64_t *turns, uint64_t *jobs) {
   *turns = atomic_load(&d->turns);
   *jobs = atomic_load(&d->jobs);
+}
+
+void desk_look(desk *d, desk_numbers *out) {
+  *out = (desk_numbers){.state = desk_state_of(d),
+                        .waiting = jobs_waiting(&d->writes),
+                        .refused = atomic_load(&d->refused)};
+  desk_counts(d, &out->turns, &out->jobs);
 }
 
 void desk_free(desk *d) {

@@ -141,6 +141,7 @@ static void leave_hungry(feed *st) {
 }
 
 static void leave_shard(shard *s) {
+  atomic_fetch_sub(&s->hub->streams, 1);
   if (!--s->streams) pace_end(s);
 }
 
@@ -633,6 +634,7 @@ int feed_open(feed *st, chatd *app, caw_call *call, form f) {
   atomic_init(&st->refs, 1);
   if (!pace_begin(s)) return CAW_ENOMEM;
   s->streams++;
+  atomic_fetch_add(&s->hub->streams, 1);
   if (st->who.user_id && !join_user(st)) {
     leave_shard(s);
     return CAW_ENOMEM;

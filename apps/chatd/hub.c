@@ -302,6 +302,10 @@ int hub_new(hub **out) {
   return 0;
 }
 
+size_t hub_streams(const hub *h) {
+  return atomic_load(&((hub *)h)->streams);
+}
+
 void hub_free(hub *h) {
   if (!h) return;
   for (size_t i = 0; i < h->n; i++) shard_free(h->shards[i]);

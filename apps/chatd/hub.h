@@ -7,6 +7,7 @@
 #ifndef CHATD_HUB_H
 #define CHATD_HUB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct hub hub;
@@ -14,6 +15,9 @@ struct effect;
 
 /* 0 or CAW_ENOMEM. */
 int hub_new(hub **out);
+
+/* How many streams are open, on all loops; any thread. */
+size_t hub_streams(const hub *h);
 
 /* When no loop runs any more. NULL is fine. */
 void hub_free(hub *h);

@@ -104,7 +104,8 @@ struct hub {
   idmap rooms;
   shard *shards[64];
   size_t n;
-  size_t bytes; /* of all rings */
+  size_t bytes;          /* of all rings */
+  atomic_size_t streams; /* of all shards */
 };
 
 /* Has the shard's loop look at the place. Under the lock. */

@@ -32,6 +32,13 @@ int jobs_put(jobs_queue *q, jobs_link *job) {
   return rc;
 }
 
+size_t jobs_waiting(jobs_queue *q) {
+  pthread_mutex_lock(&q->lock);
+  size_t n = q->len;
+  pthread_mutex_unlock(&q->lock);
+  return n;
+}
+
 static struct timespec in(int milliseconds) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

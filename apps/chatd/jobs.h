@@ -29,6 +29,9 @@ void jobs_init(jobs_queue *q, size_t most);
 /* Puts a job behind the others; any thread. 0, CAW_EAGAIN (full), CAW_ECLOSED (ended). */
 int jobs_put(jobs_queue *q, jobs_link *job);
 
+/* How many wait now; any thread. */
+size_t jobs_waiting(jobs_queue *q);
+
 #define JOBS_FOR_EVER (-1)
 
 /*

@@ -4,6 +4,8 @@
 #include "chatd.h"
 #include "greeter.h"
 #include "log.h"
+#include "numbers.h"
+#include "observe.h"
 #include "retention.h"
 #include "setup.h"
 #include "store_sqlite.h"
@@ -39,6 +41,7 @@ typedef struct settings {
   int session_days, readers, password_threads;
   int64_t quota;
   bool no_log, reflection, lobby, closed, owner_token, plaintext;
+  observe observe;
 } settings;
 
 /* Everything that there is one of. */
@@ -105,8 +108,7 @@ static void print_help(void) {
        "                     what is on its way to the file comes on top, some 64 MiB\n"
        "  --grace SECONDS    how long open calls may go on after SIGTERM or Ctrl+C\n"
        "                     (default 5); a second signal ends at once\n"
-       "  --no-log           write no line for each call\n"
-       "  --help, --version");
+       "  --no-log           write no line for each call\n" OBSERVE_HELP "  --help, --version");
 }
 
 static void read_option(settings *s, int option, const char *value) {
@@ -170,6 +172,7 @@ static void read_option(settings *s, int option, const char *value) {
     s->no_log = true;
     break;
   default:
+    observe_option(&s->observe, PROGRAM, option, value);
     break;
   }
 }
@@ -194,6 +197,7 @@ static void read_args(settings *s, int argc, char **argv) {
       {"password-threads", required_argument, NULL, PASSWORD_THREADS},
       {"quota", required_argument, NULL, QUOTA},
       {"no-log", no_argument, NULL, NO_LOG},
+      OBSERVE_OPTIONS,
       ARGS_COMMON,
   };
   *s = (settings){.data = "var",
@@ -320,9 +324,9 @@ static void listen_on(program *p) {
 }
 
 static void make_server(program *p, int64_t lobby) {
-  const settings *s = &p->settings;
+  settings *s = &p->settings;
   caw_server_options options = {.size = sizeof(options), .loops = s->loops};
-  if (!s->no_log) options.on_call = log_call;
+  observe_prepare(&s->observe, PROGRAM, &options, s->no_log ? NULL : log_call);
   check(caw_server_new(&p->server, &options), "cannot make a server");
   add_services(p, lobby);
   set_health(p, CAW_HEALTH_SERVING);
@@ -334,6 +338,9 @@ static void make_server(program *p, int64_t lobby) {
   if (p->tls) check(caw_loop_on_signal(loop, SIGHUP, on_hangup, p->tls), "SIGHUP");
   check(caw_timer_new(&p->sweep, loop, sweep, p), "cannot make a timer");
   caw_timer_start(p->sweep, 0);
+  if (s->observe.metrics)
+    check(caw_metrics_add_source(s->observe.metrics, numbers_write, &p->app), "metrics");
+  observe_begin(&s->observe, PROGRAM, p->server);
   listen_on(p);
 }
 
@@ -377,6 +384,8 @@ int main(int argc, char **argv) {
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
   caw_timer_free(p.sweep);
+  caw_metrics_http_free(s->observe.http); /* what it asks for is about to go */
+  s->observe.http = NULL;
   /* Who waits for a password is told by the desk, who waits for the desk by its jobs; what
    * comes from the desk and wants a password now finds no pool. */
   pthread_mutex_lock(&p.app.keys_lock);
@@ -392,6 +401,7 @@ int main(int argc, char **argv) {
   throttle_free(p.app.throttle);
   pthread_mutex_destroy(&p.app.keys_lock);
   caw_server_credentials_unref(p.tls);
+  observe_end(&s->observe);
   caw_health_free(p.health);
   return EXIT_SUCCESS;
 }

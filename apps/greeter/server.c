@@ -2,6 +2,7 @@
 #include "args.h"
 #include "greeter.h"
 #include "log.h"
+#include "observe.h"
 #include "secret.h"
 #include "tls.h"
 #include "trace.h"
@@ -29,6 +30,7 @@ typedef struct settings {
   bool no_log, trace, reflection;
   char token[SECRET_ROOM]; /* "": none is required */
   const char *tls_cert, *tls_key, *tls_client_ca;
+  observe observe;
 } settings;
 
 /* The options, beside --help and --version, which are characters. */
@@ -93,7 +95,7 @@ static void print_help(void) {
        "  --require-token-file FILE  refuse calls that do not bring the token in FILE as\n"
        "                     \"authorization: Bearer TOKEN\", but for health checks\n"
        "  --require-token TOKEN      the same; other users of this machine can see it\n"
-       "  --reflection       tell clients which services and types there are\n"
+       "  --reflection       tell clients which services and types there are\n" OBSERVE_HELP
        "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
        "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
        "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
@@ -159,6 +161,7 @@ static void read_option(settings *s, int option, const char *value) {
     break;
   case TAKEOVER:
     s->takeover = value;
+    s->observe.takeover = true;
     break;
   case TRACE:
     s->trace = true;
@@ -182,7 +185,7 @@ static void read_option(settings *s, int option, const char *value) {
     s->tls_client_ca = value;
     break;
   default:
-    read_care(&s->care, option, value);
+    if (!observe_option(&s->observe, PROGRAM, option, value)) read_care(&s->care, option, value);
     break;
   }
 }
@@ -211,6 +214,7 @@ static void read_args(settings *s, int argc, char **argv) {
       {"tls-cert", required_argument, NULL, TLS_CERT},
       {"tls-key", required_argument, NULL, TLS_KEY},
       {"tls-client-ca", required_argument, NULL, TLS_CLIENT_CA},
+      OBSERVE_OPTIONS,
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
@@ -275,7 +279,7 @@ int main(int argc, char **argv) {
   caw_server_options options = s.care;
   options.size = sizeof(options);
   options.loops = s.loops;
-  if (!s.no_log) options.on_call = log_call;
+  observe_prepare(&s.observe, PROGRAM, &options, s.no_log ? NULL : log_call);
   check(caw_server_new(&server, &options), "cannot make a server");
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");
@@ -295,11 +299,13 @@ int main(int argc, char **argv) {
   check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
   check(caw_server_notify_systemd(server), "cannot prepare what systemd is told");
   if (tls) check(caw_loop_on_signal(caw_server_loop(server), SIGHUP, on_hangup, tls), "SIGHUP");
+  observe_begin(&s.observe, PROGRAM, server);
   listen_on(server, &s, tls);
 
   int rc = caw_server_run(server);
   if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
   else check(rc, "cannot run");
+  observe_end(&s.observe);
   caw_server_free(server);
   caw_server_credentials_unref(tls);
   caw_health_free(health);

@@ -20,6 +20,7 @@
 #include <caw/export.h>
 #include <caw/limits.h>
 #include <caw/loop.h>
+#include <caw/metrics.h>
 #include <caw/tls.h>
 
 CAW_BEGIN_DECLS
@@ -78,7 +79,16 @@ typedef struct caw_channel_options {
    * until the next (gRPC: connectivity-semantics-and-api.md). Milliseconds, at least
    * 1,000; 0: 1,800,000; CAW_NEVER: not at all. */
   uint64_t idle_timeout_ms;
+
   const caw_limits *limits; /* of a connection (caw/limits.h), copied; NULL: the defaults */
+
+  /* What counts the channel's calls (caw/metrics.h), under `target` as caw_channel_new has
+   * it; the channel keeps a reference; NULL: nobody counts. */
+  caw_metrics *metrics;
+  const char *metrics_target; /* in place of the target: "other", where targets are many; NULL */
+  /* Where the channel and its connection can be looked at (caw/channelz.h); the channel keeps
+   * a reference; NULL: nowhere. */
+  struct caw_channelz *channelz;
 } caw_channel_options;
 
 /* Options of one call. The zero value of each member is the default. Copied,
@@ -91,8 +101,9 @@ typedef struct caw_call_options {
   size_t metadata_len;
   /*
    * A server's call on whose behalf this one is made: its deadline, if it is
-   * nearer, becomes this call's, and its cancellation cancels this one. Alive
-   * when the call is started; afterwards held by reference.
+   * nearer, becomes this call's, its cancellation cancels this one, and the trace that it
+   * belongs to goes on (caw/trace_context.h). Alive when the call is started; afterwards held
+   * by reference.
    */
   caw_call *parent;
   size_t max_receive;                /* bytes of a message received; 0: the channel's */

@@ -14,20 +14,28 @@
 #include <caw/export.h>
 #include <caw/limits.h>
 #include <caw/loop.h>
+#include <caw/metrics.h>
 #include <caw/tls.h>
 
 CAW_BEGIN_DECLS
 
 typedef struct caw_server caw_server;
+typedef struct caw_channelz caw_channelz; /* caw/channelz.h */
 
 /* A call that ended, for an access log. Borrowed for the callback. */
 typedef struct caw_call_summary {
-  caw_str path;         /* ":path" as the peer sent it */
-  caw_str peer;         /* as caw_call_peer */
-  caw_status status;    /* the outcome */
-  uint64_t duration_ns; /* from the request's headers to the end */
-  uint64_t received;    /* messages */
-  uint64_t sent;        /* messages */
+  caw_str path;                        /* ":path" as the peer sent it */
+  caw_str peer;                        /* as caw_call_peer */
+  caw_status status;                   /* the outcome */
+  uint64_t duration_ns;                /* from the request's headers to the end */
+  uint64_t received;                   /* messages */
+  uint64_t sent;                       /* messages */
+  uint64_t received_bytes, sent_bytes; /* of these, as they travelled, without gRPC's prefix */
+  uint64_t started_ns;                 /* when it began: since 1970, UTC, nanoseconds */
+  uint64_t timeout_ns; /* what the client gave it at first; UINT64_MAX: no deadline */
+  caw_str authority;   /* as caw_call_authority */
+  caw_str user_agent;  /* what the client says it is; empty: nothing */
+  caw_str traceparent; /* if there is a valid one (caw/trace_context.h); else empty */
 } caw_call_summary;
 
 /* The zero value of each member is the default. Copied. */
@@ -84,6 +92,12 @@ typedef struct caw_server_options {
                                            end with UNAVAILABLE; 0: no limit */
 
   const caw_limits *limits; /* of each connection (caw/limits.h), copied; NULL: the defaults */
+  /* What counts the server's calls (caw/metrics.h); the server keeps a reference; NULL:
+   * nobody counts. */
+  caw_metrics *metrics;
+  /* Where the server and its connections can be looked at (caw/channelz.h); the server keeps
+   * a reference; NULL: nowhere. */
+  caw_channelz *channelz;
 } caw_server_options;
 
 /*

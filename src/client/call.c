@@ -2,8 +2,11 @@
  * the turn in which replies and the outcome reach user code. */
 #include "client/call.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
 #include "conn/memory.h"
 #include "io/sys.h"
+#include "rpc/tracing.h"
 
 /* Replies given to user code in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
@@ -23,6 +26,7 @@ static void decide(client_call *cc, int code, caw_str text) {
   cc->decided = true;
   cc->status.code = code;
   cc->status.message = text;
+  client_stats_attempt_ended(cc, code);
 }
 
 void client_abort(caw_call *call, int code, const char *text) {
@@ -86,11 +90,14 @@ static bool may_retry(const client_call *cc) {
 
 static void retry(client_call *cc) {
   cc->retried = true;
+  TRACE(CLIENT, "call %p was refused, and is tried again", (void *)cc);
+  client_stats_attempt_ended(cc, CAW_UNAVAILABLE);
   rpc_call_rewind(&cc->base.rpc);
-  atomic_fetch_add(&cc->base.queued, cc->base.framed);
-  cc->base.framed = 0;
+  atomic_fetch_add(&cc->base.queued, cc->framed);
+  cc->framed = 0;
   conn_leave(&cc->base);
   list_push_back(&cc->channel->waiting, &cc->wait);
+  client_stats_attempt_began(cc);
   connect_kick(cc->channel);
 }
 
@@ -100,6 +107,10 @@ static void tell_done(client_call *cc) {
   if (cc->told) return;
   cc->told = true;
   call_set(&cc->base, CALL_OVER | CALL_LOCAL_END);
+  client_stats_call_ended(cc, cc->status.code);
+  PROBE2(client__call__end, &cc->base, cc->status.code);
+  TRACE(CALL, "call %p ends with %s%s%.*s", (void *)cc, caw_code_name(cc->status.code),
+        cc->status.message.len ? ": " : "", CAW_STR_ARG(cc->status.message));
   if (cc->base.chain) {
     chain_status(cc->base.chain, &cc->status);
     chain_done(cc->base.chain, &cc->status);
@@ -238,6 +249,7 @@ static void take_turn(client_call *cc, bool drain) {
 
 void client_launch(client_call *cc) {
   caw_channel *ch = cc->channel;
+  if (cc->step == STEP_READY) client_stats_attempt_began(cc);
   if (cc->step == STEP_INTERCEPTORS) call_wake(&cc->base);
   else if (atomic_load(&ch->state) == CAW_CHANNEL_TRANSIENT_FAILURE && !cc->wait_for_ready)
     client_calls_fail(ch);
@@ -254,6 +266,7 @@ static void chain_turn(client_call *cc) {
 static void client_dispatch(caw_call *call) {
   client_call *cc = client_call_of(call);
   bool drain;
+  cc->framed += call->rpc.sent_bytes;
   call_take_news(call, &drain);
   if (may_retry(cc)) {
     if (drain) call_set(call, CALL_WANT_DRAIN);
@@ -402,6 +415,8 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   list_init(&cc->node);
   list_init(&cc->wait);
   int rc = copy_metadata(cc, &o);
+  if (!rc && o.parent)
+    rc = rpc_trace_pass(&cc->metadata, rpc_call_arena(&call->rpc), caw_call_metadata(o.parent));
   if (!rc) rc = set_deadline(cc, &o);
   if (!rc) rc = ask_begin(cc, &o);
   if (rc) {
@@ -409,6 +424,9 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
     return rc;
   }
   list_push_back(&ch->calls, &cc->node);
+  client_stats_call_began(cc);
+  PROBE2(client__call__begin, call, method->path);
+  TRACE(CALL, "call %p is %s to %s", (void *)cc, method->path, ch->authority);
   if (cc->step == STEP_READY) list_push_back(&ch->waiting, &cc->wait);
   if (o.parent) call_adopt(o.parent, call);
   *out = cc;

@@ -36,6 +36,7 @@ struct client_call {
   /* What was sent so far, until the server is known to have seen the call. */
   caw_payload **replay;
   size_t replay_len, replay_room, replay_bytes;
+  size_t framed;    /* bytes that left the queue on this stream */
   bool half_closed; /* the program sends no more */
   bool committed;   /* no retry any more; `replay` is empty */
   bool retried;
@@ -46,6 +47,13 @@ struct client_call {
   bool on_stack; /* its dispatch is running: user code may free the channel */
   caw_status status;
   void *reply; /* of the unary form */
+
+  /* stats.c: the channel's row of the method, NULL: nobody counts; and since when, on the real
+   * clock. What was sent before an attempt, was sent again by it. */
+  struct metrics_row *row;
+  uint64_t began, attempt_began;
+  bool counts;  /* somebody counts */
+  bool attempt; /* one was begun and has not ended */
 };
 
 static inline client_call *client_call_of(caw_call *call) {
@@ -64,6 +72,14 @@ void client_abort(caw_call *call, int code, const char *text);
 /* Gives the call to the channel, with what was sent already; or to those who are asked
  * first. */
 void client_launch(client_call *cc);
+
+/* ---- stats.c: each does nothing when nobody counts ---- */
+
+/* The call begins; its next attempt does; that has ended; the call has. */
+void client_stats_call_began(client_call *cc);
+void client_stats_attempt_began(client_call *cc);
+void client_stats_attempt_ended(client_call *cc, int code);
+void client_stats_call_ended(client_call *cc, int code);
 
 /* ---- ask.c ---- */
 

@@ -1,6 +1,8 @@
 /* caw_channel: options, state, watches, and the thread it may have. */
 #include "client/client.h"
 
+#include "base/trace.h"
+
 #include <caw/alloc.h>
 #include <caw/version.h>
 #include <signal.h>
@@ -41,6 +43,8 @@ static void expire_watch(io_timer *timer) {
 
 void channel_set_state(caw_channel *ch, caw_connectivity state) {
   atomic_store(&ch->state, state);
+  TRACE(CLIENT, "channel %p to %s is %s", (void *)ch, ch->authority, caw_connectivity_name(state));
+  client_stats_state(ch, state);
   for (list *l = ch->watches.next; l != &ch->watches; l = l->next) {
     watch *w = LIST_ENTRY(l, watch, node);
     if (w->last != state) io_defer(ch->loop, &w->task);
@@ -52,6 +56,7 @@ void channel_set_error(caw_channel *ch, const char *format, ...) {
   va_start(args, format);
   pthread_mutex_lock(&ch->lock);
   vsnprintf(ch->error, sizeof(ch->error), format, args);
+  TRACE(CLIENT, "channel %p: %s", (void *)ch, ch->error);
   pthread_mutex_unlock(&ch->lock);
   va_end(args);
 }
@@ -136,7 +141,8 @@ static int copy_text(char *to, size_t room, const char *from) {
   return n >= 0 && (size_t)n < room ? 0 : CAW_EINVAL;
 }
 
-static int read_options(caw_channel *ch, const caw_channel_options *from, const char **why) {
+static int read_options(caw_channel *ch, const char *target, const caw_channel_options *from,
+                        const char **why) {
   caw_channel_options *to = &ch->options;
   if (from) {
     if (from->size < offsetof(caw_channel_options, loop)) return CAW_EINVAL;
@@ -158,6 +164,10 @@ static int read_options(caw_channel *ch, const caw_channel_options *from, const 
   int rc = copy_text(ch->authority, sizeof(ch->authority), authority);
   if (!rc && to->dns_server) rc = copy_text(ch->dns_server, sizeof(ch->dns_server), to->dns_server);
   to->authority = to->user_agent = to->dns_server = NULL;
+  caw_metrics *metrics = to->metrics;
+  to->metrics = NULL; /* a reference is in the channel's table */
+  struct caw_channelz *channelz = to->channelz;
+  to->channelz = NULL; /* in its entry */
   if (!rc && to->call_credentials)
     ch->call_credentials = caw_call_credentials_ref(to->call_credentials);
   to->call_credentials = NULL;
@@ -166,6 +176,11 @@ static int read_options(caw_channel *ch, const caw_channel_options *from, const 
     if (rc == CAW_EINVAL) *why = "the authority is no host that a certificate can be for";
   }
   to->credentials = NULL; /* a reference is in config.tls */
+  if (!rc && metrics)
+    rc = client_stats_open(ch, metrics, to->metrics_target ? to->metrics_target : target,
+                           !to->metrics_target);
+  to->metrics_target = NULL;
+  if (!rc && channelz) client_stats_show(ch, channelz, target);
   return rc;
 }
 
@@ -232,10 +247,11 @@ int caw_channel_new(caw_channel **out, const char *target, const caw_channel_opt
   int rc = ch->wish ? 0 : CAW_ENOMEM;
   if (!rc) ch->wish->channel = ch;
   if (!rc) rc = io_target_parse(&ch->target, caw_str_from(target), false, &reason);
-  if (!rc) rc = read_options(ch, options, &reason);
+  if (!rc) rc = read_options(ch, target, options, &reason);
   if (!rc) rc = set_up(ch);
   if (rc) {
     if (why) *why = rc == CAW_EADDR || *reason ? reason : caw_strerror(rc);
+    client_stats_close(ch);
     caw_call_credentials_unref(ch->call_credentials);
     pthread_cond_destroy(&ch->started);
     pthread_mutex_destroy(&ch->lock);
@@ -275,6 +291,7 @@ void caw_channel_free(caw_channel *ch) {
   } else {
     shut(ch);
   }
+  client_stats_close(ch);
   chain_list_unref(ch->interceptors);
   caw_call_credentials_unref(ch->call_credentials);
   pthread_cond_destroy(&ch->started);

@@ -65,6 +65,9 @@ struct caw_channel {
   io_task kick;          /* gives waiting calls to the connection */
   uint64_t random;       /* for the jitter */
   idleness idle;
+  struct metrics_table *metrics;  /* NULL: nobody counts */
+  struct caw_channelz *channelz;  /* NULL: nobody looks */
+  struct z_entry *z, *subchannel; /* with that, if there was memory */
 
   pthread_mutex_t lock; /* error, running */
   pthread_cond_t started;
@@ -92,6 +95,15 @@ void care_finish(caw_channel *ch);
 void care_calm(caw_channel *ch, const conn *c);
 /* The channel connects, or its last call has ended. */
 void care_idle(caw_channel *ch);
+
+/* stats.c: the channel's table. `complete`: the target gets the scheme that it lacks. 0 or
+ * CAW_ENOMEM. */
+int client_stats_open(caw_channel *ch, caw_metrics *metrics, const char *target, bool complete);
+/* Shows the channel to those who look; and the end of both. */
+void client_stats_show(caw_channel *ch, struct caw_channelz *channelz, const char *target);
+void client_stats_close(caw_channel *ch);
+/* Its state is another. */
+void client_stats_state(caw_channel *ch, caw_connectivity state);
 
 /* channel.c */
 void channel_set_state(caw_channel *ch, caw_connectivity state);

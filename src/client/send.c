@@ -51,7 +51,8 @@ static int transmit(caw_call *call, caw_payload *payload) {
     return rc;
   }
   /* A stream that is just gone tells so by its news, and may be retried. */
-  call->sent++;
+  call_count_sent(call, payload);
+  if (client_attached(cc) && !rc) call_show_message(call, true);
   return 0;
 }
 
@@ -100,8 +101,10 @@ void send_end(caw_call *call, int code, char *text) {
 
 int send_replay(client_call *cc) {
   int rc = 0;
-  for (size_t i = 0; i < cc->replay_len && !rc; i++)
+  for (size_t i = 0; i < cc->replay_len && !rc; i++) {
     rc = rpc_call_send(&cc->base.rpc, cc->replay[i], NULL);
+    if (!rc) call_show_message(&cc->base, true);
+  }
   if (!rc && cc->half_closed) rc = rpc_call_half_close(&cc->base.rpc);
   return rc;
 }

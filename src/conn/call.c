@@ -130,7 +130,6 @@ unsigned call_take_news(caw_call *call, bool *drain) {
   if (!(news & RPC_NEWS_SENT)) return news;
   size_t sent = call->rpc.sent_bytes;
   call->rpc.sent_bytes = 0;
-  call->framed += sent;
   size_t queued = atomic_fetch_sub(&call->queued, sent) - sent;
   if (queued <= call->send_limit / 2 && call_has(call, CALL_WANT_DRAIN)) {
     atomic_fetch_and(&call->flags, ~(unsigned)CALL_WANT_DRAIN);
@@ -205,6 +204,8 @@ int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **me
                  const char **why) {
   size_t travels = bytes->len;
   call->received++;
+  call->received_bytes += travels;
+  call_show_message(call, false);
   int code = take(call, bytes);
   *why = bytes->why;
   if (call->chain && !code)

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "conn/conn.h"
 #include "rpc/call.h"
+#include "stats/channelz.h"
 
 #include <caw/call.h>
 #include <caw/interceptor.h>
@@ -66,15 +67,15 @@ struct caw_call {
   uint64_t joined; /* when it came to `conn`, on the loop's clock */
   const caw_method *method;
   void *data;
-  call_chain *chain;       /* NULL without interceptors and credentials */
-  call_value *values;      /* of caw_call_set_value */
-  io_task task;            /* dispatch */
-  call_clock *clock;       /* NULL without a deadline */
-  uint64_t deadline;       /* on the loop's clock, UINT64_MAX: none */
-  size_t send_limit;       /* bytes queued before CAW_EAGAIN */
-  uint64_t received, sent; /* messages */
-  size_t framed;           /* bytes that left the queue on this stream */
-  caw_arena *arena;        /* the handler's: caw_call_arena; the loop's is rpc_call_arena */
+  call_chain *chain;                   /* NULL without interceptors and credentials */
+  call_value *values;                  /* of caw_call_set_value */
+  io_task task;                        /* dispatch */
+  call_clock *clock;                   /* NULL without a deadline */
+  uint64_t deadline;                   /* on the loop's clock, UINT64_MAX: none */
+  size_t send_limit;                   /* bytes queued before CAW_EAGAIN */
+  uint64_t received, sent;             /* messages */
+  uint64_t received_bytes, sent_bytes; /* of these as they travel, without gRPC's prefix */
+  caw_arena *arena; /* the handler's: caw_call_arena; the loop's is rpc_call_arena */
 
   atomic_size_t queued; /* bytes taken and not yet framed */
   atomic_uint refs;
@@ -172,6 +173,18 @@ static inline caw_call *call_of(rpc_call *rpc) {
 static inline bool call_sends_one(const caw_call *call) {
   caw_call_kind k = call->method->kind;
   return k == CAW_UNARY || k == (call->cls->server ? CAW_CLIENT_STREAM : CAW_SERVER_STREAM);
+}
+
+/* A message was given to the protocol, or will be when there is a stream. */
+static inline void call_count_sent(caw_call *call, const caw_payload *payload) {
+  call->sent++;
+  call->sent_bytes += payload->len;
+}
+
+/* A message of the call was given to its connection, or came from there. */
+static inline void call_show_message(const caw_call *call, bool sent) {
+  if (call->conn && call->conn->channelz)
+    channelz_message(call->conn->channelz, sent, io_now(call->loop));
 }
 
 /* Does the peer? */

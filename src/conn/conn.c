@@ -1,9 +1,11 @@
 /* The connection of conn.h. */
 #include "conn/conn.h"
 
+#include "base/trace.h"
 #include "conn/call.h"
 #include "conn/memory.h"
 #include "rpc/wire.h"
+#include "stats/channelz.h"
 
 #include <caw/alloc.h>
 #include <stdio.h>
@@ -64,6 +66,7 @@ static void wake_put_off(conn *c) {
 void conn_close(conn *c, int rc, const char *why) {
   if (!c->socket) return;
   c->why = copy_text(why, strlen(why));
+  TRACE(CONN, "conn %p with %s ends: %s", (void *)c, conn_peer(c), why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
   io_timer_finish(&c->next_turn);
@@ -76,6 +79,8 @@ void conn_close(conn *c, int rc, const char *why) {
   memory_finish(c);
   rpc_session_finish(&c->rpc);
   memory_charge(c);
+  channelz_close(c->channelz);
+  c->channelz = NULL;
   c->events->on_closed(c->owner, c, rc, why);
   conn_unref(c);
 }
@@ -236,6 +241,21 @@ static void start_ready(conn *c, uint64_t from) {
   io_timer_start(&c->deadline, from + (c->ready_timeout < most ? c->ready_timeout : most));
 }
 
+/* Shows the connection to those who look. */
+static void show(conn *c) {
+  if (!c->config->channelz) return;
+  char local[IO_ADDRESS_TEXT];
+  snprintf(local, sizeof(local), "%.*s", CAW_STR_ARG(io_socket_local(c->socket)));
+  const z_birth birth = {.kind = CAW_CHANNELZ_SOCKET,
+                         .parent = c->config->channelz_parent,
+                         .name = conn_peer(c),
+                         .local = local,
+                         .remote = conn_peer(c),
+                         .tls = c->identity ? c->identity->tls : NULL,
+                         .cipher = c->identity ? c->identity->cipher : NULL};
+  c->channelz = channelz_open(c->config->channelz, &birth);
+}
+
 static void on_connect(void *user, int rc) {
   conn *c = user;
   if (rc) {
@@ -246,6 +266,9 @@ static void on_connect(void *user, int rc) {
   c->connected = true;
   keepalive_begin(c);
   c->identity = io_tls_take_identity(c->socket);
+  show(c);
+  TRACE(CONN, "conn %p with %s is connected%s%s, session %p", (void *)c, conn_peer(c),
+        c->identity ? ", " : "", c->identity ? c->identity->tls : "", (void *)c->rpc.h2);
   /* Unless a drain, which began in the handshake, has the timer. Nothing was read yet, so
    * the allowance was filled when the connection was made. */
   if (c->max_live && !c->draining) start_ready(c, c->filled);
@@ -395,6 +418,8 @@ static void on_event(void *ctx, rpc_call *rpc) {
   call_turn(call); /* a client's call that is over waits for the end of its stream */
   if (rpc->headers_received) c->useful = true;
   if (!(rpc->news & RPC_NEWS_CLOSED)) return;
+  if (c->channelz)
+    channelz_stream_ended(c->channelz, !rpc->close_remote && rpc->close_code == H2_NO_ERROR);
   allowance_closed(c, call);
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
@@ -433,6 +458,7 @@ static void on_goaway(void *ctx, uint32_t code, caw_str debug) {
   c->too_many_pings = code == H2_ENHANCE_YOUR_CALM && caw_str_is(debug, TOO_MANY_PINGS);
   c->dismissed = code == H2_NO_ERROR;
   if (code != H2_NO_ERROR) note_told(c, code, debug);
+  TRACE(CONN, "conn %p: GOAWAY from the peer, %s", (void *)c, c->told ? c->told : "NO_ERROR");
   c->draining = true;
   conn_flush_later(c);
   if (c->events->on_goaway) c->events->on_goaway(c->owner, c);
@@ -498,6 +524,7 @@ void conn_drain_for(conn *c, const char *reason) {
   if (c->draining || c->lingering || !c->socket) return;
   c->draining = true;
   c->drained = reason;
+  TRACE(CONN, "conn %p drains%s%s", (void *)c, reason ? ": " : "", reason ? reason : "");
   conn_flush_later(c);
   caw_str none = {NULL, 0};
   /* Also to a client that has not said anything yet: what it is about to begin is
@@ -636,6 +663,7 @@ void conn_join(conn *c, caw_call *call) {
   c->live++;
   call->counted = true;
   call->joined = io_now(c->loop);
+  if (c->channelz) channelz_stream_began(c->channelz, call->joined);
   call->conn = c;
 }
 

@@ -47,6 +47,8 @@ typedef struct conn_config {
   const conn_limits *limits; /* NULL: default_limits */
   conn_tally *tally;         /* of all connections of the owner; NULL: nobody counts */
   io_tls_client *tls;        /* client: NULL for plaintext */
+  struct caw_channelz *channelz;   /* NULL: nobody looks */
+  struct z_entry *channelz_parent; /* the server, or the subchannel; may be NULL */
 } conn_config;
 
 /* memory.h: what the messages of its calls take. */
@@ -84,25 +86,26 @@ struct conn {
   keepalive keepalive;
   age age;
   patience patience;
-  size_t discarded;    /* bytes that came after its end */
-  const char *drained; /* the debug data of the last GOAWAY, a literal; NULL: none */
-  bool dismissed;      /* client: the server wants no more calls here; nothing is wrong */
-  bool too_many_pings; /* client: the server ends it for its PINGs */
-  bool connected;      /* TCP is there, and TLS */
-  bool heard;          /* the peer has said something */
-  bool useful;         /* a call's leading headers came */
-  bool overdrawn;      /* its allowance of resets: it ends with the next flush */
-  bool throttled;      /* not read until the peer has read what it made us owe */
-  bool blocked;        /* the kernel takes no more; on_writable comes */
-  bool draining;       /* ends when the last call has */
-  bool drain_acked;    /* the peer answered the PING of a drain */
-  bool lingering;      /* all is said; waits for the peer to close */
-  bool goaway_final;   /* the second GOAWAY of a drain was sent */
-  int failure;         /* why it ends once its output is flushed, or 0 */
-  const char *broken;  /* the rule of HTTP/2 that the peer broke, or NULL */
-  char *told;          /* what the peer's GOAWAY said was wrong, if it said so */
-  char *peer;          /* the peer's address, if there was memory; never changes */
-  char *why;           /* once it is closed, if there was memory: why */
+  struct z_entry *channelz; /* while it is connected, if somebody looks */
+  size_t discarded;         /* bytes that came after its end */
+  const char *drained;      /* the debug data of the last GOAWAY, a literal; NULL: none */
+  bool dismissed;           /* client: the server wants no more calls here; nothing is wrong */
+  bool too_many_pings;      /* client: the server ends it for its PINGs */
+  bool connected;           /* TCP is there, and TLS */
+  bool heard;               /* the peer has said something */
+  bool useful;              /* a call's leading headers came */
+  bool overdrawn;           /* its allowance of resets: it ends with the next flush */
+  bool throttled;           /* not read until the peer has read what it made us owe */
+  bool blocked;             /* the kernel takes no more; on_writable comes */
+  bool draining;            /* ends when the last call has */
+  bool drain_acked;         /* the peer answered the PING of a drain */
+  bool lingering;           /* all is said; waits for the peer to close */
+  bool goaway_final;        /* the second GOAWAY of a drain was sent */
+  int failure;              /* why it ends once its output is flushed, or 0 */
+  const char *broken;       /* the rule of HTTP/2 that the peer broke, or NULL */
+  char *told;               /* what the peer's GOAWAY said was wrong, if it said so */
+  char *peer;               /* the peer's address, if there was memory; never changes */
+  char *why;                /* once it is closed, if there was memory: why */
   /* With TLS: who the peer is. Never changes once connected. */
   caw_peer_identity *identity;
 };

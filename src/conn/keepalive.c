@@ -1,7 +1,9 @@
 /* The keepalive of keepalive.h. */
 #include "conn/keepalive.h"
 
+#include "base/trace.h"
 #include "conn/conn.h"
+#include "stats/channelz.h"
 
 #include <stdio.h>
 
@@ -49,6 +51,8 @@ static void send_ping(conn *c) {
     start(c, io_now(c->loop), config_of(c)->time); /* perhaps then */
     return;
   }
+  channelz_keepalive(c->channelz);
+  TRACE(CONN, "conn %p: a PING, as nothing came", (void *)c);
   k->without_data++;
   k->waiting = true;
   k->delivered = io_socket_delivered(c->socket);

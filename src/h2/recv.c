@@ -4,6 +4,7 @@
  * handed on as they come; other frames when they are whole.
  */
 #include "h2/session.h"
+#include "h2/trace.h"
 
 #include <caw/alloc.h>
 #include <caw/status.h>
@@ -406,6 +407,7 @@ static int step(h2_session *s, const uint8_t **p, const uint8_t *end) {
   case IN_HEAD:
     if (!(bytes = collect(in, FRAME_HEAD, p, end))) return 0;
     in->head = frame_read(bytes);
+    frame_in(s, &in->head);
     return begin_frame(s);
   case IN_DATA:
     return read_data(s, p, end);

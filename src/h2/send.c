@@ -5,6 +5,7 @@
  * the windows and the backlog have room; streams take turns frame by frame.
  */
 #include "h2/session.h"
+#include "h2/trace.h"
 
 #include <assert.h>
 #include <caw/alloc.h>
@@ -39,7 +40,7 @@ int send_small(h2_session *s, unsigned type, unsigned flags, uint32_t id, const 
                size_t len) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + len);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, len, type, flags, id);
+  frame_out(s, p, len, type, flags, id);
   if (len) memcpy(p + FRAME_HEAD, payload, len);
   out_commit(&s->out, FRAME_HEAD + len, 1);
   return 0;
@@ -79,8 +80,8 @@ static size_t cut_block(const h2_session *s, uint8_t *frames, uint32_t id, unsig
     size_t at = i * most, n = i == cuts ? len - at : most;
     uint8_t *to = frames + at + i * FRAME_HEAD;
     memmove(to + FRAME_HEAD, frames + FRAME_HEAD + at, n);
-    frame_write(to, n, i ? FRAME_CONTINUATION : FRAME_HEADERS,
-                (i ? 0 : flags) | (i == cuts ? FLAG_END_HEADERS : 0), id);
+    frame_out(s, to, n, i ? FRAME_CONTINUATION : FRAME_HEADERS,
+              (i ? 0 : flags) | (i == cuts ? FLAG_END_HEADERS : 0), id);
   }
   return len + (cuts + 1) * FRAME_HEAD;
 }
@@ -107,7 +108,7 @@ static int send_block(h2_session *s, uint32_t id, unsigned flags, const h2_field
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + bound + RESET_LEN);
   if (!p) return CAW_ENOMEM;
   size_t len = hpack_encode(&s->encoder, p + FRAME_HEAD, fields, n);
-  frame_write(p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
+  frame_out(s, p, len, FRAME_HEADERS, flags | FLAG_END_HEADERS, id);
   out_commit(&s->out, FRAME_HEAD + len, 1 + len / QUEUED_UNIT);
   return 0;
 }
@@ -229,7 +230,7 @@ static void pass_front(h2_session *s, h2_sending *g, size_t n) {
 static int copy_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + n);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, n, FRAME_DATA, flags, g->of->id);
+  frame_out(s, p, n, FRAME_DATA, flags, g->of->id);
   out_commit(&s->out, FRAME_HEAD + n, 0);
   for (p += FRAME_HEAD; n;) {
     const slice *f = front_of(g);
@@ -246,7 +247,7 @@ static int copy_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
 static int refer_data(h2_session *s, h2_sending *g, size_t n, unsigned flags) {
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, n, FRAME_DATA, flags, g->of->id);
+  frame_out(s, p, n, FRAME_DATA, flags, g->of->id);
   out_commit(&s->out, FRAME_HEAD, 0);
   while (n) {
     const slice *f = front_of(g);

@@ -1,5 +1,6 @@
 /* The life of a session: its options, SETTINGS, GOAWAY, PING and its end. */
 #include "h2/session.h"
+#include "h2/trace.h"
 
 #include <caw/alloc.h>
 #include <caw/status.h>
@@ -116,7 +117,7 @@ static int send_goaway(h2_session *s, uint32_t last_id, uint32_t code, caw_str d
   if (last_id > s->announced_id) last_id = s->announced_id;
   uint8_t *p = out_reserve(&s->out, FRAME_HEAD + 8 + debug.len);
   if (!p) return CAW_ENOMEM;
-  frame_write(p, 8 + debug.len, FRAME_GOAWAY, 0, 0);
+  frame_out(s, p, 8 + debug.len, FRAME_GOAWAY, 0, 0);
   write_u32(p + FRAME_HEAD, last_id);
   write_u32(p + FRAME_HEAD + 4, code);
   if (debug.len) memcpy(p + FRAME_HEAD + 8, debug.data, debug.len);

@@ -6,6 +6,8 @@
  */
 #include "io/loop.h"
 
+#include "base/trace.h"
+
 #include "base/arena.h"
 #include "base/cells.h"
 #include "io/sys.h"
@@ -554,6 +556,7 @@ static int try_descriptors(void) {
 }
 
 int caw_loop_new(caw_loop **out) {
+  trace_begin();
   int rc = try_descriptors();
   if (rc) return rc;
   caw_loop *loop = caw_malloc(sizeof(*loop));

@@ -1,6 +1,8 @@
 /* The state machine of a call, and what both sides share. */
 #include "rpc/call.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
 #include "rpc/compress.h"
 #include "rpc/state.h"
 #include "rpc/wire.h"
@@ -19,11 +21,28 @@ static const unsigned legal[] = {
     [RPC_DONE] = BIT(RPC_IDLE), /* rpc_call_rewind */
 };
 
+static const char *const state_names[] = {
+    [RPC_IDLE] = "IDLE",
+    [RPC_OPEN] = "OPEN",
+    [RPC_HALF_CLOSED_LOCAL] = "HALF_CLOSED_LOCAL",
+    [RPC_HALF_CLOSED_REMOTE] = "HALF_CLOSED_REMOTE",
+    [RPC_CLOSING] = "CLOSING",
+    [RPC_DONE] = "DONE",
+};
+
+__attribute__((cold)) static void trace_state(const rpc_call *c, unsigned from) {
+  trace_write(TRACE_CALL, "call %p (%s) %s -> %s", (const void *)c, c->server ? "server" : "client",
+              state_names[from], state_names[c->state]);
+}
+
 void call_set_state(rpc_call *c, rpc_state state) {
   bool ok = legal[c->state] & BIT(state);
   assert(ok);
   (void)ok;
+  unsigned from = c->state;
   c->state = (uint8_t)state;
+  PROBE3(call__state, c, from, (int)state);
+  if (trace_wants(TRACE_CALL)) trace_state(c, from); /* last: no register is saved for it */
 }
 
 void call_note(rpc_call *c, unsigned news) {

@@ -3,10 +3,15 @@
 #include "conn/memory.h"
 #include "server/server.h"
 
+#include "base/probe.h"
+#include "base/trace.h"
+
 #include "io/sys.h"
 
 #include <caw/alloc.h>
+#include <caw/trace_context.h>
 #include <stdarg.h>
+#include <time.h>
 
 /* Messages given to a handler in one turn before others have theirs. */
 #define MESSAGES_PER_TURN 64
@@ -28,7 +33,6 @@ typedef struct server_call {
   void *events_user;
   void *reply;              /* of kinds with one reply, made when needed */
   _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
-  uint64_t began;           /* for the access log, on the real clock */
   caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
   int code;                 /* and its code */
   bool routed : 1;
@@ -119,17 +123,37 @@ static void intercept_status(server_call *sc, caw_status *status) {
 
 /* ---- The end of a call ---- */
 
-/* Notes the outcome; the text is copied for the access log. */
-static void tell_all(server_call *sc, const caw_status *status) {
-  if (sc->over) return;
-  sc->over = true;
-  sc->code = status->code;
-  if (!status->message.len && !status->details.data) return;
+/* Cold, as what a function may have to do is paid for in its beginning. */
+__attribute__((cold)) static void trace_begin_of(const server_call *sc) {
+  trace_write(TRACE_CALL, "call %p is %.*s from %s", (const void *)sc,
+              CAW_STR_ARG(sc->base.rpc.path), conn_peer(sc->base.conn));
+}
+
+__attribute__((cold)) static void trace_end(const server_call *sc, const caw_status *status) {
+  trace_write(TRACE_CALL, "call %p ends with %s%s%.*s", (const void *)sc,
+              caw_code_name(status->code), status->message.len ? ": " : "",
+              CAW_STR_ARG(status->message));
+}
+
+/* The text is copied for the access log. */
+__attribute__((noinline)) static void keep_texts(server_call *sc, const caw_status *status) {
   caw_arena *arena = rpc_call_arena(&sc->base.rpc);
   sc->told = caw_arena_calloc(arena, 1, sizeof(*sc->told));
   if (!sc->told) return; /* without memory it goes without its texts */
   if (status->message.len) sc->told->message = caw_arena_dup(arena, status->message);
   sc->told->details = status->details;
+}
+
+/* Notes the outcome. */
+static void tell_all(server_call *sc, const caw_status *status) {
+  if (sc->over) return;
+  sc->over = true;
+  sc->code = status->code;
+  PROBE2(server__call__end, &sc->base, status->code);
+  if (trace_wants(TRACE_CALL)) trace_end(sc, status);
+  if (sc->worker->counts && sc->routed)
+    server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
+  if (status->message.len || status->details.data) keep_texts(sc, status);
 }
 
 static void tell(server_call *sc, int code, caw_str text) {
@@ -217,7 +241,9 @@ static void send_kept(server_call *sc) {
     caw_payload *p = c->out[i];
     chain_message(c, true, p->encoding > CAW_ENCODING_IDENTITY, rpc_payload_plain(p), p->len);
     rc = rpc_call_send(rpc, p, headers_of(sc));
-    if (!rc) sc->base.sent++;
+    if (rc) break;
+    call_count_sent(&sc->base, p);
+    call_show_message(&sc->base, true);
   }
   chain_drop(c);
   c->send_headers = false;
@@ -238,11 +264,33 @@ static void finish_now(server_call *sc, int code) {
   call_end(&sc->base, told, NULL);
 }
 
-static void report(const server_call *sc, const caw_status *told) {
+/* The time of day of a moment on the loops' clock. */
+static uint64_t time_of_day(uint64_t at, uint64_t now) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - (now - at);
+}
+
+__attribute__((noinline)) static void report(const server_call *sc, const caw_status *told) {
   const caw_server_options *o = &sc->worker->server->options;
-  if (!o->on_call || !sc->base.rpc.path.data) return;
-  caw_call_summary s = {sc->base.rpc.path,          caw_call_peer(&sc->base), *told,
-                        io_sys_clock() - sc->began, sc->base.received,        sc->base.sent};
+  if (!sc->base.rpc.path.data) return;
+  const caw_call *call = &sc->base;
+  uint64_t now = io_sys_clock(), began = call->joined < now ? call->joined : now;
+  caw_trace_context trace;
+  caw_call_trace_context(call, &trace);
+  caw_call_summary s = {.path = call->rpc.path,
+                        .peer = caw_call_peer(call),
+                        .status = *told,
+                        .duration_ns = now - began,
+                        .received = call->received,
+                        .sent = call->sent,
+                        .received_bytes = call->received_bytes,
+                        .sent_bytes = call->sent_bytes,
+                        .started_ns = time_of_day(began, now),
+                        .timeout_ns = call->rpc.timeout,
+                        .authority = call->rpc.authority,
+                        .user_agent = caw_metadata_get(&call->rpc.headers.list, "user-agent"),
+                        .traceparent = trace.traceparent};
   o->on_call(&s, o->user);
 }
 
@@ -254,7 +302,7 @@ static void complete(server_call *sc) {
   call_set(&sc->base, CALL_OVER);
   if (sc->events.on_done) sc->events.on_done(&sc->base, &told, sc->events_user);
   if (sc->base.chain) chain_done(sc->base.chain, &told);
-  report(sc, &told);
+  if (w->server->options.on_call) report(sc, &told);
   list_remove(&sc->node);
   call_release(&sc->base);
   worker_check(w);
@@ -391,6 +439,9 @@ static void route(server_call *sc) {
   caw_str why;
   unsigned http;
   sc->routed = true;
+  PROBE3(server__call__begin, &sc->base, rpc->path.data, rpc->path.len);
+  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
+  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (rpc->dropped_fields && sc->base.conn) limit_hit(sc->base.conn, CAW_LIMIT_HEADERS);
   if (code) {
@@ -594,7 +645,8 @@ static int server_send(caw_call *call, caw_payload *payload) {
   if (keeps(call)) return keep_message(call, payload);
   int rc = rpc_call_send(&call->rpc, payload, headers_of(sc));
   if (rc) return rc;
-  call->sent++;
+  call_count_sent(call, payload);
+  call_show_message(call, true);
   conn_flush_later(call->conn);
   return 0;
 }
@@ -629,7 +681,6 @@ caw_call *server_call_new(worker *w, conn *c) {
   if (!call) return NULL;
   server_call *sc = self_of(call);
   sc->worker = w;
-  if (o->on_call) sc->began = io_sys_clock();
   if (w->draining) call_set(call, CALL_DRAINING);
   list_push_back(&w->calls, &sc->node);
   return call;

@@ -3,6 +3,7 @@
  * listened on anew or taken over from systemd, the program or the process before. An
  * accepted connection goes to the loop with the fewest.
  */
+#include "base/trace.h"
 #include "io/inherit.h"
 #include "io/resolver.h"
 #include "server/server.h"
@@ -97,6 +98,8 @@ static void open_entrance(entrance *e, io_listener *l) {
   e->listener = l;
   print_address(e->address, io_listener_address(l));
   s->entrances[s->n_entrances++] = e;
+  server_show_entrance(e);
+  TRACE(SERVER, "server %p listens on %s%s", (void *)s, e->address, e->tls ? ", with TLS" : "");
   io_loop_hold(s->workers[0].loop);
 }
 
@@ -105,6 +108,7 @@ static void undo(caw_server *s, size_t keep) {
   while (s->n_entrances > keep) {
     entrance *e = s->entrances[--s->n_entrances];
     handover_undo(s, e->listener);
+    server_hide_entrance(e);
     io_listener_close(e->listener);
     entrance_free(e);
     io_loop_release(s->workers[0].loop);
@@ -117,6 +121,7 @@ void server_unlisten(caw_server *s) {
     if (!e->listener) continue;
     io_loop_release(s->workers[0].loop);
     if (handover_keeps(s)) io_listener_leave(e->listener);
+    server_hide_entrance(e);
     io_listener_close(e->listener);
     e->listener = NULL;
   }

@@ -1,6 +1,9 @@
 /* caw_server: options, methods, listening, running and draining. */
 #include "server/server.h"
 
+#include "base/trace.h"
+#include "stats/channelz.h"
+
 #include "io/sys.h"
 
 #include <caw/alloc.h>
@@ -57,6 +60,7 @@ int caw_server_new(caw_server **out, const caw_server_options *options) {
   s->own_loops = !s->options.loop;
   s->config.h2.max_streams = s->options.max_streams;
   server_set_care(s);
+  if (!rc && s->options.channelz) server_show(s);
   if (!rc) rc = make_workers(s);
   if (rc) {
     caw_server_free(s);
@@ -114,8 +118,10 @@ static void free_behind(caw_server *s) {
 /* The memory, when no call is left. */
 static void free_parts(caw_server *s) {
   s->freed = true;
-  for (unsigned i = 0; i < s->n_workers; i++)
+  for (unsigned i = 0; i < s->n_workers; i++) {
+    server_stats_close(&s->workers[i]);
     if (s->own_loops) caw_loop_free(s->workers[i].loop);
+  }
   server_run_free_hooks(s);
   server_blocking_free(s);
   server_free_drain_hooks(s);
@@ -127,6 +133,7 @@ static void free_parts(caw_server *s) {
   map_finish(&s->methods);
   caw_free(s->services);
   server_free_entrances(s);
+  channelz_close(s->channelz);
   handover_free(s);
   /* A post that is still on its way to the program's loop frees the rest. */
   if (s->own_loops || !awaited(s)) free_struct(s);
@@ -193,8 +200,10 @@ int server_add_entries(caw_server *s, method_entry *entries, size_t n) {
   entries[0].next = s->entries;
   s->entries = entries;
   /* Room was reserved: none of these fails. */
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
+    entries[i].number = ++s->n_methods;
     map_add(&s->methods, caw_str_from(entries[i].handler->method->path), &entries[i]);
+  }
   return 0;
 }
 
@@ -246,6 +255,7 @@ static void all_drained(caw_server *s) {
   void *user = s->drain_user;
   s->on_drained = NULL;
   pthread_mutex_unlock(&s->lock);
+  TRACE(SERVER, "server %p is drained", (void *)s);
   for (unsigned i = 0; i < s->n_workers; i++)
     if (s->own_loops) caw_loop_stop(s->workers[i].loop);
   if (fn) fn(user); /* may free the server */
@@ -296,6 +306,7 @@ static void drain(io_post *post) {
   if (s->ending) return;
   if (!s->draining) {
     s->draining = true;
+    TRACE(SERVER, "server %p drains", (void *)s);
     s->left = s->n_workers;
     server_unlisten(s);
     handover_close(s);

@@ -23,6 +23,7 @@ typedef struct method_entry {
   const caw_handler *handler;
   const void *impl;
   void *self;
+  size_t number; /* from 1 on */
 } method_entry;
 
 /* An address at which connections come in: the owner of a listener (listen.c). */
@@ -30,6 +31,7 @@ typedef struct entrance {
   caw_server *server;
   io_listener *listener;       /* NULL once nobody listens there */
   caw_server_credentials *tls; /* NULL for plaintext */
+  struct z_entry *channelz;    /* NULL: nobody looks */
   char address[IO_ADDRESS_TEXT];
   char wanted[]; /* the words in which it was asked for */
 } entrance;
@@ -53,6 +55,11 @@ typedef struct worker {
   uint64_t give_up_at; /* the end of that second */
   io_post drain_post;
   io_post drained_post; /* to the accepting loop */
+  /* stats.c: the loop's counters, and their rows by method_entry.number, 0 for "other". */
+  struct metrics_table *metrics; /* NULL: nobody counts */
+  struct metrics_row **rows;
+  size_t n_rows;
+  bool counts; /* calls are told to stats.c */
 } worker;
 
 typedef struct drain_hook drain_hook;   /* on_drain.c */
@@ -68,11 +75,13 @@ struct caw_server {
   chain_list *interceptors; /* NULL: none */
   map methods;
   method_entry *entries;
+  size_t n_methods;
   struct server_service *services; /* describe.c */
   free_hook *free_hooks;           /* on_free.c */
   size_t n_services;
-  void *blocking; /* blocking.c's list of handlers */
-  io_pool *pool;  /* made with the first blocking method */
+  struct z_entry *channelz; /* NULL: nobody looks */
+  void *blocking;           /* blocking.c's list of handlers */
+  io_pool *pool;            /* made with the first blocking method */
   worker *workers;
   unsigned n_workers;
   bool own_loops, started;
@@ -139,6 +148,18 @@ void server_calls_shutdown(worker *w);
 void server_calls_last_turn(worker *w);
 /* Ends all calls of a worker with UNAVAILABLE. */
 void server_calls_abort(worker *w);
+
+/* stats.c: a worker's counters. 0 or CAW_ENOMEM. */
+int server_stats_open(worker *w);
+void server_stats_close(worker *w);
+/* Shows the server to those who look; and an entrance, or no more. */
+void server_show(caw_server *server);
+void server_show_entrance(entrance *e);
+void server_hide_entrance(entrance *e);
+/* A call of this method, NULL: of none that is served, begins; and has ended. For a worker
+ * that has counters. */
+void server_stats_began(worker *w, const method_entry *entry);
+void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code);
 
 /* on_drain.c */
 void server_tell_drain(const caw_server *server);

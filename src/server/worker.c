@@ -104,7 +104,11 @@ int worker_init(worker *w, caw_server *server, caw_loop *loop) {
   list_init(&w->conns);
   list_init(&w->calls);
   atomic_init(&w->load, 0);
-  return io_timer_init(&w->grace, loop, on_grace);
+  int rc = server_stats_open(w);
+  if (rc) return rc;
+  rc = io_timer_init(&w->grace, loop, on_grace);
+  if (rc) server_stats_close(w);
+  return rc;
 }
 
 void worker_finish(worker *w) {

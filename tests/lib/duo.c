@@ -127,8 +127,10 @@ void duo_init(duo *d) {
   assert_int_equal(caw_loop_new(&d->loop), 0);
   d->server_options.size = sizeof(d->server_options);
   d->server_options.loop = d->loop;
-  d->server_options.on_call = on_call;
-  d->server_options.user = d;
+  if (!d->server_options.on_call) {
+    d->server_options.on_call = on_call;
+    d->server_options.user = d;
+  }
   assert_int_equal(caw_server_new(&d->server, &d->server_options), 0);
   assert_int_equal(caw_server_add(d->server, handlers, 4, NULL, d), 0);
   assert_int_equal(caw_server_listen(d->server, "127.0.0.1:0"), 0);

@@ -30,6 +30,7 @@ struct duo {
   caw_server_options server_options;
   caw_channel_options channel_options;
   char log[4096]; /* what the server's side heard: "open;message x;end;..." */
+  /* on_call of server_options may be the test's: then it is not counted here. */
   /* What handlers do; NULL echoes. `reply` as in caw_handler. */
   int (*on_message)(duo *d, caw_call *call, const caw_str *request, caw_str *reply);
   int (*on_open)(duo *d, caw_call *call);

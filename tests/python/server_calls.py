@@ -447,6 +447,24 @@ class Forward(harness.Case):
         # Python tells of no deadline as a time without end.
         self.assertGreater(self.servicer.seen("without", "started")["time"] or 1e9, 1e6)
 
+    def trace_of(self, name, metadata):
+        self.stub.Forward(pb.Order(id=name), metadata=metadata, timeout=TIMEOUT)
+        return [(k, v) for k, v in self.servicer.seen(name, "started")["metadata"]
+                if k.startswith("trace")]
+
+    def test_a_trace_is_passed_on(self):
+        parent = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        state = ("tracestate", "rojo=00f067aa0ba902b7, congo=t61rcWkgMzE")
+        more = ("tracestate", "x@y=z")
+        self.assertEqual(self.trace_of("t1", (parent,)), [parent])
+        self.assertEqual(sorted(self.trace_of("t2", (state, parent, more))),
+                         sorted([parent, state, more]))
+        self.assertEqual(self.trace_of("t3", (state,)), [])
+        self.assertEqual(self.trace_of("t4", (parent, parent)), [])
+        self.assertEqual(self.trace_of("t5", (parent, ("tracestate", "a=b,=c"))), [parent])
+        self.assertEqual(self.trace_of("t6", (("traceparent", parent[1].upper()), state)), [])
+        self.assertEqual(self.trace_of("t7", ()), [])
+
     def test_deadline_is_passed_on(self):
         self.fails(grpc.StatusCode.DEADLINE_EXCEEDED, self.stub.Forward,
                    pb.Order(id="d", hang=True), timeout=0.5)

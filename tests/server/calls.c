@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "duo.h"
+
+#include <caw/trace_context.h>
 #include "server/server.h"
 
 #include <pthread.h>
@@ -290,6 +292,56 @@ static int relay_once(duo *d, caw_call *call, const caw_str *request, caw_str *r
   assert_true(caw_call_deadline(r->h.call) == caw_call_deadline(call));
   d->pending = NULL;
   return CAW_PENDING;
+}
+
+#define TRACE_ID "0123456789abcdef0123456789abcdef"
+#define PARENT   "00-" TRACE_ID "-0123456789abcdef-01"
+#define OWN      "00-" TRACE_ID "-fedcba9876543210-00"
+
+static char traces[4][128];
+static int n_traces;
+
+/* The first call makes two on its behalf, the second of which has a trace of its own. */
+static int relay_traces(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  static heard inner[2];
+  static const caw_metadata_entry own[] = {{CAW_STR("traceparent"), CAW_STR(OWN)}};
+  caw_trace_context t;
+  assert_true(caw_call_trace_context(call, &t));
+  snprintf(traces[n_traces++], sizeof(traces[0]), "%.*s %.*s %d", CAW_STR_ARG(t.trace_id),
+           CAW_STR_ARG(t.parent_id), t.sampled);
+  *reply = *request;
+  if (n_traces > 1) return 0;
+  memset(inner, 0, sizeof(inner));
+  for (int i = 0; i < 2; i++) {
+    const caw_call_options o = {
+        .size = sizeof(o), .parent = call, .metadata = own, .metadata_len = (size_t)i};
+    duo_call(d, &inner[i], &duo_unary, "inner", &o);
+    assert_false(caw_call_trace_context(inner[i].call, &t)); /* a client's has none */
+  }
+  d->extra = inner;
+  return 0;
+}
+
+static void a_trace_is_handed_on(void **state) {
+  (void)state;
+  DUO(d);
+  heard h = {0};
+  const caw_metadata_entry entry[] = {{CAW_STR("traceparent"), CAW_STR(PARENT)}};
+  const caw_call_options o = {.size = sizeof(o), .metadata = entry, .metadata_len = 1};
+  n_traces = 0;
+  d.on_message = relay_traces;
+  duo_call(&d, &h, &duo_unary, "outer", &o);
+  duo_done(&d, &h);
+  heard *inner = d.extra;
+  for (int i = 0; i < 2; i++)
+    if (!inner[i].n_done) duo_until(&d, &inner[i].n_done);
+  assert_int_equal(n_traces, 3);
+  assert_string_equal(traces[0], TRACE_ID " 0123456789abcdef 1");
+  /* Its parent may be over by the time they run: they were cancelled, or not; what came, came so.
+   */
+  assert_string_equal(traces[1], TRACE_ID " 0123456789abcdef 1");
+  assert_string_equal(traces[2], TRACE_ID " fedcba9876543210 0");
+  duo_finish(&d);
 }
 
 static void passed_on(void **state) {
@@ -648,6 +700,7 @@ int main(void) {
       cmocka_unit_test(the_deadline_passes),
       cmocka_unit_test(without_a_deadline),
       cmocka_unit_test(passed_on),
+      cmocka_unit_test(a_trace_is_handed_on),
       cmocka_unit_test(a_full_queue_drains),
       cmocka_unit_test(a_paused_client_stops_the_server),
       cmocka_unit_test(metadata_both_ways),

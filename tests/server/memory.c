@@ -13,6 +13,7 @@
 
 #include <caw/alloc.h>
 #include <caw/channel.h>
+#include <caw/channelz.h>
 #include <caw/server.h>
 #include <poll.h>
 #include <stdalign.h>
@@ -243,6 +244,8 @@ typedef struct ends {
   caw_loop *loop;
   caw_server *server;
   caw_channel *channel;
+  caw_metrics *metrics; /* NULL: nobody looks */
+  caw_channelz *channelz;
 } ends;
 
 static double seconds(void) {
@@ -264,19 +267,26 @@ static bool run_until(caw_loop *loop, const int *flag) {
 }
 
 static int open_channel(caw_channel **out, const ends *e) {
-  const caw_channel_options o = {.size = sizeof(o), .loop = e->loop, .backoff_initial_ms = 5};
+  const caw_channel_options o = {.size = sizeof(o),
+                                 .loop = e->loop,
+                                 .backoff_initial_ms = 5,
+                                 .metrics = e->metrics,
+                                 .channelz = e->channelz};
   const char *why = "";
   return caw_channel_new(out, caw_server_address(e->server, 0), &o, &why);
 }
 
 /* Makes both; what could not be made stays NULL. */
-static int open_ends(ends *e) {
+static int open_ends(ends *e, bool watched) {
   memset(e, 0, sizeof(*e));
   memset(&served, 0, sizeof(served));
   served.idle = 1;
   int rc = caw_loop_new(&e->loop);
+  if (!rc && watched) rc = caw_metrics_new(&e->metrics);
+  if (!rc && watched) rc = caw_channelz_new(&e->channelz);
   if (rc) return rc;
-  const caw_server_options o = {.size = sizeof(o), .loop = e->loop};
+  const caw_server_options o = {
+      .size = sizeof(o), .loop = e->loop, .metrics = e->metrics, .channelz = e->channelz};
   rc = caw_server_new(&e->server, &o);
   if (!rc)
     rc = caw_server_add(e->server, handlers, sizeof(handlers) / sizeof(handlers[0]), NULL, NULL);
@@ -289,6 +299,8 @@ static void close_ends(ends *e) {
   caw_channel_free(e->channel);
   caw_server_free(e->server);
   assert_int_equal(served.done, served.begun); /* each exactly once */
+  caw_metrics_unref(e->metrics);
+  caw_channelz_unref(e->channelz);
   caw_loop_free(e->loop);
 }
 
@@ -378,7 +390,8 @@ static int start(heard *h, caw_channel *channel, const caw_method *method, uint6
 typedef struct scenario {
   const char *name;
   int (*run)(ends *e);
-  bool drains; /* the server is of no use afterwards */
+  bool drains;  /* the server is of no use afterwards */
+  bool watched; /* with metrics and channelz */
 } scenario;
 
 /* A status that may tell of a failed allocation. */
@@ -507,10 +520,17 @@ static int drain(ends *e) {
 }
 
 static const scenario scenarios[] = {
-    {"unary", call_unary, false},           {"server stream", call_down, false},
-    {"client stream", call_up, false},      {"bidirectional", call_both, false},
-    {"compressed", call_compressed, false}, {"cancelled", call_cancelled, false},
-    {"deadline", call_expired, false},      {"drain", drain, true},
+    {"unary", call_unary, false, false},
+    {"server stream", call_down, false, false},
+    {"client stream", call_up, false, false},
+    {"bidirectional", call_both, false, false},
+    {"compressed", call_compressed, false, false},
+    {"cancelled", call_cancelled, false, false},
+    {"deadline", call_expired, false, false},
+    {"drain", drain, true, false},
+    {"unary, watched", call_unary, false, true},
+    {"bidirectional, watched", call_both, false, true},
+    {"drain, watched", drain, true, true},
 };
 
 /* A new client of the same server finds nothing amiss. */
@@ -525,7 +545,7 @@ static void serve_another(ends *e) {
 /* One run; false when memory did not run out in it. */
 static bool run_once(const scenario *s, fail_mode mode, long n) {
   ends e;
-  assert_int_equal(open_ends(&e), 0);
+  assert_int_equal(open_ends(&e, s->watched), 0);
   arm(mode, n);
   int rc = s->run(&e);
   bool failed = heap.failed;
@@ -560,7 +580,7 @@ static void make_and_free(void **state) {
     do {
       ends e;
       arm(m ? FROM : ONCE, ++n);
-      rc = open_ends(&e);
+      rc = open_ends(&e, false);
       if (rc) assert_int_equal(rc, CAW_ENOMEM);
       assert_int_equal(rc != 0, heap.failed);
       if (rc && e.server) assert_true(!e.channel);

@@ -1,0 +1,284 @@
+/* What the calls of a server and a channel add to metrics, through real sockets. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "duo.h"
+
+#include <caw/alloc.h>
+#include <caw/interceptor.h>
+#include <caw/metrics.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNARY "test.Duo/Unary"
+
+/* ---- Reading ---- */
+
+typedef struct wanted {
+  const char *name, *method, *status;
+  uint64_t count;
+  double sum;
+  bool found;
+} wanted;
+
+static void look(const caw_metric *m, void *user) {
+  wanted *w = user;
+  if (strcmp(m->name, w->name) || !caw_str_is(m->method, w->method)) return;
+  if (w->status && (!m->status || strcmp(m->status, w->status))) return;
+  w->found = true;
+  w->count += m->count;
+  w->sum += m->sum;
+}
+
+static wanted read_metric(caw_metrics *m, const char *name, const char *method,
+                          const char *status) {
+  wanted w = {.name = name, .method = method, .status = status};
+  assert_int_equal(caw_metrics_read(m, look, &w), 0);
+  return w;
+}
+
+static void assert_count(caw_metrics *m, const char *name, const char *method, const char *status,
+                         uint64_t n) {
+  wanted w = read_metric(m, name, method, status);
+  if (w.count != n)
+    fail_msg("%s %s %s: %llu, not %llu", name, method, status ? status : "",
+             (unsigned long long)w.count, (unsigned long long)n);
+}
+
+static void begin(duo *d) {
+  memset(d, 0, sizeof(*d));
+  assert_int_equal(caw_metrics_new(&d->server_options.metrics), 0);
+  d->channel_options.metrics = d->server_options.metrics;
+}
+
+static void end(duo *d) {
+  caw_metrics *m = d->server_options.metrics;
+  duo_finish(d);
+  caw_metrics_unref(m);
+}
+
+/* ---- Calls ---- */
+
+static void a_call_is_counted_on_both_sides(void **state) {
+  duo d;
+  heard h = {0};
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  caw_metrics *m = d.server_options.metrics;
+  duo_call(&d, &h, &duo_unary, "hello", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_count(m, "grpc.server.call.started", UNARY, NULL, 1u);
+  assert_count(m, "grpc.server.call.duration", UNARY, "OK", 1u);
+  assert_count(m, "grpc.client.attempt.started", UNARY, NULL, 1u);
+  assert_count(m, "grpc.client.attempt.duration", UNARY, "OK", 1u);
+  assert_count(m, "grpc.client.call.duration", UNARY, "OK", 1u);
+  static const char *const sizes[] = {"grpc.server.call.sent_total_compressed_message_size",
+                                      "grpc.server.call.rcvd_total_compressed_message_size",
+                                      "grpc.client.attempt.sent_total_compressed_message_size",
+                                      "grpc.client.attempt.rcvd_total_compressed_message_size"};
+  for (size_t i = 0; i < 4; i++) {
+    wanted w = read_metric(m, sizes[i], UNARY, "OK");
+    assert_int_equal(w.count, 1);
+    assert_int_equal((int)w.sum, 5);
+  }
+  wanted w = read_metric(m, "grpc.server.call.duration", UNARY, "OK");
+  assert_true(w.sum > 0 && w.sum < 20);
+  end(&d);
+}
+
+static void a_stream_counts_all_its_messages(void **state) {
+  duo d;
+  heard h = {0};
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  duo_call(&d, &h, &duo_bidi, NULL, NULL);
+  for (int i = 0; i < 3; i++) assert_int_equal(duo_send(&h, "four"), 0);
+  assert_int_equal(caw_call_close_send(h.call), 0);
+  duo_done(&d, &h);
+  wanted w =
+      read_metric(d.server_options.metrics, "grpc.server.call.rcvd_total_compressed_message_size",
+                  "test.Duo/Bidi", "OK");
+  assert_int_equal((int)w.sum, 12);
+  w = read_metric(d.server_options.metrics,
+                  "grpc.client.attempt.rcvd_total_compressed_message_size", "test.Duo/Bidi", "OK");
+  assert_int_equal((int)w.sum, 12);
+  end(&d);
+}
+
+/* Whatever names a client thinks of, there is one series for them. */
+static void what_is_not_served_is_other(void **state) {
+  static const caw_method unknown[] = {
+      {"/no.Such/One", CAW_UNARY, &caw_type_bytes, &caw_type_bytes},
+      {"/no.Such/Two", CAW_UNARY, &caw_type_bytes, &caw_type_bytes}};
+  duo d;
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  for (int i = 0; i < 2; i++) {
+    heard h = {0};
+    duo_call(&d, &h, &unknown[i], "x", NULL);
+    duo_done(&d, &h);
+    assert_int_equal(h.code, CAW_UNIMPLEMENTED);
+  }
+  caw_metrics *m = d.server_options.metrics;
+  assert_count(m, "grpc.server.call.started", "other", NULL, 2u);
+  assert_count(m, "grpc.server.call.duration", "other", "UNIMPLEMENTED", 2u);
+  assert_count(m, "grpc.client.call.duration", "no.Such/One", "UNIMPLEMENTED", 1u);
+  assert_count(m, "grpc.client.call.duration", "no.Such/Two", "UNIMPLEMENTED", 1u);
+  end(&d);
+}
+
+static int keep(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request;
+  (void)reply;
+  d->pending = caw_call_ref(call);
+  duo_listen(d, call);
+  return CAW_PENDING;
+}
+
+static void what_is_cancelled_has_ended(void **state) {
+  duo d;
+  heard h = {0};
+  (void)state;
+  begin(&d);
+  d.on_message = keep;
+  duo_init(&d);
+  caw_metrics *m = d.server_options.metrics;
+  duo_call(&d, &h, &duo_unary, "hello", NULL);
+  while (!d.pending) duo_turns(&d, 1);
+  assert_count(m, "grpc.server.call.started", UNARY, NULL, 1u);
+  assert_count(m, "grpc.server.call.duration", UNARY, NULL, 0u);
+  caw_call_cancel(h.call);
+  duo_until(&d, &d.n_cancel);
+  assert_count(m, "grpc.server.call.duration", UNARY, "CANCELLED", 1u);
+  assert_count(m, "grpc.client.call.duration", UNARY, "CANCELLED", 1u);
+  caw_call_finish(d.pending, 0, NULL);
+  duo_until(&d, &d.n_done);
+  caw_call_unref(d.pending);
+  assert_count(m, "grpc.server.call.duration", UNARY, NULL, 1u);
+  end(&d);
+}
+
+static void who_finds_no_server_is_counted(void **state) {
+  duo d;
+  heard h = {0};
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  caw_channel_free(d.channel);
+  const caw_channel_options o = {.size = sizeof(o),
+                                 .loop = d.loop,
+                                 .metrics = d.server_options.metrics};
+  assert_int_equal(caw_channel_new(&d.channel, "127.0.0.1:1", &o, NULL), 0);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_UNAVAILABLE);
+  caw_str text;
+  assert_int_equal(caw_metrics_text(d.server_options.metrics, &text), 0);
+  assert_non_null(strstr(text.data,
+                         "grpc_client_attempt_duration_seconds_count{grpc_method=\"" UNARY
+                         "\",grpc_target=\"dns:///127.0.0.1:1\",grpc_status=\"UNAVAILABLE\"} 1\n"));
+  caw_free((char *)text.data);
+  end(&d);
+}
+
+/* Nobody who was not asked counts anything, and everything goes on. */
+static void a_target_may_have_another_name(void **state) {
+  duo d;
+  heard h = {0};
+  caw_str text;
+  (void)state;
+  begin(&d);
+  d.channel_options.metrics_target = "other";
+  duo_init(&d);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(caw_metrics_text(d.server_options.metrics, &text), 0);
+  assert_non_null(strstr(text.data, "\ngrpc_client_attempt_started_total{grpc_method=\"" UNARY
+                                    "\",grpc_target=\"other\"} 1\n"));
+  caw_free((char *)text.data);
+  end(&d);
+}
+
+static void without_metrics_nothing_is_counted(void **state) {
+  duo d = {0};
+  heard h = {0};
+  caw_metrics *m;
+  (void)state;
+  assert_int_equal(caw_metrics_new(&m), 0);
+  duo_init(&d);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, 0);
+  assert_count(m, "grpc.server.call.started", UNARY, NULL, 0u);
+  duo_finish(&d);
+  caw_metrics_unref(m);
+}
+
+/* ---- The summary of a call ---- */
+
+static caw_call_summary summary;
+static char texts[4][128];
+
+static void keep_text(int i, caw_str *text) {
+  snprintf(texts[i], sizeof(texts[i]), "%.*s", CAW_STR_ARG(*text));
+  *text = caw_str_from(texts[i]);
+}
+
+static void on_call(const caw_call_summary *call, void *user) {
+  (void)user;
+  summary = *call;
+  keep_text(0, &summary.path);
+  keep_text(1, &summary.authority);
+  keep_text(2, &summary.user_agent);
+  keep_text(3, &summary.traceparent);
+}
+
+#define PARENT "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
+static void a_summary_is_complete(void **state) {
+  duo d = {0};
+  heard h = {0};
+  const caw_metadata_entry metadata[] = {{CAW_STR("traceparent"), CAW_STR(PARENT)}};
+  const caw_call_options o = {
+      .size = sizeof(o), .timeout_ms = 5000, .metadata = metadata, .metadata_len = 1};
+  (void)state;
+  d.server_options.on_call = on_call;
+  d.channel_options.user_agent = "tester";
+  d.channel_options.authority = "name.example";
+  duo_init(&d);
+  memset(&summary, 0, sizeof(summary));
+  duo_call(&d, &h, &duo_unary, "hello", &o);
+  duo_done(&d, &h);
+  for (int i = 0; i < 1000 && !summary.path.data; i++) duo_turns(&d, 1);
+  assert_non_null(summary.path.data);
+  assert_string_equal(texts[0], "/" UNARY);
+  assert_memory_equal(texts[2], "tester ", 7);
+  assert_string_equal(texts[3], PARENT);
+  assert_int_equal(summary.received, 1);
+  assert_int_equal(summary.sent, 1);
+  assert_int_equal(summary.received_bytes, 5);
+  assert_int_equal(summary.sent_bytes, 5);
+  assert_true(summary.timeout_ns > 4000000000u && summary.timeout_ns <= 5000000000u);
+  assert_true(summary.duration_ns > 0);
+  assert_true(summary.started_ns > UINT64_C(1600000000) * 1000000000);
+  duo_finish(&d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_call_is_counted_on_both_sides),
+                                     cmocka_unit_test(a_stream_counts_all_its_messages),
+                                     cmocka_unit_test(what_is_not_served_is_other),
+                                     cmocka_unit_test(what_is_cancelled_has_ended),
+                                     cmocka_unit_test(who_finds_no_server_is_counted),
+                                     cmocka_unit_test(a_target_may_have_another_name),
+                                     cmocka_unit_test(without_metrics_nothing_is_counted),
+                                     cmocka_unit_test(a_summary_is_complete)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
