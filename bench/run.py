@@ -11,7 +11,7 @@ more than requests per second on a machine that others use too.
   bench/run.py [--only PART,...] [--results FILE] [--repeats N]
   bench/run.py --instructions [--update]
 
-Parts: unary stream pingpong large idle tls client syscalls instructions chat. What was
+Parts: unary stream pingpong large idle tls client syscalls instructions attack chat. What was
 measured is kept in build/bench/figures.json, so that single parts can be run
 again; --results writes the tables between the marks in FILE.
 """
@@ -48,12 +48,14 @@ SERVERS = {
     "caw-metrics": [BIN / "bench-server", "--metrics"],
     "caw-tls": [BIN / "bench-server", BUILD / "certs"],
     "cpp-tls": [BIN / "bench-cpp-server", BUILD / "certs"],
+    "attack": [BIN / "bench-attack", "--serve"],
     "greeter": [BIN / "greeter-server", "--no-log", "--listen", "127.0.0.1:0"],
 }
 TITLES = {"caw-tls": "Caw, TLS", "cpp-tls": "gRPC C++, TLS", "caw": "Caw", "cpp": "gRPC C++", "node": "gRPC Node", "limit": "limit",
           "greeter": "greeter-server"}
 SERVER_CORE, LOAD_CORE = ("0", "1") if (os.cpu_count() or 1) > 1 else ("0", "0")
 SAY_HELLO = "/greeter.Greeter/SayHello"
+ECHO = "/attack.Target/Echo"
 POINTS = [(1, 1), (1, 100), (10, 100), (50, 10), (200, 1)]
 SECONDS = 0.6  # of load in one run of a point
 MOST_AGAIN = 2  # repeats of a disturbed run
@@ -404,6 +406,33 @@ def part_instructions(_):
     return {"instructions": {name: {"n": instructions(name)} for name in ("caw", "cpp")}}
 
 
+def part_attack(_):
+    """What a neighbour feels of each attack: one call after the other, on a connection of its own,
+    while hostile ones come again as soon as they are thrown out. The attacker is nice, so that
+    it does not take the neighbour's own processor."""
+    names = subprocess.run([BIN / "bench-attack", "--list"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    rows = {name: [] for name in names}
+
+    def p99(s):
+        return load("unary", s.port, 1, 1, 2000, 5, ECHO)["p99_us"]
+
+    with contextlib.ExitStack() as stack:
+        servers = {name: stack.enter_context(server("attack")) for name in names}
+        for turn in range(5):
+            for name, s in servers.items():
+                quiet = p99(s)  # right before: the machine has better moments and worse
+                foe = subprocess.Popen(["nice", "-n", "19", "taskset", "-c", LOAD_CORE,
+                                        BIN / "bench-attack", "--play", s.port, "20", name])
+                time.sleep(0.1)
+                attacked = p99(s)
+                foe.kill()
+                foe.wait()
+                rows[name].append({"quiet": quiet, "p99": attacked, "ratio": attacked / quiet})
+            progress(f"attack {turn + 1} of 5")
+    return {"attack": {name: median(r) for name, r in rows.items()}}
+
+
 PARTS = {
     "unary": part_unary,
     "stream": part_stream,
@@ -414,6 +443,7 @@ PARTS = {
     "client": part_client,
     "syscalls": part_syscalls,
     "instructions": part_instructions,
+    "attack": part_attack,
     "chat": lambda repeats: chat.part(sys.modules[__name__], repeats),
 }
 
@@ -561,6 +591,18 @@ def tls_table(f):
             *table(["figure", "Caw, plaintext", "Caw", "gRPC C++", "C++ / Caw"], rows)]
 
 
+def attack_table(f):
+    if "attack" not in f:
+        return []
+    rows = [[name, number(r["quiet"]), number(r["p99"]), number(r["ratio"])]
+            for name, r in f["attack"].items()]
+    worst = max(r["ratio"] for r in f["attack"].values())
+    return ["", "### A neighbour's p99 while others attack", "",
+            f"Median of five interleaved runs; at most {number(worst)} times that of a quiet server, "
+            "where the goal is 1.5.", "",
+            *table(["attack", "p99 us, quiet", "attacked", "ratio"], rows)]
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = re.search(r"model name\s*:\s*(.*)", f.read())
@@ -587,6 +629,7 @@ def report(f):
                         [("idle streams", "10,000")], "kib", "KiB (PSS) per stream")
     lines += flat_table(f, "At rest", [("rest", "after ten calls")], "mib", "resident MiB")
     lines += tls_table(f)
+    lines += attack_table(f)
     lines += chat.tables(f, table, number)
     lines += flat_table(f, "Client, 100 calls outstanding", [("client", "SayHello")], "cpu_us",
                         "client CPU us/call")

@@ -141,10 +141,10 @@ static memory_answer refuse(const conn *c, caw_limit limit) {
 memory_answer memory_admits(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket || !c->rpc.h2) return MEMORY_GO;
-  size_t out = h2_held(c->rpc.h2), in = c->memory.came;
+  size_t out = h2_held(c->rpc.h2), in = c->memory.came - call->accounted;
   if (in + out <= LITTLE && !server_is_full(c, 0)) return MEMORY_GO; /* nearly always */
   if (server_is_full(c, in + out)) return refuse(c, CAW_LIMIT_SERVER_BYTES);
-  if (has_room(c, in - call->accounted, out)) {
+  if (has_room(c, in, out)) {
     c->memory.stuck = false;
     return MEMORY_GO;
   }

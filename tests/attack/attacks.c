@@ -687,7 +687,8 @@ const attack attacks[] = {
      .closes = true,
      .limit = CAW_LIMIT_HEADER_BLOCK,
      .cpu_ms = 1},
-    {.name = "HPACK, large entries", .more = hpack_large_entry},
+    /* The headers of a hundred calls, 16 KiB each. */
+    {.name = "HPACK, large entries", .more = hpack_large_entry, .memory = 3},
     {.name = "header list too long for a call",
      .more = headers_soft,
      .limit = CAW_LIMIT_HEADERS,

@@ -4,6 +4,8 @@
  * not judged.
  *
  *   test-attack [NAME...]               those whose name contains one of these
+ *   test-attack --list                  their names
+ *   test-attack --serve                 the server alone
  *   test-attack --play PORT SECONDS NAME  the attack against another's server
  */
 #include "attacks.h"
@@ -297,8 +299,10 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &files);
   if (argc == 5 && !strcmp(argv[1], "--play"))
     return play_on(atoi(argv[2]), atof(argv[3]), argv[4]);
+  if (argc == 2 && !strcmp(argv[1], "--serve")) target_serve();
   if (argc == 2 && !strcmp(argv[1], "--list")) {
-    for (size_t i = 0; i < n_attacks; i++) puts(attacks[i].name);
+    for (size_t i = 0; i < n_attacks; i++)
+      if (!attacks[i].tls) puts(attacks[i].name);
     return 0;
   }
 #ifdef ATTACK_TLS

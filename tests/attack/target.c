@@ -108,7 +108,7 @@ static void need(int rc, const char *what) {
   _exit(3);
 }
 
-static _Noreturn void serve(const caw_limits *limits) {
+static _Noreturn void serve(const caw_limits *limits, bool aloud) {
   caw_limits l = {0};
   caw_server *s;
   if (limits) l = *limits;
@@ -126,9 +126,16 @@ static _Noreturn void serve(const caw_limits *limits) {
 #endif
   need(caw_server_drain_on_signal(s, SIGTERM, 0), "signal");
   atomic_store(&seen->port, port_of(s, 0));
+  if (aloud) printf("listening on %s\n", caw_server_address(s, 0)), fflush(stdout);
   int rc = caw_server_run(s);
   caw_server_free(s);
   _exit(rc == CAW_ETIMEDOUT ? 0 : rc != 0);
+}
+
+void target_serve(void) {
+  static counters own;
+  seen = &own;
+  serve(NULL, true);
 }
 
 static long status_kib(pid_t pid, const char *name) {
@@ -170,7 +177,7 @@ void target_start(target *t, const caw_limits *limits, unsigned nofile) {
     if (getppid() != parent) _exit(1);
     if (nofile) setrlimit(RLIMIT_NOFILE, &(struct rlimit){nofile, nofile});
     seen = t->seen;
-    serve(limits);
+    serve(limits, false);
   }
   for (int i = 0; i < 5000 && !atomic_load(&t->seen->port); i++) usleep(1000);
   t->port = atomic_load(&t->seen->port);

@@ -33,6 +33,8 @@ typedef struct target {
 
 /* Starts one; `limits` may be NULL, `nofile` 0. */
 void target_start(target *t, const caw_limits *limits, unsigned nofile);
+/* The same in this process, for a benchmark: says where, and serves until SIGTERM. */
+_Noreturn void target_serve(void);
 /* Ends it in good order; false when it did not end so. */
 bool target_stop(target *t);
 /* Since it began: seconds of CPU, KiB that it had more at most, descriptors more now. */

@@ -134,6 +134,7 @@ typedef struct crowd {
   caw_call *held[MOST]; /* by handlers that hold them */
   int n_held;
   bool hold;
+  bool cut;         /* the connection is about to go */
   size_t most;      /* bytes of messages that the server had */
   size_t most_came; /* that the channel had */
   char *zeros;
@@ -159,7 +160,7 @@ static void on_done(caw_call *call, const caw_status *status, const void *reply,
     assert_int_equal(((const caw_str *)reply)->len, c->reply);
   } else if (status->code == CAW_RESOURCE_EXHAUSTED) {
     c->exhausted++;
-  } else {
+  } else if (!c->cut) {
     fail_msg("%d %.*s", status->code, CAW_STR_ARG(status->message));
   }
   if (c->ended == c->calls) c->all_ended = 1;
@@ -198,9 +199,6 @@ static void turn(crowd *c) {
 }
 
 static void await_end(crowd *c) {
-  caw_timer *watchdog;
-  int *late = &c->d.last_code;
-  (void)late, (void)watchdog;
   for (uint64_t end = io_now(c->d.loop) + 50000 * MS; !c->all_ended;) {
     turn(c);
     if (io_now(c->d.loop) > end) fail_msg("%d of %d calls have ended", c->ended, c->calls);
@@ -251,8 +249,6 @@ static void more_than_fits(void **state) {
     open_crowd(&c, &limits, cases[i].request, cases[i].reply);
     start_calls(&c, cases[i].calls);
     await_end(&c);
-    print_message("%s: %zu KiB of messages in the server, %zu in the client\n", cases[i].name,
-                  c.most / KIB, c.most_came / KIB);
     if (c.good != cases[i].calls) print_error("%s: %d good\n", cases[i].name, c.good);
     assert_int_equal(all_hits(&c), 0);
     assert_int_equal(c.good, cases[i].calls);
@@ -305,7 +301,7 @@ static void handlers_that_hold_on(void **state) {
   c.hold = true;
   start_calls(&c, 20);
   while (c.n_held + c.exhausted < 20) turn(&c);
-  assert_in_range(c.n_held, 9, 12);
+  assert_in_range(c.n_held, 6, 12);
   assert_int_equal(caw_server_limit_hits(c.d.server, CAW_LIMIT_CONNECTION_BYTES), c.exhausted);
   assert_int_equal(hits, c.exhausted);
   assert_int_equal(last_hit, CAW_LIMIT_CONNECTION_BYTES);
@@ -350,6 +346,7 @@ static void a_full_server(void **state) {
   assert_int_equal(caw_call_reply(c.held[0], &reply), 0);
   await_end(&c);
   duo_turns(&c.d, 5);
+  c.d.on_message = NULL;
   memset(&h, 0, sizeof(h));
   duo_call(&c.d, &h, &duo_bidi, "x", NULL);
   duo_done(&c.d, &h);
@@ -366,12 +363,13 @@ static void waiting_ends(void **state) {
     open_crowd(&c, &limits, 90 * KIB, 5);
     c.hold = true;
     start_calls(&c, 20);
-    for (int i = 0; i < 300 && c.n_held < 11; i++) turn(&c);
-    duo_turns(&c.d, 20);
-    assert_in_range(c.n_held, 9, 12);
+    while (c.n_held < 5) turn(&c);
+    duo_turns(&c.d, 500);
     conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
-    assert_false(list_empty(&k->memory.queue));
+    assert_false(list_empty(&k->memory.queue) && list_empty(&k->memory.starved));
     caw_str reply = caw_str_of(c.zeros, 5);
+    c.cut = true;
+    c.hold = false; /* who comes on another connection is answered */
     if (how == 0) {
       conn_close(k, CAW_ECLOSED, "a reason");
     } else {
