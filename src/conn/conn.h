@@ -58,7 +58,8 @@ struct conn {
   uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
-  unsigned leaving;       /* those of them whose handlers are about to hear of their end */
+  unsigned unheard;       /* server: calls that are closed, and wait for the turn to hear of it */
+  unsigned leaving;       /* those of them that are in `live` */
   unsigned max_live;      /* server: beyond, streams are refused */
   size_t inflated;        /* bytes that its calls' decompressed messages take */
   size_t inflated_now;    /* bytes decompressed in this turn of the loop */
@@ -76,6 +77,7 @@ struct conn {
   bool connected;      /* TCP is there, and TLS */
   bool heard;          /* the peer has said something */
   bool useful;         /* a call's leading headers came */
+  bool crowded;        /* not read until calls that are gone have had their turn */
   bool throttled;      /* not read until the peer has read what it made us owe */
   bool blocked;        /* the kernel takes no more; on_writable comes */
   bool draining;       /* ends when the last call has */
