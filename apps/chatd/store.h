@@ -185,8 +185,9 @@ int store_note_put(store *s, const char *name, caw_str value); /* empty: removes
 int store_room_add(store *s, store_room *room); /* sets id; TAKEN: the public name is */
 int store_room_put(store *s, const store_room *room);
 int store_room_get(store *s, int64_t id, store_room *out, caw_arena *arena);
-/* A room without its texts, and what a user is in it (role 0: nothing): for those who ask
- * again and again in a turn. NONE: no such room. */
+/* Of a room what decides who may do what, and its numbers: visibility, kind, slow_mode,
+ * first_number, last_number, last_sent; and what a user is in it (role 0: nothing). For those who
+ * ask again and again in a turn. NONE: no such room. */
 int store_room_as(store *s, int64_t id, int64_t user_id, store_room *room, store_member *member);
 int store_room_by_name(store *s, caw_str name, int64_t user_id, store_room *out, caw_arena *arena);
 

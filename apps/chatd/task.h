@@ -99,7 +99,7 @@ int task_wrong(task *t, const char *field, const char *why);
  * or PERMISSION_DENIED as the task's rule says. */
 int task_enter(task *t, int64_t room_id);
 
-/* The same for what happens often: t->room has no texts. */
+/* The same for what happens often: t->room has what store_room_as says, and no more. */
 int task_enter_quickly(task *t, int64_t room_id);
 
 /* A page of a list: how many, and the key behind which it begins (empty: the first).

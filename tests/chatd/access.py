@@ -264,8 +264,11 @@ class Access(chatting.Case):
         hall = ann.make_room("hall").id
         for _ in range(300):
             ann.say(hall, "x" * 4000)
-        stream = admin.ReadAll(chat.ReadAllRequest(room_id=hall))
-        next(stream)  # and no more for now: the server waits
+        # A small window, and no more than one message read for now: the server waits.
+        slow = self.connect(self.server.address, ("grpc.http2.bdp_probe", 0),
+                            ("grpc.http2.lookahead_bytes", 4096))
+        stream = Talker(slow, admin.token).ReadAll(chat.ReadAllRequest(room_id=hall))
+        next(stream)
         self.top.UpdateUser(user.UpdateUserRequest(
             user=user.User(id=admin.user.id, role=user.ROLE_GUEST),
             update_mask={"paths": ["role"]}))
