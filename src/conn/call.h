@@ -83,7 +83,7 @@ struct caw_call {
   atomic_uint posted; /* operations of other threads on their way here */
   uint8_t encoding;   /* of what is sent; set before anything is */
   bool counted;       /* in conn->live */
-  bool leaving;       /* in conn->leaving */
+  bool unheard;       /* in conn->unheard */
   io_post end_post;
   union {
     struct { /* server: of end_post */

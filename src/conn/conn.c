@@ -29,6 +29,13 @@
  * so that a peer that reads its answers gets them in between. */
 #define PIECE ((size_t)8192)
 
+/* For each call that a connection may have, others that are gone and wait for their turn: with
+ * more than so many nothing is read until they have had it, and beyond the most, which one read
+ * hardly brings, streams are refused. A client with short deadlines gives up hundreds while a
+ * busy machine keeps us from reading. Some 0.7 KiB each. */
+#define GONE_MANY 2
+#define GONE_MOST 12
+
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
@@ -154,7 +161,7 @@ static size_t owed_limit(const conn *c) {
 static void check_paid(conn *c) {
   if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
   c->throttled = false;
-  io_socket_read(c->socket, true);
+  io_socket_read(c->socket, !c->crowded);
 }
 
 /* ---- Writing ---- */
@@ -231,6 +238,14 @@ static void check_owed(conn *c) {
     io_socket_read(c->socket, false);
   }
   conn_unref(c);
+}
+
+/* Many calls wait for their turn, or no more: it comes before more is read. */
+static void check_crowd(conn *c) {
+  bool crowded = c->unheard && c->refs > GONE_MANY * c->max_live;
+  if (c->crowded == crowded || !c->socket) return;
+  c->crowded = crowded;
+  if (!c->throttled) io_socket_read(c->socket, !crowded);
 }
 
 /* ---- Events of the socket ---- */
@@ -342,7 +357,8 @@ static bool read_piece(conn *c, const uint8_t **data, size_t *len) {
   patience_read(c);
   if (c->max_live && keepalive_judge(c)) end_for_pings(c);
   conn_flush_later(c);
-  check_owed(c);
+  check_crowd(c);
+  check_owed(c); /* may be the connection's end */
   return c->socket && !c->failure && !c->lingering;
 }
 
@@ -378,16 +394,20 @@ static const io_socket_events socket_events = {on_connect, on_read, on_end, on_w
 /* ---- Events of the session ---- */
 
 void conn_heard(caw_call *call) {
-  if (!call->leaving) return;
-  call->leaving = false;
-  call->conn->leaving--;
+  conn *c = call->conn;
+  if (!call->unheard) return;
+  call->unheard = false;
+  c->unheard--;
+  if (call->counted) c->leaving--;
+  check_crowd(c);
 }
 
 static void uncount(caw_call *call) {
+  conn *c = call->conn;
   if (!call->counted) return;
-  conn_heard(call);
   call->counted = false;
-  if (--call->conn->live == 0) age_idle(call->conn);
+  if (call->unheard) c->leaving--;
+  if (--c->live == 0) age_idle(c);
 }
 
 /* A client that resets a stream and opens the next keeps to the limit that it was told. The
@@ -402,7 +422,8 @@ static rpc_call *on_open(void *ctx) {
   caw_call *call = NULL;
   /* Calls that are gone and wait for their last turn have their bound, too; the owner and
    * whoever reads have a reference each. */
-  if (c->live - c->leaving < c->max_live && c->refs <= 2 * c->max_live + 1 && !c->failure)
+  if (c->live - c->leaving < c->max_live && c->refs - c->unheard <= GONE_MANY * c->max_live + 1 &&
+      c->refs <= GONE_MOST * c->max_live && !c->failure)
     call = c->events->on_open(c->owner, c);
   if (!call) {
     c->refused++;
@@ -424,9 +445,10 @@ static void on_event(void *ctx, rpc_call *rpc) {
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
-  if (call->counted && c->max_live && !call->leaving) {
-    call->leaving = true;
-    c->leaving++;
+  if (c->max_live && !call->unheard) {
+    call->unheard = true;
+    c->unheard++;
+    if (call->counted) c->leaving++;
   }
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
@@ -670,6 +692,7 @@ void conn_join(conn *c, caw_call *call) {
 void conn_leave(caw_call *call) {
   conn *c = call->conn;
   if (!c) return;
+  conn_heard(call);
   uncount(call);
   memory_leave(call);
   call->conn = NULL;

@@ -74,7 +74,8 @@ struct conn {
   uint64_t ready_timeout; /* of the conn_config */
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
-  unsigned leaving;       /* those of them whose handlers are about to hear of their end */
+  unsigned unheard;       /* server: calls that are closed, and wait for the turn to hear of it */
+  unsigned leaving;       /* those of them that are in `live` */
   unsigned max_live;      /* server: beyond, streams are refused */
   conn_memory memory;
   size_t inflated_now;    /* bytes decompressed in this turn of the loop */
@@ -94,6 +95,7 @@ struct conn {
   bool connected;           /* TCP is there, and TLS */
   bool heard;               /* the peer has said something */
   bool useful;              /* a call's leading headers came */
+  bool crowded;             /* not read until calls that are gone have had their turn */
   bool overdrawn;           /* its allowance of resets: it ends with the next flush */
   bool throttled;           /* not read until the peer has read what it made us owe */
   bool blocked;             /* the kernel takes no more; on_writable comes */

@@ -276,9 +276,10 @@ static bool run_once(const scenario *s, fault_call call, int err, long n, long t
   faults_arm(call, err, n, times);
   int rc = s->run(&w);
   bool struck = faults_struck();
-  faults_disarm();
   uint32_t also = s->also | (waits_in_vain ? BIT(CAW_DEADLINE_EXCEEDED) : 0);
-  if (!struck) must_be(rc, 0);
+  faults_disarm();
+  /* On a slow machine a short deadline may be over before anything has failed. */
+  if (!struck && !(rc > 0 && (also >> rc & 1))) must_be(rc, 0);
   if (rc > 0 && !status_is_usual(rc, also))
     run_fail(__FILE__, __LINE__, "it ended with %s", caw_code_name(rc));
   endings_count(e, rc);

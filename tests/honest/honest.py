@@ -206,11 +206,12 @@ class Python(Honest):
         self.unharmed()
 
     def test_deadlines(self):
-        """A storm: hundreds at a time, each with some milliseconds."""
+        """A storm: hundreds at a time, each with some milliseconds. On a busy machine the C core
+        may read the server's CANCEL before it has looked at its clock, and believes it."""
         waits = self.call("Waits")
         for _ in range(many(10, 3, 300)):
             calls = [waits.future(b"", timeout=0.001 * (1 + i % 20)) for i in range(200)]
-            codes = {c.code() for c in calls}
+            codes = {c.code() for c in calls} - {grpc.StatusCode.CANCELLED}
             self.assertEqual(codes, {grpc.StatusCode.DEADLINE_EXCEEDED})
         self.assertEqual(self.call("Echo")(b"z", timeout=TIMEOUT), b"z")
         self.unharmed(resets=(CANCEL,))
