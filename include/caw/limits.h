@@ -79,7 +79,8 @@ typedef struct caw_limits {
    * come one after the other, and calls wait for their turn while the peer takes what it
    * has asked for; when it takes nothing for a second, new calls get RESOURCE_EXHAUSTED.
    * What a handler has begun may be finished. A message that many calls send
-   * (caw_payload) counts for each of them. On a channel: replies that are not whole.
+   * (caw_payload) counts for each of them. On a channel: replies that are not whole, and
+   * 256 KiB more for each call.
    */
   size_t connection_bytes; /* 64 MiB; at least 1 MiB */
   /* Server: the same for all its connections; beyond, new calls get RESOURCE_EXHAUSTED. */

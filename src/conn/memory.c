@@ -13,17 +13,26 @@
 
 const char memory_why[] = "the calls of this connection or server take too much memory";
 
+/* A client has as many calls as its program wants; what their windows let come is theirs. */
+#define CLIENT_WINDOW ((size_t)256 * 1024)
+
+static size_t of_calls(const conn *c) {
+  return c->max_live ? 0 : c->live * CLIENT_WINDOW;
+}
+
 static size_t quota(const conn *c) {
-  return conn_limits_of(c)->connection_bytes;
+  size_t most = conn_limits_of(c)->connection_bytes, more = of_calls(c);
+  return most < SIZE_MAX - more ? most + more : SIZE_MAX;
 }
 
 /* What messages on their way here may take before they come one after the other. */
 static size_t share(const conn *c) {
-  return quota(c) / 4;
+  return conn_limits_of(c)->connection_bytes / 4 + of_calls(c);
 }
 
+/* What waits to be sent; a client's requests are its own affair. */
 static size_t going(const conn *c) {
-  return c->rpc.h2 ? h2_held(c->rpc.h2) : 0;
+  return c->rpc.h2 && c->max_live ? h2_held(c->rpc.h2) : 0;
 }
 
 static size_t held(const conn *c) {
@@ -69,7 +78,7 @@ static bool is_hungry(const caw_call *call) {
 /* May one more message come, though what came has its share? Not when handlers that hold
  * theirs, or replies, leave no room for it. */
 static bool feeds_one(const conn *c) {
-  return !c->memory.fed && held(c) <= quota(c) - share(c);
+  return !c->memory.fed && (!c->max_live || held(c) <= quota(c) - share(c));
 }
 
 static void feed_one(conn *c) {

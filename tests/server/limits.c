@@ -398,7 +398,7 @@ static void babble(fake *f, fake_conn *c, int number) {
 static void a_hostile_server(void **state) {
   (void)state;
   duo d = {0};
-  fake f;
+  fake f = {0};
   heard h = {0};
   caw_channel *channel;
   duo_init(&d);
