@@ -42,6 +42,19 @@ void allowance_fill(conn *c) {
   if (c->max_live) add(&c->allowance.resets, steps, step, l->resets_per_second, l->resets_at_once);
 }
 
+/* So many useless frames, and one at least in so many bytes, are a flood. */
+#define FLOOD       32
+#define FLOOD_BYTES 128
+
+uint64_t allowance_wasted(const conn *c) {
+  return h2_noise(c->rpc.h2) + h2_resets(c->rpc.h2) + c->refused;
+}
+
+void allowance_pace(conn *c, size_t len, uint64_t before) {
+  uint64_t wasted = allowance_wasted(c) - before;
+  if (wasted >= FLOOD && wasted * FLOOD_BYTES > len) io_socket_slow(c->socket);
+}
+
 /* When the client's time is over; before the call is routed it must be read. */
 static uint64_t deadline_of(const caw_call *call) {
   uint64_t timeout = call->rpc.timeout;

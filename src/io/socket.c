@@ -27,8 +27,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Reads per readable event: 256 KiB, after which other sockets get their turn. */
-enum { READS_PER_EVENT = 4 };
+/* Bytes read in one turn, after which other sockets get theirs: see io_socket_slow. */
+enum { TURN_LEAST = 4096, TURN_MOST = 262144 };
 
 /* Room for the text of any IP address. */
 enum { IP_TEXT = 80 };
@@ -53,6 +53,7 @@ struct io_socket {
   io_filter *filter; /* between the socket and its owner, or NULL */
   int fd;
   uint64_t sent; /* bytes */
+  uint32_t turn; /* how many are read in one */
   int err;       /* errno of the last failure */
   uint8_t state;
   uint8_t step;
@@ -164,14 +165,17 @@ static void settle(io_task *task) {
 
 /* --- reading ------------------------------------------------------------- */
 
-/* Reads up to `most` buffers. A `broken` connection is read to its end, which
- * a short read is not. */
-static void read_some(io_socket *s, int most, bool broken) {
-  for (int i = 0; i < most && s->state == SOCKET_OPEN && s->reading; i++) {
+/* Reads for one turn. A `broken` connection is read to its end, which a short read is not. */
+static void read_some(io_socket *s, bool broken) {
+  const uint32_t turn = s->turn;
+  size_t taken = 0;
+  while ((broken || taken < s->turn) && s->state == SOCKET_OPEN && s->reading) {
     size_t room;
     uint8_t *data = io_scratch(s->watch.loop, &room);
+    if (!broken && room > s->turn - taken) room = s->turn - taken;
     ssize_t n = recv(s->fd, data, room, 0);
     if (n > 0) {
+      taken += (size_t)n;
       s->events->on_read(s->user, data, (size_t)n);
       if ((size_t)n < room && !broken) return; /* the kernel has no more; no need to ask */
     } else if (n == 0) {
@@ -184,11 +188,16 @@ static void read_some(io_socket *s, int most, bool broken) {
       tell_end(s, broken_code(s->err));
     }
   }
+  if (taken == turn && s->turn == turn && turn < TURN_MOST) s->turn *= 2;
+}
+
+void io_socket_slow(io_socket *s) {
+  s->turn = TURN_LEAST;
 }
 
 static void ready_broken(io_socket *s) {
   /* What came before is still read; it is no more than a receive buffer. */
-  read_some(s, INT_MAX, true);
+  read_some(s, true);
   if (s->state == SOCKET_OPEN && !s->reading) {
     take_error(s, ECONNRESET);
     tell_end(s, broken_code(s->err));
@@ -202,7 +211,7 @@ static void ready_broken(io_socket *s) {
 
 static void ready_open(io_socket *s, int events) {
   if (s->reading) {
-    if (events & UV_READABLE) read_some(s, READS_PER_EVENT, false);
+    if (events & UV_READABLE) read_some(s, false);
   } else if (s->step < PAUSE_NOTHING && s->state == SOCKET_OPEN &&
              (events & (UV_DISCONNECT | UV_PRIORITIZED))) {
     s->step++;
@@ -239,6 +248,7 @@ static int make(io_socket **out, caw_loop *loop, int fd, size_t text,
   s->events = events;
   s->user = user;
   s->fd = fd;
+  s->turn = TURN_LEAST;
   int rc = io_watch_init(&s->watch, loop, fd, ready);
   if (rc) {
     caw_free(s);

@@ -47,6 +47,13 @@ int io_socket_adopt(io_socket **out, caw_loop *loop, int fd, const io_socket_eve
 void io_socket_read(io_socket *s, bool on);
 
 /*
+ * Reads little in each turn of the loop, 4 KiB: what came is hardly worth its work, and others
+ * wait. With each turn in which there was more to read it is twice as much from then on, up to
+ * 256 KiB. A new socket begins like this.
+ */
+void io_socket_slow(io_socket *s);
+
+/*
  * Writes with one writev (EINTR repeated). Returns the bytes that the kernel
  * took, 0 .. total; less than total means on_writable will come. CAW_ECONN or
  * CAW_ESYS when the socket is broken: close it.

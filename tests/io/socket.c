@@ -204,10 +204,22 @@ static void reads_are_fair(void **state) {
   if (sent <= 4 * 65536) skip(); /* net.core.wmem_max is too small here */
   io_socket_read(r.e.s, true);
   caw_loop_run(r.loop, CAW_LOOP_NOWAIT); /* tells the kernel of it */
-  while (!r.e.bytes) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  assert_in_range(r.e.bytes, 1, 4 * 65536);
+  /* Little at first, then twice as much in each turn, up to four buffers. */
+  size_t had = 0;
+  for (size_t turn = 4096; had + turn <= sent; turn *= turn < 4 * (size_t)65536 ? 2 : 1) {
+    while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    assert_int_equal(r.e.bytes - had, turn);
+    had = r.e.bytes;
+  }
+  assert_true(had > 4 * 65536);
   while (r.e.bytes < sent) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   assert_int_equal(r.e.most, 65536);
+  /* And little again when it was worth little. */
+  had = r.e.bytes;
+  for (sent = 0; (n = send(r.peer, chunk, sizeof(chunk), 0)) > 0;) sent += (size_t)n;
+  io_socket_slow(r.e.s);
+  while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.e.bytes - had, 4096);
   rig_stop(&r);
 }
 
