@@ -33,8 +33,8 @@
  * more than so many nothing is read until they have had it, and beyond the most, which one read
  * hardly brings, streams are refused. A client with short deadlines gives up hundreds while a
  * busy machine keeps us from reading. Some 0.7 KiB each. */
-#define GONE_MANY 2
-#define GONE_MOST 12
+#define GONE_MANY UINT64_C(2)
+#define GONE_MOST UINT64_C(12)
 
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
@@ -411,6 +411,10 @@ static void uncount(caw_call *call) {
   call->counted = false;
   if (call->unheard) c->leaving--;
   if (--c->live == 0) age_idle(c);
+}
+
+void conn_yield(caw_call *call) {
+  uncount(call);
 }
 
 /* A client that resets a stream and opens the next keeps to the limit that it was told. The

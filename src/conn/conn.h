@@ -172,6 +172,8 @@ void conn_inflated(conn *c, size_t len);
 void conn_heard(caw_call *call);
 /* Server: may the handler of a call begin: are there no more than max_live? */
 bool conn_has_place(const conn *c);
+/* Server: the call, which has none, leaves its place to others. */
+void conn_yield(caw_call *call);
 
 /* A call joins: it holds the connection's memory until conn_leave. */
 void conn_join(conn *c, caw_call *call);

@@ -76,7 +76,7 @@ static void judge_silence(conn *c) {
   keepalive *k = &c->keepalive;
   uint64_t delivered = io_socket_delivered(c->socket);
   bool moves = delivered != k->delivered && (c->blocked || delivered < io_socket_sent(c->socket));
-  if (!moves && !c->throttled) {
+  if (!moves && !c->throttled && !c->crowded) {
     give_up(c);
     return;
   }

@@ -35,6 +35,8 @@ typedef struct server_call {
   _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
   caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
   int code;                 /* and its code */
+  bool placed : 1;          /* it has its place among the connection's calls */
+  bool begun : 1;           /* those who count and watch have heard of it */
   bool routed : 1;
   bool deciding : 1;     /* interceptors are being asked */
   bool asked : 1;        /* the handler's `message` (one) or `end` (many) was called */
@@ -149,10 +151,11 @@ static void tell_all(server_call *sc, const caw_status *status) {
   if (sc->over) return;
   sc->over = true;
   sc->code = status->code;
-  PROBE2(server__call__end, &sc->base, status->code);
-  if (trace_wants(TRACE_CALL)) trace_end(sc, status);
-  if (sc->worker->counts && sc->routed)
-    server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
+  if (sc->begun) {
+    PROBE2(server__call__end, &sc->base, status->code);
+    if (trace_wants(TRACE_CALL)) trace_end(sc, status);
+    if (sc->worker->counts) server_stats_ended(sc->worker, sc->entry_found, &sc->base, sc->code);
+  }
   if (status->message.len || status->details.data) keep_texts(sc, status);
 }
 
@@ -433,20 +436,26 @@ static int intercept(server_call *sc, chain_list *interceptors) {
 }
 
 /* The call that came: is it one, and who has something against it? */
+/* It is this server's call from now on, whatever becomes of it. */
+static void announce(server_call *sc) {
+  sc->routed = sc->begun = true;
+  PROBE3(server__call__begin, &sc->base, sc->base.rpc.path.data, sc->base.rpc.path.len);
+  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
+  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
+}
+
 static void route(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
   chain_list *interceptors = sc->worker->server->interceptors;
   caw_str why;
   unsigned http;
-  sc->routed = true;
-  PROBE3(server__call__begin, &sc->base, rpc->path.data, rpc->path.len);
-  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
-  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
+  announce(sc);
   int code = rpc_call_check_request(rpc, &why, &http);
   if (rpc->dropped_fields && sc->base.conn) limit_hit(sc->base.conn, CAW_LIMIT_HEADERS);
   if (code) {
     refuse(sc, http, code, why);
-  } else if (set_deadline(sc) || (interceptors && intercept(sc, interceptors))) {
+  } else if ((!sc->base.clock && set_deadline(sc)) ||
+             (interceptors && intercept(sc, interceptors))) {
     refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
   } else if (sc->base.chain) {
     find_entry(sc); /* whose method interceptors see */
@@ -598,8 +607,10 @@ static bool has_room(server_call *sc) {
   caw_call_kind kind = entry ? entry->handler->method->kind : CAW_UNARY;
   if (kind == CAW_UNARY || kind == CAW_SERVER_STREAM) return true;
   memory_answer room = memory_admits(&sc->base);
-  if (room != MEMORY_REFUSE) return room == MEMORY_GO;
-  sc->routed = true;
+  if (room == MEMORY_GO) return true;
+  /* Its time passes while it waits. */
+  if (room == MEMORY_WAIT && (sc->base.clock || !set_deadline(sc))) return false;
+  announce(sc);
   refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, caw_str_from(memory_why));
   return false;
 }
@@ -607,9 +618,12 @@ static bool has_room(server_call *sc) {
 /* The handlers that were to make room for this one have not: it is for another connection, or
  * a later try (RFC 9113 8.7). */
 static bool has_place(server_call *sc) {
-  if (!sc->base.conn || conn_has_place(sc->base.conn)) return true;
+  if (!sc->base.conn || sc->placed) return true;
+  sc->placed = conn_has_place(sc->base.conn);
+  if (sc->placed) return true;
   sc->base.conn->refused++;
   rpc_call_reset(&sc->base.rpc, H2_REFUSED_STREAM);
+  conn_yield(&sc->base);
   tell(sc, CAW_UNAVAILABLE, caw_str_from("too many calls on this connection"));
   release_handler(sc);
   return false;

@@ -57,9 +57,10 @@ typedef struct metrics_table {
   caw_metrics *metrics;
   bool client;
   bool owned;
-  char *target; /* client; else NULL */
-  _Atomic(metrics_row *) rows;
-  map by_method; /* the owner's: rows of METRICS_METHODS and "other" */
+  char *target;                /* client; else NULL */
+  _Atomic(metrics_row *) rows; /* the newest first */
+  metrics_row *seen;           /* under the metrics' lock: the newest when they were counted */
+  map by_method;               /* the owner's: rows of METRICS_METHODS and "other" */
 } metrics_table;
 
 struct caw_metrics {

@@ -40,18 +40,19 @@ const size_t metrics_n_families = sizeof(metrics_families) / sizeof(metrics_fami
   _(5e-05)                                                                                         \
   _(0.0001)                                                                                        \
   _(0.0003)                                                                                        \
-  _(0.0006) _(0.0008) _(0.001) _(0.002) _(0.003) _(0.004) _(0.005) _(0.006) _(0.008) _(0.01)       \
-      _(0.013) _(0.016) _(0.02) _(0.025) _(0.03) _(0.04) _(0.05) _(0.065) _(0.08) _(0.1) _(0.13)   \
-          _(0.16) _(0.2) _(0.25) _(0.3) _(0.4) _(0.5) _(0.65) _(0.8) _(1) _(2) _(5) _(10) _(20)    \
-              _(50) _(100)
+  _(0.0006)                                                                                        \
+  _(0.0008) _(0.001) _(0.002) _(0.003) _(0.004) _(0.005) _(0.006) _(0.008) _(0.01) _(0.013)        \
+      _(0.016) _(0.02) _(0.025) _(0.03) _(0.04) _(0.05) _(0.065) _(0.08) _(0.1) _(0.13) _(0.16)    \
+          _(0.2) _(0.25) _(0.3) _(0.4) _(0.5) _(0.65) _(0.8) _(1) _(2) _(5) _(10) _(20) _(50)      \
+              _(100)
 #define SIZES(_)                                                                                   \
   _(0)                                                                                             \
   _(1024)                                                                                          \
   _(2048)                                                                                          \
   _(4096)                                                                                          \
   _(16384)                                                                                         \
-  _(65536) _(262144) _(1048576) _(4194304) _(16777216) _(67108864) _(268435456) _(1073741824)      \
-      _(4294967296)
+  _(65536)                                                                                         \
+  _(262144) _(1048576) _(4194304) _(16777216) _(67108864) _(268435456) _(1073741824) _(4294967296)
 #define NUMBER(n) n,
 #define TEXT(n)   #n,
 
@@ -62,23 +63,24 @@ const char *const metrics_bytes_text[METRICS_SIZES] = {SIZES(TEXT)};
 
 /* ---- The rows of all tables ---- */
 
-static size_t count_rows(const caw_metrics *m) {
+static size_t count_rows(caw_metrics *m) {
   size_t n = 0;
-  for (const list *l = m->tables.next; l != &m->tables; l = l->next) {
-    const metrics_table *t = LIST_ENTRY(l, metrics_table, node);
-    for (metrics_row *row = atomic_load_explicit(&t->rows, memory_order_acquire); row;
+  for (list *l = m->tables.next; l != &m->tables; l = l->next) {
+    metrics_table *t = LIST_ENTRY(l, metrics_table, node);
+    t->seen = atomic_load_explicit(&t->rows, memory_order_acquire);
+    for (metrics_row *row = t->seen; row;
          row = atomic_load_explicit(&row->next, memory_order_relaxed))
       n++;
   }
   return n;
 }
 
-/* At most `room`: what came since they were counted is for the next reader. */
-static size_t take_rows(metrics_ref *refs, size_t room, const caw_metrics *m) {
+/* Those that were counted: what came since is for the next reader. */
+static size_t take_rows(metrics_ref *refs, const caw_metrics *m) {
   size_t n = 0;
   for (const list *l = m->tables.next; l != &m->tables; l = l->next) {
     const metrics_table *t = LIST_ENTRY(l, metrics_table, node);
-    for (metrics_row *row = atomic_load_explicit(&t->rows, memory_order_acquire); row && n < room;
+    for (metrics_row *row = t->seen; row;
          row = atomic_load_explicit(&row->next, memory_order_relaxed))
       refs[n++] = (metrics_ref){t, row};
   }
@@ -98,7 +100,7 @@ int metrics_view_init(metrics_view *v, caw_metrics *m) {
   pthread_mutex_lock(&m->lock);
   size_t n = count_rows(m);
   v->refs = caw_calloc(n + 1, sizeof(*v->refs));
-  if (v->refs) v->len = take_rows(v->refs, n, m);
+  if (v->refs) v->len = take_rows(v->refs, m);
   pthread_mutex_unlock(&m->lock);
   if (!v->refs) return CAW_ENOMEM;
   v->metrics = caw_metrics_ref(m);

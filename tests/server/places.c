@@ -14,6 +14,7 @@
 static struct {
   int now, most, begun;
   bool stubborn; /* they finish when the test says so, not when they are cancelled */
+  bool half;     /* every second is */
   caw_call *kept[64];
 } handlers;
 
@@ -24,9 +25,15 @@ static void finish(caw_call *call) {
   caw_call_finish(call, CAW_CANCELLED, NULL);
 }
 
+static bool is_second(const caw_call *call) {
+  for (int i = 1; i < handlers.begun; i += 2)
+    if (handlers.kept[i] == call) return true;
+  return false;
+}
+
 static void on_cancel(caw_call *call, void *user) {
   (void)user;
-  if (!handlers.stubborn) finish(call);
+  if (!handlers.stubborn && !(handlers.half && is_second(call))) finish(call);
 }
 
 static int keep(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
@@ -106,10 +113,51 @@ static void handlers_that_do_not_end_keep_their_places(void **state) {
   duo_finish(&d);
 }
 
+/* As many of the new ones as there are places are served, not fewer. */
+static void the_places_that_are_left_are_given(void **state) {
+  (void)state;
+  duo d;
+  heard h[PLACES] = {{0}}, next[PLACES] = {{0}};
+  set_up(&d, false);
+  handlers.half = true;
+  fill(&d, h);
+  for (int i = 0; i < PLACES; i++) caw_call_cancel(h[i].call);
+  for (int i = 0; i < PLACES; i++) duo_call(&d, &next[i], &duo_unary, "x", NULL);
+  for (int i = 0; i < 1000 && handlers.begun < PLACES + PLACES / 2; i++)
+    caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(handlers.begun, PLACES + PLACES / 2);
+  for (int i = 0; i < PLACES; i++) duo_turns(&d, 10);
+  assert_int_equal(handlers.begun, PLACES + PLACES / 2);
+  assert_int_equal(handlers.most, PLACES);
+  assert_int_equal(refused(&d), PLACES); /* half of them, and each of these once more by itself */
+  for (int i = 0; i < handlers.begun; i++)
+    if (handlers.kept[i]) finish(handlers.kept[i]);
+  duo_turns(&d, 20);
+  duo_finish(&d);
+}
+
+/* No limit at all is a large one. */
+static void very_many_places(void **state) {
+  (void)state;
+  for (int bit = 28; bit < 32; bit++) {
+    duo d;
+    heard h = {0};
+    memset(&d, 0, sizeof(d));
+    d.server_options.max_streams = UINT32_C(1) << bit;
+    duo_init(&d);
+    duo_call(&d, &h, &duo_unary, "x", NULL);
+    duo_done(&d, &h);
+    if (h.code) fail_msg("max_streams 1 << %d: %d %s", bit, h.code, h.message);
+    duo_finish(&d);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(given_up_and_begun_anew),
       cmocka_unit_test(handlers_that_do_not_end_keep_their_places),
+      cmocka_unit_test(the_places_that_are_left_are_given),
+      cmocka_unit_test(very_many_places),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
