@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "server/server.h"
 
 #include <caw/alloc.h>
 #include <caw/interceptor.h>
@@ -88,6 +89,24 @@ static void a_call_is_counted_on_both_sides(void **state) {
   }
   wanted w = read_metric(m, "grpc.server.call.duration", UNARY, "OK");
   assert_true(w.sum > 0 && w.sum < 20);
+  end(&d);
+}
+
+/* Refused before a handler was looked for, and counted like others: what ended had begun. */
+static void a_stream_that_is_refused_for_memory_has_begun(void **state) {
+  duo d;
+  heard h = {0};
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  atomic_fetch_add(&d.server->tally.bytes, (size_t)2 << 30); /* others have it all */
+  duo_call(&d, &h, &duo_bidi, NULL, NULL);
+  duo_done(&d, &h);
+  assert_int_equal(h.code, CAW_RESOURCE_EXHAUSTED);
+  caw_metrics *m = d.server_options.metrics;
+  assert_count(m, "grpc.server.call.started", "test.Duo/Bidi", NULL, 1u);
+  assert_count(m, "grpc.server.call.duration", "test.Duo/Bidi", "RESOURCE_EXHAUSTED", 1u);
+  atomic_fetch_sub(&d.server->tally.bytes, (size_t)2 << 30);
   end(&d);
 }
 
@@ -273,6 +292,8 @@ static void a_summary_is_complete(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_call_is_counted_on_both_sides),
+                                     cmocka_unit_test(
+                                         a_stream_that_is_refused_for_memory_has_begun),
                                      cmocka_unit_test(a_stream_counts_all_its_messages),
                                      cmocka_unit_test(what_is_not_served_is_other),
                                      cmocka_unit_test(what_is_cancelled_has_ended),
