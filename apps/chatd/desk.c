@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MOST_READERS 16
 
@@ -22,6 +23,7 @@ struct desk {
     bool runs;
   } readers[MOST_READERS];
   bool writer_runs;
+  size_t turn; /* the writer's: jobs in the next turn */
   atomic_int state;
   atomic_uint_fast64_t turns, jobs, refused;
 };
@@ -51,13 +53,32 @@ static void tell_all(jobs_link *link, int rc) {
   }
 }
 
+static uint64_t clock_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* A turn of few says little of what a job takes, and few jobs a turn would be worse than many. */
+#define TURN_LEAST 128
+
+size_t desk_next_turn(size_t now, size_t most, size_t n, uint64_t work, uint64_t flush) {
+  if (most <= TURN_LEAST || n < TURN_LEAST / 2) return now;
+  uint64_t fit = flush * n / (work + 1);
+  if (fit < TURN_LEAST) fit = TURN_LEAST;
+  if (fit > most) fit = most;
+  return (size_t)(3 * (uint64_t)now + fit) / 4; /* flushes vary */
+}
+
 /* All jobs in one transaction. Returns 0, or why not, and in *culprit the job whose
  * fault it was; NULL: nobody's but the disk's. */
 static int try_turn(desk *d, jobs_link *all, jobs_link **culprit) {
   *culprit = NULL;
+  size_t n = 0;
+  uint64_t began = clock_ns();
   int rc = store_begin(d->writer);
   if (rc) return rc;
-  for (jobs_link *link = all; link; link = link->next) {
+  for (jobs_link *link = all; link; link = link->next, n++) {
     desk_job *job = job_of(link);
     job->rc = job->work(job, d->writer);
     if (!spoils(job->rc)) continue;
@@ -66,8 +87,11 @@ static int try_turn(desk *d, jobs_link *all, jobs_link **culprit) {
     store_rollback(d->writer);
     return rc;
   }
+  uint64_t worked = clock_ns();
   rc = store_commit(d->writer);
   if (rc) store_rollback(d->writer);
+  else
+    d->turn = desk_next_turn(d->turn, d->options.turn_most, n, worked - began, clock_ns() - worked);
   return rc;
 }
 
@@ -130,7 +154,7 @@ static void *write_on(void *arg) {
   while (!ended) {
     bool full = atomic_load(&d->state) == DESK_FULL;
     int wait = !rested ? 0 : full ? d->options.retry : JOBS_FOR_EVER;
-    jobs_link *all = jobs_take(&d->writes, d->options.turn_most, wait, &ended);
+    jobs_link *all = jobs_take(&d->writes, d->turn, wait, &ended);
     if (all) {
       take_turn(d, all);
       rest(d, false);
@@ -190,6 +214,7 @@ int desk_new(desk **out, const desk_options *options, char why[400]) {
   if (!d->options.queue_most) d->options.queue_most = 10000;
   if (!d->options.turn_most) d->options.turn_most = 1000;
   if (!d->options.retry) d->options.retry = 1000;
+  d->turn = d->options.turn_most;
   jobs_init(&d->writes, d->options.queue_most);
   jobs_init(&d->reads, d->options.queue_most);
   atomic_init(&d->state, DESK_FINE);

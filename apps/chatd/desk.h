@@ -40,7 +40,7 @@ typedef enum desk_state {
 typedef struct desk_options {
   size_t readers;    /* threads that read; 0: 2 */
   size_t queue_most; /* jobs that may wait to write; beyond, they are refused; 0: 10,000 */
-  size_t turn_most;  /* jobs in one turn; 0: 1,000 */
+  size_t turn_most;  /* jobs in one turn, which has fewer where a flush is quick; 0: 1,000 */
   int retry;         /* milliseconds between two looks for room; 0: 1,000 */
   /* Opens a connection of the store, with `why` as store_sqlite_open. */
   int (*open)(store **out, bool writer, char why[400], void *user);
@@ -48,6 +48,15 @@ typedef struct desk_options {
   void (*on_state)(desk_state state, const char *why, void *user);
   void *user;
 } desk_options;
+
+/*
+ * How many jobs the next turn is to have, of `most` at the most, when this one had `n`, of which
+ * the work took so long, and the flush (nanoseconds); `now` is what was said last. A turn is to
+ * work for as long as a flush takes: while it is flushed, those who were told of the one before
+ * send what makes the next. With much longer turns all wait for each other; with shorter ones the
+ * flush costs more than what it makes safe.
+ */
+size_t desk_next_turn(size_t now, size_t most, size_t n, uint64_t work, uint64_t flush);
 
 /* Opens the connections and starts the threads. Returns 0, or STORE_*, CAW_ENOMEM,
  * CAW_ELIMIT (threads) with a sentence in `why`. */

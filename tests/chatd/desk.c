@@ -348,8 +348,35 @@ static void test_the_end_does_what_is_queued(void **state) {
   assert_int_equal(it.ended, 50);
 }
 
+/* The slower the flush, the more share it; never fewer than some, nor more than allowed. */
+static void test_the_size_of_turns(void **state) {
+  (void)state;
+  static const struct {
+    size_t most, n;
+    uint64_t work, flush;
+    size_t ends_at;
+  } cases[] = {
+      {1000, 500, 2000000, 2000000, 500},    /* as it should be */
+      {1000, 1000, 4000000, 1000000, 250},   /* too many */
+      {1000, 100, 400000, 2000000, 500},     /* few waited; more may */
+      {1000, 1000, 4000000, 20000000, 1000}, /* a slow disk */
+      {1000, 500, 2000000, 1000, 128},       /* a disk in memory */
+      {1000, 500, 0, 0, 128},
+      {1000, 10, 40000, 1000000, 1000}, /* of few nothing is learnt */
+      {60, 60, 240000, 1000, 60},       /* few at most is few */
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    size_t now = cases[i].most;
+    for (int turn = 0; turn < 40; turn++)
+      now = desk_next_turn(now, cases[i].most, cases[i].n, cases[i].work, cases[i].flush);
+    if (now > cases[i].ends_at + 3 || now + 3 < cases[i].ends_at)
+      fail_msg("case %zu: %zu, not %zu", i, now, cases[i].ends_at);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_the_size_of_turns),
       cmocka_unit_test(test_one_turn_for_many),
       cmocka_unit_test(test_a_spoilt_turn),
       cmocka_unit_test(test_a_full_disk),
