@@ -180,6 +180,7 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   memory_freed(c);
   c->blocked = io_socket_waits(c->socket);
   patience_written(c);
+  if (c->blocked) memory_charge(c); /* it may stay so for good */
   return !c->blocked;
 }
 
@@ -209,7 +210,10 @@ static void flush(io_task *task) {
     return;
   }
   if (c->drain_acked) drain_finally(c);
-  if (c->blocked || !c->connected) return;
+  if (c->blocked || !c->connected) {
+    memory_charge(c);
+    return;
+  }
   for (;;) {
     int n = h2_output(c->rpc.h2, parts, PARTS);
     if (n < 0) {
