@@ -407,6 +407,46 @@ static void replies_that_nobody_takes(void **state) {
   close_crowd(&c);
 }
 
+/* Their streams are reset: who waited for their memory goes on at once. */
+static void replies_that_are_reset(void **state) {
+  (void)state;
+  enum { READERS = 12 };
+  const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+  crowd c;
+  heard readers[READERS];
+  open_crowd(&c, &limits, 5, 300 * KIB);
+  c.d.on_message = answer_at_length;
+  for (int i = 0; i < READERS; i++) {
+    readers[i] = (heard){.pause = true};
+    duo_call(&c.d, &readers[i], &duo_server_stream, "x", NULL);
+  }
+  while (!readers[0].n_replies) turn_soon(&c);
+  duo_turns(&c.d, 50);
+  conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+  for (int i = 0, ended = 0; ended < READERS; i++) {
+    assert_in_range(i, 0, READERS); /* some each time */
+    if (!i) assert_false(list_empty(&k->memory.queue));
+    uint64_t began = io_now(c.d.loop);
+    int before = ended;
+    for (int r = 0; r < READERS; r++)
+      if (readers[r].call && readers[r].n_replies) caw_call_cancel(readers[r].call);
+    for (bool more = false; !more && ended < READERS;) {
+      turn_soon(&c);
+      more = false;
+      ended = 0;
+      for (int r = 0; r < READERS; r++) {
+        ended += readers[r].n_done;
+        more |= readers[r].call && readers[r].n_replies;
+      }
+    }
+    assert_in_range(io_now(c.d.loop) - began, 0, 500 * MS);
+    assert_in_range(ended, before + 1, READERS);
+    duo_turns(&c.d, 20);
+  }
+  assert_int_equal(all_hits(&c), 0);
+  close_crowd(&c);
+}
+
 /* All connections together. */
 static void a_full_server(void **state) {
   (void)state;
@@ -589,6 +629,7 @@ int main(void) {
       cmocka_unit_test(handlers_that_hold),
       cmocka_unit_test(slow_handlers),
       cmocka_unit_test(replies_that_nobody_takes),
+      cmocka_unit_test(replies_that_are_reset),
       cmocka_unit_test(a_full_server),
       cmocka_unit_test(a_full_socket),
       cmocka_unit_test(waiting_ends),
