@@ -76,8 +76,10 @@ typedef struct caw_limits {
   /*
    * Memory for the messages of one connection: replies that wait for the peer, requests
    * that are not whole or not handled yet, compressed and decompressed. Near it, requests
-   * come one after the other, and calls wait for their turn while the peer takes what it
-   * has asked for; when it takes nothing for a second, new calls get RESOURCE_EXHAUSTED.
+   * come one after the other, and calls wait for their turn: for handlers that hold their
+   * requests as long as they do, for the peer while it takes what it has asked for; when
+   * that is what takes the room and it takes nothing for a second, new calls get
+   * RESOURCE_EXHAUSTED.
    * What a handler has begun may be finished. A message that many calls send
    * (caw_payload) counts for each of them. On a channel: replies that are not whole, and
    * 256 KiB more for each call.

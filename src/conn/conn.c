@@ -166,6 +166,13 @@ static void check_paid(conn *c) {
 
 /* ---- Writing ---- */
 
+/* The end of a turn's writing, also when there was none: streams may have been reset. A
+ * blocked connection is no exception, as it may stay so for good. */
+static void settle(conn *c) {
+  memory_charge(c);
+  memory_freed(c);
+}
+
 /* One write of what is gathered. Returns false when the connection is blocked
  * or gone. */
 static bool write_once(conn *c, const struct iovec *parts, int n) {
@@ -177,9 +184,9 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   h2_written(c->rpc.h2, (size_t)written);
   keepalive_written(c);
   check_paid(c);
-  memory_freed(c);
   c->blocked = io_socket_waits(c->socket);
   patience_written(c);
+  if (c->blocked) settle(c);
   return !c->blocked;
 }
 
@@ -209,7 +216,10 @@ static void flush(io_task *task) {
     return;
   }
   if (c->drain_acked) drain_finally(c);
-  if (c->blocked || !c->connected) return;
+  if (c->blocked || !c->connected) {
+    settle(c);
+    return;
+  }
   for (;;) {
     int n = h2_output(c->rpc.h2, parts, PARTS);
     if (n < 0) {
@@ -219,7 +229,7 @@ static void flush(io_task *task) {
     if (n == 0) break;
     if (!write_once(c, parts, n)) return;
   }
-  memory_charge(c);
+  settle(c);
   if (spent(c)) linger(c);
 }
 

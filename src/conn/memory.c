@@ -99,6 +99,27 @@ void memory_wake(conn *c) {
   }
 }
 
+static size_t sum_of(const list *waiting) {
+  size_t sum = 0;
+  for (const list *l = waiting->next; l != waiting; l = l->next)
+    sum += LIST_ENTRY(l, caw_call, put_off)->accounted;
+  return sum;
+}
+
+/* What neither is missing a part nor waits for its handler, so that handlers have it. */
+static size_t of_handlers(const conn *c) {
+  const conn_memory *m = &c->memory;
+  size_t others = sum_of(&m->starved) + sum_of(&m->queue);
+  if (m->fed && !list_linked(&m->fed->put_off)) others += m->fed->accounted;
+  return others < m->came ? m->came - others : 0;
+}
+
+bool memory_is_handlers(const conn *c) {
+  size_t theirs = of_handlers(c), in = c->memory.came - theirs, out = going(c);
+  return theirs && (list_empty(&c->memory.queue) || has_room(c, in, out)) &&
+         (list_empty(&c->memory.starved) || in + out <= quota(c) - share(c));
+}
+
 static void give_up(caw_call *call) {
   if (call->rpc.over_memory) return;
   call->rpc.over_memory = true; /* its next look at the message finds out */

@@ -7,9 +7,10 @@
  * Nobody has to fail for it while the peer does its part:
  * - When a quarter is taken by what came, messages that are not whole get no more window,
  *   but for one at a time (`fed`), so that each comes to its end some day.
- * - When all but a reserve is taken by what goes, calls wait for their handler (`queue`) while the
- * peer takes what waits for it. When it takes nothing for a second they get RESOURCE_EXHAUSTED, as
- * do later ones until there is room.
+ * - When all but a reserve is taken, calls wait for their handler (`queue`), for as long as they
+ * would have to for the sake of handlers that hold what they got, or while the peer takes what
+ * waits for it. When that is what takes the room and nothing of it is taken for a second, they get
+ * RESOURCE_EXHAUSTED, as do later ones until there is room.
  * - When all is taken nevertheless, messages that are not whole end their calls.
  * The reserve is for what comes, and for the answer of the one that began last.
  * Private to src/conn, but for memory_admits.
@@ -71,6 +72,10 @@ static inline void memory_leave(caw_call *call) {
   if (call->accounted) memory_change(call, 0);
   memory_sated(call);
 }
+
+/* Would those who wait go on if the handlers were done with what they have? Then it is them
+ * who are waited for, and not the peer. */
+bool memory_is_handlers(const conn *c);
 
 /* patience.c: for a second nothing was taken of what waits for the peer. */
 void memory_stuck(conn *c);

@@ -126,7 +126,7 @@ static void judge_queue(conn *c, uint64_t now) {
     return;
   }
   uint64_t framed = h2_framed(c->rpc.h2);
-  if (framed != p->queue_framed) p->queue_at = now;
+  if (framed != p->queue_framed || memory_is_handlers(c)) p->queue_at = now;
   p->queue_framed = framed;
   if (now - p->queue_at < SECOND) {
     look_at(c, p->queue_at + SECOND);

@@ -24,7 +24,7 @@ typedef struct patience {
   uint64_t sent, delivered;
 
   /* While calls wait for memory. */
-  uint64_t queue_at; /* when payload was last seen to go out; 0: none waits */
+  uint64_t queue_at; /* when the peer was last seen not to keep them waiting; 0: none waits */
   uint64_t queue_framed;
 } patience;
 
