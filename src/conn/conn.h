@@ -83,6 +83,7 @@ struct conn {
   io_timer next_turn;     /* runs while inflated_now is not 0 */
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
+  uint32_t excuses;       /* server: of resets; filled up with it */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;
