@@ -75,6 +75,7 @@ struct conn {
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned unheard;       /* server: calls that are closed, and wait for the turn to hear of it */
+  size_t unheard_bytes;   /* what the headers of these take */
   unsigned leaving;       /* those of them that are in `live` */
   unsigned max_live;      /* server: beyond, streams are refused */
   conn_memory memory;
