@@ -86,9 +86,10 @@ struct caw_call {
   bool unheard;       /* in conn->unheard */
   io_post end_post;
   union {
-    struct { /* server: of end_post */
-      char *end_text;
+    struct {          /* server */
+      char *end_text; /* of end_post */
       int end_code;
+      uint32_t unheard_bytes; /* in conn->unheard_bytes */
     };
     io_post cancel_post; /* client */
   };

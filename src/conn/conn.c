@@ -36,6 +36,9 @@
 #define GONE_MANY UINT64_C(2)
 #define GONE_MOST UINT64_C(12)
 
+/* The same for the headers of those that are gone: a few octets may stand for 16 KiB each. */
+#define GONE_BYTES ((size_t)512 * 1024)
+
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
 
@@ -411,6 +414,7 @@ void conn_heard(caw_call *call) {
   if (!call->unheard) return;
   call->unheard = false;
   c->unheard--;
+  c->unheard_bytes -= call->unheard_bytes;
   if (call->counted) c->leaving--;
   check_crowd(c);
 }
@@ -437,6 +441,10 @@ bool conn_has_place(const conn *c) {
 static rpc_call *on_open(void *ctx) {
   conn *c = ctx;
   caw_call *call = NULL;
+  if (c->unheard_bytes > GONE_BYTES) {
+    c->refused++;
+    return NULL;
+  }
   /* Calls that are gone and wait for their last turn have their bound, too; the owner and
    * whoever reads have a reference each. */
   if (c->live - c->leaving < c->max_live && c->refs - c->unheard <= GONE_MANY * c->max_live + 1 &&
@@ -448,6 +456,17 @@ static rpc_call *on_open(void *ctx) {
   }
   conn_join(c, call);
   return &call->rpc;
+}
+
+/* It is closed, and waits for its turn. */
+static void note_unheard(conn *c, caw_call *call) {
+  if (!c->max_live || call->unheard) return;
+  size_t bytes = call->rpc.arena ? caw_arena_used(call->rpc.arena) : 0;
+  call->unheard = true;
+  call->unheard_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+  c->unheard++;
+  c->unheard_bytes += call->unheard_bytes;
+  if (call->counted) c->leaving++;
 }
 
 static void on_event(void *ctx, rpc_call *rpc) {
@@ -462,11 +481,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   /* A call that was finished, or never began, stops counting as soon as its stream is
    * closed: the peer may open the next one before on_done has had its turn. */
   if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
-  if (c->max_live && !call->unheard) {
-    call->unheard = true;
-    c->unheard++;
-    if (call->counted) c->leaving++;
-  }
+  note_unheard(c, call);
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 

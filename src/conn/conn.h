@@ -75,6 +75,7 @@ struct conn {
   unsigned refs;          /* loop's thread: the owner's until on_closed, one per call */
   unsigned live;          /* calls that are not finished on both sides */
   unsigned unheard;       /* server: calls that are closed, and wait for the turn to hear of it */
+  size_t unheard_bytes;   /* what the headers of these take */
   unsigned leaving;       /* those of them that are in `live` */
   unsigned max_live;      /* server: beyond, streams are refused */
   conn_memory memory;
@@ -83,6 +84,7 @@ struct conn {
   io_timer next_turn;     /* runs while inflated_now is not 0 */
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
+  uint32_t excuses;       /* server: of resets; filled up with it */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;

@@ -435,7 +435,12 @@ static int intercept(server_call *sc, chain_list *interceptors) {
   return answer_of(sc) ? chain_new(&sc->base, interceptors) : CAW_ENOMEM;
 }
 
-/* The call that came: is it one, and who has something against it? */
+/* Is the client's time over before a handler has begun? Whatever it did would be in vain. The
+ * turn's own time is that of the call's arrival, so the clock is asked. */
+static bool comes_too_late(const server_call *sc) {
+  return sc->base.deadline != UINT64_MAX && sc->base.deadline <= io_sys_clock();
+}
+
 /* It is this server's call from now on, whatever becomes of it. */
 static void announce(server_call *sc) {
   sc->routed = sc->begun = true;
@@ -444,6 +449,7 @@ static void announce(server_call *sc) {
   if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
 }
 
+/* The call that came: is it one, and who has something against it? */
 static void route(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
   chain_list *interceptors = sc->worker->server->interceptors;
@@ -454,8 +460,11 @@ static void route(server_call *sc) {
   if (rpc->dropped_fields && sc->base.conn) limit_hit(sc->base.conn, CAW_LIMIT_HEADERS);
   if (code) {
     refuse(sc, http, code, why);
-  } else if ((!sc->base.clock && set_deadline(sc)) ||
-             (interceptors && intercept(sc, interceptors))) {
+  } else if (!sc->base.clock && set_deadline(sc)) {
+    refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
+  } else if (comes_too_late(sc)) {
+    refuse(sc, 200, CAW_DEADLINE_EXCEEDED, caw_str_from("the deadline is over"));
+  } else if (interceptors && intercept(sc, interceptors)) {
     refuse(sc, 200, CAW_RESOURCE_EXHAUSTED, (caw_str){NULL, 0});
   } else if (sc->base.chain) {
     find_entry(sc); /* whose method interceptors see */

@@ -62,6 +62,59 @@ static bool reset_later(foe *f) {
   return in_pairs(f, begin_hold, reset);
 }
 
+/* Each could be one whose time was over, if one does not look closely. */
+static void begin_hurried(foe *f, uint32_t id) {
+  static const char *const soon[] = {"grpc-timeout", "20m", NULL};
+  put_request(&f->out, id, 0, HOLD_PATH, soon);
+  put_message(&f->out, id, 5, END_STREAM);
+}
+
+static bool reset_before_its_time(foe *f) {
+  enum { N = 90 };
+  if (f->phase++)
+    for (uint32_t id = f->next_id - 2 * N; id < f->next_id; id += 2) reset(f, id);
+  for (int i = 0; i < N; i++) begin_hurried(f, next(f));
+  return true;
+}
+
+/* Too late before it began: nothing of it is for a handler. */
+static void begin_too_late(foe *f, uint32_t id) {
+  static const char *const over[] = {"grpc-timeout", "1n", NULL};
+  put_request(&f->out, id, 0, HOLD_PATH, over);
+  put_message(&f->out, id, 5, END_STREAM);
+}
+
+static bool reset_too_late(foe *f) {
+  return in_pairs(f, begin_too_late, reset);
+}
+
+/* 14 KiB of headers in 4 octets, and the reset behind them. */
+static bool reset_large_headers(foe *f) {
+  static char value[3600];
+  if (f->phase > 1) return false;
+  if (!f->phase++) {
+    bytes block = {0};
+    memset(value, 'v', sizeof(value));
+    put(&block, "\x83\x86\x40\1x\x7f\x91\x1b", 8); /* 127 + 3,473 */
+    put(&block, value, sizeof(value));
+    put(&block, "\x40\5:path\x13" ECHO_PATH, 8 + strlen(ECHO_PATH));
+    put(&block, "\x40\xa:authority\1x", 14);
+    put(&block,
+        "\x40\xcgrpc-timeout\2"
+        "1n",
+        17);
+    put_frame(&f->out, HEADERS, END_HEADERS, next(f), block.data, block.len);
+    free(block.data);
+    return true;
+  }
+  while (f->out.len < 62000) {
+    uint32_t id = next(f);
+    put_frame(&f->out, HEADERS, END_HEADERS, id, "\x83\x86\xc0\xbf\xbe\xc1\xc1\xc1\xc1", 9);
+    reset(f, id);
+  }
+  return true;
+}
+
 /* ---- Resets that the server is made to send ---- */
 
 static void begin_chat(foe *f, uint32_t id) {
@@ -554,6 +607,13 @@ const attack attacks[] = {
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
+    {.name = "reset of handlers before their time",
+     .more = reset_before_its_time,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 1500},
+    {.name = "reset after a deadline of 1 ns", .more = reset_too_late},
+    {.name = "reset of large headers, 8 peers", .more = reset_large_headers, .foes = 8},
     {.name = "MadeYouReset: window overflow",
      .more = made_overflow,
      .closes = true,

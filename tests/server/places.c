@@ -152,12 +152,43 @@ static void very_many_places(void **state) {
   }
 }
 
+/* Its answer comes when its own time is over, and that of those who wait with it. */
+static int dawdle(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)d, (void)request, (void)reply;
+  handlers.begun++;
+  while (caw_call_time_left(call)) {
+  }
+  return 0;
+}
+
+static void no_handler_begins_after_the_deadline(void **state) {
+  (void)state;
+  duo d;
+  heard warm = {0}, first = {0}, second = {0};
+  const caw_call_options longer = {.size = sizeof(longer), .timeout_ms = 60},
+                         shorter = {.size = sizeof(shorter), .timeout_ms = 30};
+  set_up(&d, false);
+  d.on_message = NULL;
+  duo_call(&d, &warm, &duo_unary, "x", NULL); /* the connection is there */
+  duo_done(&d, &warm);
+  d.on_message = dawdle;
+  duo_call(&d, &first, &duo_unary, "x", &longer);
+  duo_call(&d, &second, &duo_unary, "x", &shorter);
+  duo_done(&d, &first);
+  duo_done(&d, &second);
+  assert_int_equal(second.code, CAW_DEADLINE_EXCEEDED);
+  assert_int_equal(handlers.begun, 1);
+  duo_turns(&d, 10);
+  duo_finish(&d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(given_up_and_begun_anew),
       cmocka_unit_test(handlers_that_do_not_end_keep_their_places),
       cmocka_unit_test(the_places_that_are_left_are_given),
       cmocka_unit_test(very_many_places),
+      cmocka_unit_test(no_handler_begins_after_the_deadline),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
