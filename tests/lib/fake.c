@@ -129,7 +129,8 @@ static void on_accept(void *user, int fd) {
   io_task_init(&c->task, run);
   assert_int_equal(h2_session_new(&c->h2, H2_SERVER, NULL, &events, c), 0);
   assert_int_equal(io_socket_adopt(&c->socket, f->loop, fd, &socket_events, c), 0);
-  if (raw_server_credentials) assert_int_equal(io_tls_accept(c->socket, raw_server_credentials, UINT64_MAX), 0);
+  if (raw_server_credentials)
+    assert_int_equal(io_tls_accept(c->socket, raw_server_credentials, UINT64_MAX), 0);
   io_socket_read(c->socket, true);
   if (f->goodbye) h2_goaway(c->h2, 0, H2_NO_ERROR, caw_str_from("bye"));
   fake_flush(c);
