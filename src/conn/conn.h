@@ -53,12 +53,14 @@ typedef struct conn_config {
 
 /* memory.h: what the messages of its calls take. */
 typedef struct conn_memory {
-  size_t came;    /* received, decompressed */
-  size_t charged; /* of the tally's bytes */
-  list starved;   /* of caw_call.put_off: calls that get no window for the rest of a message */
-  list queue;     /* of caw_call.put_off: calls that wait for their handler */
-  caw_call *fed;  /* the one that gets window whatever there is, or NULL */
-  bool stuck;     /* the peer took nothing while calls waited */
+  size_t came;     /* received, decompressed */
+  size_t charged;  /* of the tally's bytes */
+  list starved;    /* of caw_call.put_off: calls that get no window for the rest of a message */
+  list queue;      /* of caw_call.put_off: calls that wait for their handler */
+  caw_call *fed;   /* the one that gets window whatever there is, or NULL */
+  size_t fed_len;  /* what it had when it was last seen to get something, */
+  uint64_t fed_at; /* and when that was */
+  bool stuck;      /* the peer took nothing while calls waited */
 } conn_memory;
 
 struct conn {

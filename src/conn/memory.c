@@ -11,6 +11,9 @@
 /* So little is no reason to count on. */
 #define LITTLE ((size_t)256 * 1024)
 
+/* So long (nanoseconds) may one whose turn it is send nothing while others wait. */
+#define FED_TIME UINT64_C(1000000000)
+
 const char memory_why[] = "the calls of this connection or server take too much memory";
 
 /* A client has as many calls as its program wants; what their windows let come is theirs. */
@@ -81,10 +84,16 @@ static bool feeds_one(const conn *c) {
   return !c->memory.fed && (!c->max_live || held(c) <= quota(c) - share(c));
 }
 
+static void feed(conn *c, caw_call *call) {
+  c->memory.fed = call;
+  c->memory.fed_len = call->rpc.in.len;
+  c->memory.fed_at = io_now(c->loop);
+}
+
 static void feed_one(conn *c) {
   while (!list_empty(&c->memory.starved) && feeds_one(c)) {
     caw_call *call = LIST_ENTRY(list_pop(&c->memory.starved), caw_call, put_off);
-    if (is_hungry(call)) c->memory.fed = call;
+    if (is_hungry(call)) feed(c, call);
     call_wake(call);
   }
 }
@@ -97,6 +106,31 @@ void memory_wake(conn *c) {
     m->stuck = false;
     wake_all(&m->queue);
   }
+}
+
+/* What may come of those who had their turn and did not use it: they have their window. */
+static size_t lent(const conn *c) {
+  size_t sum = rpc_deframer_missing(&c->memory.fed->rpc.in);
+  for (const list *l = c->memory.starved.next; l != &c->memory.starved; l = l->next) {
+    const caw_call *call = LIST_ENTRY(l, caw_call, put_off);
+    if (!call->rpc.withheld) sum += rpc_deframer_missing(&call->rpc.in);
+  }
+  return sum;
+}
+
+void memory_hurry(conn *c, uint64_t now) {
+  conn_memory *m = &c->memory;
+  caw_call *call = m->fed;
+  if (!call || list_empty(&m->starved) || list_linked(&call->put_off)) return;
+  if (call->rpc.in.len != m->fed_len) {
+    m->fed_len = call->rpc.in.len;
+    m->fed_at = now;
+  }
+  /* All may go on at once, as after an outage: then it has to be within the quota. */
+  if (now - m->fed_at < FED_TIME || held(c) + lent(c) > quota(c) - share(c)) return;
+  wait_in(call, &m->starved);
+  m->fed = NULL;
+  feed_one(c);
 }
 
 static size_t sum_of(const list *waiting) {
@@ -221,6 +255,6 @@ bool memory_feeds(caw_call *call) {
     wait_in(call, &c->memory.starved);
     return false;
   }
-  c->memory.fed = call;
+  feed(c, call);
   return true;
 }

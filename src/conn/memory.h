@@ -6,7 +6,8 @@
  *
  * Nobody has to fail for it while the peer does its part:
  * - When a quarter is taken by what came, messages that are not whole get no more window,
- *   but for one at a time (`fed`), so that each comes to its end some day.
+ *   but for one at a time (`fed`), so that each comes to its end some day. One of
+ *   which nothing comes for a second goes to the end of the line.
  * - When all but a reserve is taken, calls wait for their handler (`queue`), for as long as they
  * would have to for the sake of handlers that hold what they got, or while the peer takes what
  * waits for it. When that is what takes the room and nothing of it is taken for a second, they get
@@ -72,6 +73,10 @@ static inline void memory_leave(caw_call *call) {
   if (call->accounted) memory_change(call, 0);
   memory_sated(call);
 }
+
+/* patience.c, once a second while calls wait: when nothing came of the message whose turn it
+ * is, the next has its turn. */
+void memory_hurry(conn *c, uint64_t now);
 
 /* Would those who wait go on if the handlers were done with what they have? Then it is them
  * who are waited for, and not the peer. */

@@ -125,6 +125,7 @@ static void judge_queue(conn *c, uint64_t now) {
     p->queue_at = 0;
     return;
   }
+  memory_hurry(c, now);
   uint64_t framed = h2_framed(c->rpc.h2);
   if (framed != p->queue_framed || memory_is_handlers(c)) p->queue_at = now;
   p->queue_framed = framed;

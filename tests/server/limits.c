@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "client/client.h"
+#include "conn/memory.h"
 #include "duo.h"
 #include "fake.h"
 #include "raw.h"
@@ -518,9 +519,9 @@ static void put_preface(octets *o) {
   put_frame(o, 8, 0, 0, &update);
 }
 
-/* A unary call with an empty message. */
-static void put_call(octets *o, uint32_t id) {
-  static const octets message = {{0}, 5};
+/* A unary call with the first `n` bytes of a message of `len` zeros. */
+static void put_call(octets *o, uint32_t id, size_t len, size_t n) {
+  octets message = {{0, 0, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len}, n + 5};
   octets block = {.len = 0};
   put_field(&block, ":method", "POST");
   put_field(&block, ":scheme", "http");
@@ -529,7 +530,7 @@ static void put_call(octets *o, uint32_t id) {
   put_field(&block, "content-type", "application/grpc");
   put_field(&block, "te", "trailers");
   put_frame(o, 1, 4, id, &block);
-  put_frame(o, 0, 1, id, &message);
+  put_frame(o, 0, n == len, id, &message);
 }
 
 /* Replies fill the socket of a peer that reads nothing: they count for the server. */
@@ -541,7 +542,7 @@ static void a_full_socket(void **state) {
   open_crowd(&c, NULL, 0, MIB);
   octets o = {.len = 0};
   put_preface(&o);
-  for (uint32_t i = 0; i < CALLS; i++) put_call(&o, 1 + 2 * i);
+  for (uint32_t i = 0; i < CALLS; i++) put_call(&o, 1 + 2 * i, 0, 0);
   int fd = raw_dial(caw_server_address(c.d.server, 0)), small = 4096;
   assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
   assert_int_equal(raw_write(fd, o.data, o.len), o.len);
@@ -551,6 +552,54 @@ static void a_full_socket(void **state) {
   for (int i = 0; i < 1000 && c.d.summaries < CALLS; i++) turn_soon(&c);
   assert_in_range(most, 8 * MIB, 30 * MIB);
   assert_int_equal(c.d.summaries, CALLS);
+  close_crowd(&c);
+}
+
+static void send_octets(crowd *c, int fd, octets *o) {
+  assert_int_equal(raw_write(fd, o->data, o->len), o->len);
+  o->len = 0;
+  turn_soon(c);
+}
+
+/* Uploads come one after the other. The first ones stop: they do not keep the rest. */
+static void uploads_that_stop(void **state) {
+  (void)state;
+  if (raw_through) skip();
+  enum { CALLS = 90, STOP = 2 };
+  const size_t part = MEMORY_STEP - 5, len = 12000;
+  const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+  crowd c;
+  open_crowd(&c, &limits, len, 5);
+  octets o = {.len = 0};
+  int fd = raw_dial(caw_server_address(c.d.server, 0));
+  put_preface(&o);
+  for (uint32_t i = 0; i < CALLS; i++) {
+    put_call(&o, 1 + 2 * i, len, part);
+    send_octets(&c, fd, &o);
+  }
+  duo_turns(&c.d, 50);
+  const conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+  const caw_call *last = k->memory.fed;
+  assert_non_null(last);
+  for (int i = 0; i < STOP; i++, last = k->memory.fed) {
+    for (uint64_t end = io_now(c.d.loop) + 4000 * MS; k->memory.fed == last;) {
+      turn_soon(&c);
+      if (io_now(c.d.loop) > end) fail_msg("nobody goes on behind stopped upload %d", i);
+    }
+    assert_non_null(k->memory.fed);
+  }
+  /* Its turn has come: it ends, and so does the next, at once. */
+  for (uint64_t i = 1; i < 4; i++) {
+    octets rest = {.len = len - part};
+    put_frame(&o, 0, 1, h2_stream_id(k->memory.fed->rpc.stream), &rest);
+    send_octets(&c, fd, &o);
+    for (int n = 0; n < 20 && c.d.summaries < i; n++) turn_soon(&c);
+    assert_int_equal(c.d.summaries, i);
+    assert_int_equal(c.d.last_code, CAW_OK);
+  }
+  assert_int_equal(all_hits(&c), 0);
+  raw_close(fd);
+  for (int i = 0; i < 1000 && c.d.summaries < CALLS; i++) turn_soon(&c);
   close_crowd(&c);
 }
 
@@ -632,6 +681,7 @@ int main(void) {
       cmocka_unit_test(replies_that_are_reset),
       cmocka_unit_test(a_full_server),
       cmocka_unit_test(a_full_socket),
+      cmocka_unit_test(uploads_that_stop),
       cmocka_unit_test(waiting_ends),
       cmocka_unit_test(a_hostile_server),
   };
