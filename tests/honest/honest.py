@@ -6,6 +6,7 @@ tested, too: by traffic that is not honest, and by a server with a limit that is
 HONEST_LONG=1 makes the long forms (`make soak`): cancels for five minutes, and the like."""
 import os
 import re
+import socket
 import subprocess
 import time
 import unittest
@@ -157,23 +158,40 @@ class Caw(Honest):
 class Controls(Honest):
     """What the watcher is for."""
 
+    def goaways(self):
+        """Their codes, as soon as there is one."""
+        until = time.monotonic() + TIMEOUT
+        while True:
+            _, _, goaways, _ = self.watcher.seen()
+            if goaways or time.monotonic() > until:
+                return list(goaways)
+
     def test_cancels_without_a_pause_are_seen(self):
         self.begin()
         self.traffic("rapid", 2000)
-        until = time.monotonic() + TIMEOUT
-        _, cut, goaways, _ = self.watcher.seen()
-        while not cut and time.monotonic() < until:  # the end may be behind its reason
-            _, cut, goaways, _ = self.watcher.seen()
-        self.assertEqual((cut > 0, list(goaways)), (True, [0xb]))
+        self.assertEqual(self.goaways(), [0xb])
         self.server.stop()
 
     def test_a_limit_that_is_too_low_is_seen(self):
         self.begin(server=("server", "strict"))
         outcomes, _ = self.traffic("paced", 50)
         self.assertEqual(list(outcomes), ["UNAVAILABLE"])
-        _, cut, goaways, _ = self.watcher.seen()
-        self.assertEqual((cut > 0, list(goaways)), (True, [0xb]))
+        self.assertEqual(self.goaways(), [0xb])
         self.server.stop()
+
+    def test_a_cut_is_seen(self):
+        """A client that has not said that it leaves: after GOAWAY either may be the first."""
+        address = self.begin()
+        host, port = address.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), TIMEOUT) as client:
+            client.settimeout(TIMEOUT)
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            self.assertNotEqual(client.recv(1), b"")
+            self.assertEqual(self.watcher.seen()[:3], (1, 0, {}))
+            self.server.kill()
+            while client.recv(4096):
+                pass
+            self.assertEqual(self.watcher.seen()[:3], (1, 1, {}))
 
 
 class Python(Honest):
