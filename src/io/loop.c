@@ -99,6 +99,10 @@ uint64_t io_now(const caw_loop *loop) {
   return l->now;
 }
 
+void io_time_passed(caw_loop *loop) {
+  loop->now_fresh = false;
+}
+
 bool caw_loop_is_current(const caw_loop *loop) {
   return io_on_loop(loop);
 }

@@ -87,9 +87,12 @@ void io_loop_adopt(caw_loop *loop);
 void io_loop_hold(caw_loop *loop);
 void io_loop_release(caw_loop *loop);
 
-/* The loop's time, nanoseconds, cached for the turn; between runs it is read
- * anew each time. Loop's thread. */
+/* The loop's time, nanoseconds, cached for the turn, or since bytes came in it, which no
+ * reading may be before; between runs it is read anew each time. Loop's thread. */
 uint64_t io_now(const caw_loop *loop);
+
+/* Time has passed in this turn: the next reading is new. Loop's thread. */
+void io_time_passed(caw_loop *loop);
 
 /* `ms` milliseconds after the loop's time, at most UINT64_MAX. */
 static inline uint64_t io_after(const caw_loop *loop, uint64_t ms) {

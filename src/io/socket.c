@@ -176,6 +176,9 @@ static void read_some(io_socket *s, bool broken) {
     ssize_t n = recv(s->fd, data, room, 0);
     if (n > 0) {
       taken += (size_t)n;
+      /* A turn may have begun long before these bytes were sent, when the machine is busy: a
+       * deadline that counts from there would end too early. */
+      io_time_passed(s->watch.loop);
       s->events->on_read(s->user, data, (size_t)n);
       if ((size_t)n < room && !broken) return; /* the kernel has no more; no need to ask */
     } else if (n == 0) {
