@@ -195,15 +195,35 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
 
 static void flush(io_task *task);
 
+/* The connection has failed, and the GOAWAY that says why is queued: it goes out before the
+ * end. A peer that does not read is waited for, unless it was too much of a burden. */
+static void end_failed(conn *c, bool wait) {
+  if (wait) {
+    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+    conn_flush_later(c);
+    return;
+  }
+  conn_ref(c);
+  flush(&c->flush);
+  if (c->socket) close_ended(c);
+  conn_unref(c);
+}
+
 void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
   c->failure = CAW_EPROTO;
   c->broken = why;
   limit_hit(c, limit);
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why))) c->failure = CAW_ENOMEM;
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket) close_ended(c);
-  conn_unref(c);
+  /* A client that is told of its PINGs sends fewer on the next connection (gRFC A8). */
+  end_failed(c, limit == CAW_LIMIT_PINGS);
+}
+
+/* The session cannot go on; it has queued the GOAWAY. */
+static void fail(conn *c, int rc) {
+  c->failure = rc;
+  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
+  limit_hit_by_session(c);
+  end_failed(c, h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM);
 }
 
 static void flush(io_task *task) {
@@ -304,35 +324,6 @@ static void on_connect(void *user, int rc) {
   conn_flush_later(c);
 }
 
-/* The session cannot go on. The GOAWAY that says why goes out before the end, if
- * the peer reads; one that was too much of a burden is not waited for. */
-static void fail(conn *c, int rc) {
-  c->failure = rc;
-  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
-  limit_hit_by_session(c);
-  if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
-    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
-    conn_flush_later(c);
-    return;
-  }
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket) close_ended(c);
-  conn_unref(c);
-}
-
-/* Whose PINGs are no measure of anything and more than is permitted (gRFC A8, "Server
- * Enforcement"): its calls end at once, so that somebody notices. */
-static void end_for_pings(conn *c) {
-  c->failure = CAW_EPROTO;
-  c->broken = TOO_MANY_PINGS;
-  limit_hit(c, CAW_LIMIT_PINGS);
-  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_ENHANCE_YOUR_CALM,
-                caw_str_from(TOO_MANY_PINGS)))
-    c->failure = CAW_ENOMEM;
-  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
-}
-
 /* Input of a connection that has ended and waits for the peer to see it. */
 static void discard(conn *c, size_t len) {
   c->discarded += len;
@@ -368,7 +359,10 @@ static bool read_piece(conn *c, const uint8_t **data, size_t *len) {
     return false;
   }
   patience_read(c);
-  if (c->max_live && keepalive_judge(c)) end_for_pings(c);
+  /* Whose PINGs are no measure of anything and more than is permitted (gRFC A8, "Server
+   * Enforcement"): its calls end at once, so that somebody notices. */
+  if (c->max_live && keepalive_judge(c))
+    conn_exceeded(c, CAW_LIMIT_PINGS, H2_ENHANCE_YOUR_CALM, TOO_MANY_PINGS);
   conn_flush_later(c);
   check_crowd(c);
   check_owed(c); /* may be the connection's end */
