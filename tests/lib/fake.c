@@ -154,17 +154,26 @@ static void release(void *owner) {
   free(owner);
 }
 
-void fake_answer(fake_conn *c, const char *message) {
+/* The first `n` octets of a message; the others are `left`. */
+static void begin_answer(fake_conn *c, const void *text, size_t n, size_t left) {
   static const h2_field headers[] = {{CAW_STR(":status"), CAW_STR("200"), 0, 0},
                                      {CAW_STR("content-type"), CAW_STR("application/grpc"), 0, 0}};
-  static const h2_field trailers[] = {{CAW_STR("grpc-status"), CAW_STR("0"), 0, 0}};
-  size_t len = strlen(message);
-  uint8_t *bytes = calloc(1, len + 5);
-  bytes[4] = (uint8_t)len;
-  memcpy(bytes + 5, message, len);
-  slice s = {bytes, len + 5, release, bytes};
+  uint8_t *bytes = calloc(1, n + 5);
+  for (int i = 0; i < 4; i++) bytes[1 + i] = (uint8_t)((n + left) >> (24 - 8 * i));
+  if (text) memcpy(bytes + 5, text, n);
+  slice s = {bytes, n + 5, release, bytes};
   assert_int_equal(h2_respond(c->h2, c->stream, headers, 2), 0);
   assert_int_equal(h2_send(c->h2, c->stream, s), 0);
+}
+
+void fake_answer_in_part(fake_conn *c, size_t n, size_t left) {
+  begin_answer(c, NULL, n, left);
+  fake_flush(c);
+}
+
+void fake_answer(fake_conn *c, const char *message) {
+  static const h2_field trailers[] = {{CAW_STR("grpc-status"), CAW_STR("0"), 0, 0}};
+  begin_answer(c, message, strlen(message), 0);
   assert_int_equal(h2_finish(c->h2, c->stream, trailers, 1), 0);
   fake_flush(c);
 }

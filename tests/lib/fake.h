@@ -45,5 +45,7 @@ void fake_flush(fake_conn *c);
 void fake_hang_up(fake_conn *c);
 /* Answers the newest request with OK and a message. */
 void fake_answer(fake_conn *c, const char *message);
+/* Answers it with `n` zeros of a message, and leaves `left` to come. */
+void fake_answer_in_part(fake_conn *c, size_t n, size_t left);
 
 #endif

@@ -519,18 +519,24 @@ static void put_preface(octets *o) {
   put_frame(o, 8, 0, 0, &update);
 }
 
-/* A unary call with the first `n` bytes of a message of `len` zeros. */
-static void put_call(octets *o, uint32_t id, size_t len, size_t n) {
+/* A call with the first `n` bytes of a message of `len` zeros; `timeout` may be NULL. */
+static void put_call_of(octets *o, uint32_t id, const caw_method *method, const char *timeout,
+                        size_t len, size_t n) {
   octets message = {{0, 0, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len}, n + 5};
   octets block = {.len = 0};
   put_field(&block, ":method", "POST");
   put_field(&block, ":scheme", "http");
-  put_field(&block, ":path", duo_unary.path);
+  put_field(&block, ":path", method->path);
   put_field(&block, ":authority", "x");
   put_field(&block, "content-type", "application/grpc");
   put_field(&block, "te", "trailers");
+  if (timeout) put_field(&block, "grpc-timeout", timeout);
   put_frame(o, 1, 4, id, &block);
   put_frame(o, 0, n == len, id, &message);
+}
+
+static void put_call(octets *o, uint32_t id, size_t len, size_t n) {
+  put_call_of(o, id, &duo_unary, NULL, len, n);
 }
 
 /* Replies fill the socket of a peer that reads nothing: they count for the server. */
@@ -601,6 +607,175 @@ static void uploads_that_stop(void **state) {
   raw_close(fd);
   for (int i = 0; i < 1000 && c.d.summaries < CALLS; i++) turn_soon(&c);
   close_crowd(&c);
+}
+
+static size_t length(const list *l) {
+  size_t n = 0;
+  for (const list *i = l->next; i != l; i = i->next) n++;
+  return n;
+}
+
+static void await_deadline(crowd *c, heard *h, uint64_t began, uint64_t time) {
+  while (!h->n_done && io_now(c->d.loop) < began + 20000 * MS) turn_soon(c);
+  assert_int_equal(h->n_done, 1);
+  if (h->code != CAW_DEADLINE_EXCEEDED) fail_msg("%d %s", h->code, h->message);
+  assert_in_range(io_now(c->d.loop) - began, time, 900 * MS);
+}
+
+enum { READERS = 12 };
+
+/* What fills a server's memory, until somebody waits: replies that their readers do not take, or
+ * requests that handlers hold. */
+static void fill(crowd *c, heard readers[READERS], bool requests, const conn_memory **m) {
+  const list *conns = &c->d.server->workers[0].conns;
+  c->hold = requests;
+  if (!requests) c->d.on_message = answer_at_length;
+  for (int i = 0; !requests && i < READERS; i++) {
+    readers[i] = (heard){.pause = true};
+    duo_call(&c->d, &readers[i], &duo_server_stream, "x", NULL);
+  }
+  do {
+    assert_in_range(c->calls, 0, 90);
+    if (requests) start_calls(c, 1);
+    duo_turns(&c->d, 30);
+    *m = &LIST_ENTRY(conns->next, conn, node)->memory;
+  } while (list_empty(requests ? &(*m)->starved : &(*m)->queue));
+  duo_turns(&c->d, 30);
+}
+
+static void release_all(crowd *c, heard readers[READERS]) {
+  caw_str reply = caw_str_of(c->zeros, c->reply);
+  c->hold = false;
+  for (int i = 0; i < c->n_held; i++) assert_int_equal(caw_call_reply(c->held[i], &reply), 0);
+  if (c->n_held) await_end(c);
+  for (int i = 0; i < READERS && !c->n_held; i++) {
+    if (readers[i].call) caw_call_resume(readers[i].call);
+    readers[i].pause = false;
+  }
+  for (int i = 0; i < READERS && !c->n_held; i++) duo_until(&c->d, &readers[i].n_done);
+}
+
+/* Its time passes while the server has no memory for it: the call ends then, whatever it is
+ * that it waits for, and leaves the others where they are. */
+static void deadlines_of_those_who_wait(void **state) {
+  (void)state;
+  enum { TIME = 200 };
+  static const struct {
+    const char *name;
+    const caw_method *method;
+    size_t request;
+    bool requests; /* are what takes the memory */
+  } cases[] = {{"for its handler", &duo_unary, 5, false},
+               {"for its handler, a stream", &duo_bidi, 5, false},
+               {"for its request's window", &duo_unary, 600 * KIB, true}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+    const caw_call_options o = {.size = sizeof(o), .timeout_ms = TIME};
+    const conn_memory *m;
+    crowd c;
+    heard readers[READERS], h = {0};
+    open_crowd(&c, &limits, 3 * MEMORY_STEP, cases[i].requests ? 5 : 300 * KIB);
+    fill(&c, readers, cases[i].requests, &m);
+    const list *where = cases[i].requests ? &m->starved : &m->queue;
+    const size_t others = length(where);
+    char *text = calloc(1, cases[i].request + 1);
+    memset(text, 'x', cases[i].request);
+    uint64_t began = io_now(c.d.loop);
+    duo_call(&c.d, &h, cases[i].method, text, &o);
+    while (!h.n_done && length(where) == others) turn_soon(&c);
+    if (h.n_done) fail_msg("%s: it did not wait", cases[i].name);
+    assert_int_equal(length(where), others + 1);
+    await_deadline(&c, &h, began, TIME * MS);
+    duo_turns(&c.d, 10);
+    assert_int_equal(length(where), others);
+    release_all(&c, readers);
+    free(text);
+    close_crowd(&c);
+  }
+}
+
+static void begin_two(fake *f, fake_conn *c, int number) {
+  (void)f;
+  fake_answer_in_part(c, number ? 100 * KIB : MIB, MIB);
+}
+
+/* The same where it is the client that has no memory: for what comes before its reply. */
+static void a_deadline_of_a_reply_that_waits(void **state) {
+  (void)state;
+  enum { TIME = 200 };
+  const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+  const caw_call_options o = {.size = sizeof(o), .timeout_ms = TIME};
+  crowd c;
+  fake f = {0};
+  heard first = {0}, second = {0};
+  open_crowd(&c, NULL, 5, 5);
+  fake_init(&f, c.d.loop);
+  f.on_request = begin_two;
+  caw_channel *own = c.d.channel;
+  const caw_channel_options co = {.size = sizeof(co), .loop = c.d.loop, .limits = &limits};
+  assert_int_equal(caw_channel_new(&c.d.channel, f.address, &co, NULL), 0);
+  duo_call(&c.d, &first, &duo_unary, "x", NULL);
+  do turn_soon(&c);
+  while (!c.d.channel->conn || c.d.channel->conn->memory.came < MIB - MEMORY_STEP);
+  const conn_memory *m = &c.d.channel->conn->memory;
+  assert_ptr_equal(m->fed, first.call);
+  uint64_t began = io_now(c.d.loop);
+  duo_call(&c.d, &second, &duo_unary, "x", &o);
+  while (!second.n_done && list_empty(&m->starved)) turn_soon(&c);
+  assert_int_equal(second.n_done, 0);
+  await_deadline(&c, &second, began, TIME * MS);
+  assert_true(list_empty(&m->starved));
+  assert_int_equal(first.n_done, 0);
+  caw_call_cancel(first.call);
+  duo_done(&c.d, &first);
+  duo_turns(&c.d, 10);
+  assert_int_equal(m->came, 0);
+  caw_channel_free(c.d.channel);
+  c.d.channel = own;
+  fake_finish(&f);
+  close_crowd(&c);
+}
+
+/* And a server ends it by itself: its client may be gone, and nobody knows. */
+static void a_server_ends_those_who_wait(void **state) {
+  (void)state;
+  if (raw_through) skip();
+  static const caw_method *const methods[] = {&duo_unary, &duo_bidi};
+  enum { CALLS = 95 };
+  const size_t len = 3 * MEMORY_STEP;
+  for (size_t i = 0; i < 2; i++) {
+    const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
+    crowd c;
+    open_crowd(&c, &limits, len, 5);
+    c.hold = true;
+    octets o = {.len = 0};
+    int fd = raw_dial(caw_server_address(c.d.server, 0));
+    put_preface(&o);
+    for (uint32_t n = 0; n < CALLS; n++) {
+      put_call(&o, 1 + 2 * n, len, len);
+      send_octets(&c, fd, &o);
+    }
+    duo_turns(&c.d, 50);
+    const conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+    size_t queue = length(&k->memory.queue);
+    assert_in_range(queue, 1, 20);
+    uint64_t began = io_now(c.d.loop);
+    put_call_of(&o, 1 + 2 * CALLS, methods[i], "200m", 5, 5);
+    send_octets(&c, fd, &o);
+    while (!c.d.summaries && io_now(c.d.loop) < began + 900 * MS) turn_soon(&c);
+    assert_int_equal(c.d.summaries, 1);
+    assert_int_equal(c.d.last_code, CAW_DEADLINE_EXCEEDED);
+    assert_true(io_now(c.d.loop) - began >= 200 * MS);
+    assert_int_equal(length(&k->memory.queue), queue);
+    assert_int_equal(all_hits(&c), 0);
+    raw_close(fd);
+    caw_str reply = caw_str_of(c.zeros, 5);
+    c.hold = false;
+    duo_turns(&c.d, 30);
+    for (int n = 0; n < c.n_held; n++) caw_call_reply(c.held[n], &reply);
+    for (int n = 0; n < 1000 && c.d.summaries < CALLS + 1; n++) turn_soon(&c);
+    close_crowd(&c);
+  }
 }
 
 /* Its calls are cancelled, or their connection goes, while they wait. */
@@ -682,6 +857,9 @@ int main(void) {
       cmocka_unit_test(a_full_server),
       cmocka_unit_test(a_full_socket),
       cmocka_unit_test(uploads_that_stop),
+      cmocka_unit_test(deadlines_of_those_who_wait),
+      cmocka_unit_test(a_deadline_of_a_reply_that_waits),
+      cmocka_unit_test(a_server_ends_those_who_wait),
       cmocka_unit_test(waiting_ends),
       cmocka_unit_test(a_hostile_server),
   };
