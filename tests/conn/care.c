@@ -23,6 +23,8 @@
 
 enum { HEADERS = 1, RST = 3, SETTINGS = 4, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8 };
 
+enum { PLACES = 100 };
+
 /* ---- The rig ---- */
 
 typedef struct rig {
@@ -39,11 +41,20 @@ typedef struct rig {
   uint64_t born;      /* before there was a connection */
   uint64_t pinged_at; /* when the peer heard the last PING */
   int pings, closed, goaways, headers, rc;
+  caw_call *late[3 * PLACES]; /* calls whose turn has to wait, */
+  int n_late;
+  bool wait; /* as long as this is set */
   char why[128];
 } rig;
 
+static rig the_rig;
+
 static void dispatch(caw_call *call) {
   bool drain;
+  if (the_rig.wait) {
+    the_rig.late[the_rig.n_late++] = call;
+    return;
+  }
   call_take_news(call, &drain);
   if (call->rpc.headers_received && call->rpc.state == RPC_HALF_CLOSED_REMOTE) {
     const caw_status ok = {0};
@@ -218,8 +229,6 @@ static void connect_client(rig *r) {
   shake(r);
 }
 
-static rig the_rig;
-
 /* Makes the connection from the_rig.config; the peer has sent its SETTINGS. */
 static rig *start(bool server) {
   rig *r = &the_rig;
@@ -235,8 +244,9 @@ static rig *start(bool server) {
   if (server) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     r->fd = fds[1];
-    assert_int_equal(
-        conn_adopt(&r->c, r->loop, fds[0], &r->config, raw_server_credentials, 100, &events, r), 0);
+    assert_int_equal(conn_adopt(&r->c, r->loop, fds[0], &r->config, raw_server_credentials, PLACES,
+                                &events, r),
+                     0);
     shake(r);
     const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert_int_equal(raw_write(r->fd, preface, 24), 24);
@@ -408,6 +418,44 @@ static void a_slow_path_is_no_broken_one(void **state) {
   int rounds = 0;
   while (!r->closed && rounds++ < 100000) caw_loop_run(r->loop, CAW_LOOP_ONCE);
   assert_int_equal(r->rc, CAW_ETIMEDOUT);
+  stop(r);
+}
+
+/* The calls that had to wait have their turn. */
+static void go_on(rig *r) {
+  r->wait = false;
+  for (int i = 0; i < r->n_late; i++) dispatch(r->late[i]);
+}
+
+/* A server that does not read, as calls that are gone wait for their turn, hears nothing: that
+ * is no silence of its client's, whose answer it reads later. */
+static void a_crowd_is_no_silence(void **state) {
+  (void)state;
+  KEEPALIVE = (keepalive_config){.time = 20 * MS, .timeout = 100 * MS};
+  conn_limits limits = default_limits;
+  limits.resets_at_once = 10 * PLACES;
+  the_rig.config.limits = &limits;
+  rig *r = start(true);
+  settle(r);
+  r->wait = true;
+  for (uint32_t id = 1; !r->c->crowded; id += 2) {
+    assert_in_range(id, 0, 6 * PLACES);
+    say_request(r, id, false);
+    say_frame(r, RST, 0, id, "\0\0\0\10", 4);
+    caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+  }
+  int before = r->pings;
+  until(r, &r->pings, before + 1);
+  go_on_for(r, 350 * MS); /* three times as long as it may be silent */
+  if (r->closed) fail_msg("closed: %s", r->why);
+  assert_true(r->c->crowded);
+  assert_int_equal(r->pings, before + 1);
+  go_on(r);
+  assert_false(r->c->crowded);
+  until(r, &r->pings, before + 3); /* the answers are heard again, */
+  r->deaf = true;
+  until(r, &r->closed, 1); /* and so is it when there are none */
+  assert_string_equal(r->why, "keepalive: nothing came in 100 ms after a PING");
   stop(r);
 }
 
@@ -620,6 +668,7 @@ int main(void) {
       cmocka_unit_test(a_client_without_calls_rests),
       cmocka_unit_test(pings_without_data_can_be_limited),
       cmocka_unit_test(a_slow_path_is_no_broken_one),
+      cmocka_unit_test(a_crowd_is_no_silence),
       cmocka_unit_test(tcp_gives_up_after_the_same_time),
       cmocka_unit_test(strikes),
       cmocka_unit_test(pings_on_a_slow_path),
