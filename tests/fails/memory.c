@@ -33,7 +33,6 @@ static bool run_once(const scenario *s, heap_mode mode, long n, endings *e, long
   run_within(20);
   long live = heap_live(HEAP_CAW);
   world_open(&w, &s->how);
-  if (s->restless) w.next_door = NULL;
   heap_arm(mode, n, HEAP_CAW | s->sources);
   int rc = s->run(&w);
   bool failed = heap_failed();
@@ -43,7 +42,6 @@ static bool run_once(const scenario *s, heap_mode mode, long n, endings *e, long
   endings_count(e, rc);
   *counted = heap_disarm();
   if (!s->how.bare && !s->spent) {
-    if (s->restless) w.next_door = NULL;
     world_neighbour(&w);
     fresh_call(&w);
   }

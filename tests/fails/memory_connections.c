@@ -261,7 +261,7 @@ const scenario connection_scenarios[] = {
      .how = {.prepare = mind_pings},
      .also = BIT(CAW_DEADLINE_EXCEEDED)},
     {.name = "idle channel", .run = idle},
-    {.name = "old connection", .run = old_age, .how = {.prepare = grow_old}, .restless = true},
+    {.name = "old connection", .run = old_age, .how = {.prepare = grow_old, .restless = true}},
     {.name = "drain", .run = drain, .spent = true},
     FIRST("drain of the first", .run = drain, .spent = true),
     FIRST("drain of the first, watched", .run = drain, .spent = true, .how.watched = true),

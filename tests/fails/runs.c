@@ -29,9 +29,13 @@ bool status_is_usual(int code, uint32_t also) {
 
 void fresh_call(world *w) {
   caw_channel *old = w->channel;
-  talk t = {0};
+  int code;
   must_be(world_channel(w, &w->channel), 0);
-  must_be(talk_all(w, &t, &echo, NULL), CAW_OK);
+  do {
+    talk t = {0};
+    code = talk_all(w, &t, &echo, NULL);
+  } while (w->how.restless && code == CAW_UNAVAILABLE);
+  must_be(code, CAW_OK);
   caw_channel_free(w->channel);
   w->channel = old;
 }

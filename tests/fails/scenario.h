@@ -22,7 +22,6 @@ typedef struct scenario {
   /* c-ares waits for its own timeouts when it had no memory for an answer: seconds. One in so
    * many points is in a short run; 0: as the others. */
   int slow;
-  bool restless; /* the neighbour's connection need not be the same all the time */
 } scenario;
 
 /* The first connection of a server and its channel, which have done nothing yet; over TLS, too. */

@@ -333,7 +333,7 @@ void world_open(world *w, const setting *how) {
   if (how->equip) how->equip(w);
   if (!how->cold) {
     world_neighbour(w);
-    w->next_door = w->neighbour->conn;
+    if (!how->restless) w->next_door = w->neighbour->conn;
   }
   if (world_begins) world_begins();
   if (!how->warm) return;
@@ -372,14 +372,21 @@ static void on_neighbour(caw_call *call, const caw_status *status, const void *r
   *(int *)user = status->code + 1;
 }
 
-void world_neighbour(world *w) {
+static int ask_neighbour(world *w) {
   int done = 0;
   caw_str text = CAW_STR("Is anybody at home?");
-  world_pause(true);
   must_be(caw_call_start_unary(NULL, w->neighbour, &echo, &text, NULL, on_neighbour, NULL, &done),
           0);
   while (!done) caw_loop_run(w->loop, CAW_LOOP_ONCE);
-  must_be(done - 1, CAW_OK);
+  return done - 1;
+}
+
+void world_neighbour(world *w) {
+  int code;
+  world_pause(true);
+  do code = ask_neighbour(w);
+  while (w->how.restless && code == CAW_UNAVAILABLE);
+  must_be(code, CAW_OK);
   if (w->next_door) must(w->next_door == w->neighbour->conn);
   w->neighbour_calls++;
   world_pause(false);

@@ -42,6 +42,7 @@ typedef struct setting {
   bool warm;            /* the victim's connection is there before anything fails */
   bool cold;            /* it is the server's first: the neighbour has none before it is over */
   bool watched;         /* with metrics and channelz, of both ends */
+  bool restless;        /* the server ends connections, also the neighbour's, and in mid-call */
   bool bare;            /* no server, no channel: the scenario makes what it wants */
   caw_encoding replies; /* of the server's options */
   void (*prepare)(world *w, caw_server_options *server, caw_channel_options *channel);
@@ -79,7 +80,8 @@ extern void (*world_pauses)(bool on);
 extern void (*world_begins)(void);
 void world_pause(bool on);
 
-/* A call of the neighbour's, while nothing fails: on the same connection, with OK. */
+/* A call of the neighbour's, while nothing fails: on the same connection, with OK; in a restless
+ * world on any, and again if its connection has ended. */
 void world_neighbour(world *w);
 
 /* Sets *user to 1. */
