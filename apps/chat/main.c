@@ -13,11 +13,6 @@ enum {
   SERVER = 256,
   AS,
   JSON,
-  TLS,
-  TLS_CA,
-  TLS_CERT,
-  TLS_KEY,
-  TLS_SERVER_NAME,
   PASSWORD_FILE,
   OWNER_TOKEN,
   DISPLAY_NAME,
@@ -79,21 +74,6 @@ static void read_option(client *c, int option, const char *value) {
   case JSON:
     c->json = true;
     break;
-  case TLS:
-    c->tls.on = true;
-    break;
-  case TLS_CA:
-    c->tls.ca = value;
-    break;
-  case TLS_CERT:
-    c->tls.cert = value;
-    break;
-  case TLS_KEY:
-    c->tls.key = value;
-    break;
-  case TLS_SERVER_NAME:
-    c->tls.server_name = value;
-    break;
   case PASSWORD_FILE:
     c->password_file = value;
     break;
@@ -122,6 +102,7 @@ static void read_option(client *c, int option, const char *value) {
     c->timeout_ms = args_seconds(PROGRAM, "--timeout", value);
     break;
   default:
+    tls_client_option(&c->tls, option, value);
     break;
   }
 }
@@ -406,11 +387,7 @@ static void read_args(client *c, int argc, char **argv) {
       {"server", required_argument, NULL, SERVER},
       {"as", required_argument, NULL, AS},
       {"json", no_argument, NULL, JSON},
-      {"tls", no_argument, NULL, TLS},
-      {"tls-ca", required_argument, NULL, TLS_CA},
-      {"tls-cert", required_argument, NULL, TLS_CERT},
-      {"tls-key", required_argument, NULL, TLS_KEY},
-      {"tls-server-name", required_argument, NULL, TLS_SERVER_NAME},
+      TLS_CLIENT_OPTIONS,
       {"password-file", required_argument, NULL, PASSWORD_FILE},
       {"owner-token", required_argument, NULL, OWNER_TOKEN},
       {"display-name", required_argument, NULL, DISPLAY_NAME},

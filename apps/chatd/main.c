@@ -5,18 +5,15 @@
 #include "greeter.h"
 #include "log.h"
 #include "numbers.h"
-#include "observe.h"
 #include "retention.h"
+#include "serve.h"
 #include "setup.h"
 #include "store_sqlite.h"
 #include "streams.h"
 #include "svc_auth.h"
-#include "tls.h"
 #include "unary.h"
 
 #include <caw/health.h>
-#include <caw/reflection.h>
-#include <caw/systemd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +21,6 @@
 #include <unistd.h>
 
 #define PROGRAM     "chatd"
-#define MAX_LISTEN  32
 #define DAY         ((int64_t)24 * 3600 * 1000000)
 #define SWEEP_MS    (60 * 1000)
 #define ONCE_LASTS  (30 * DAY)
@@ -32,16 +28,12 @@
 #define LOGINS_WAIT 64
 
 typedef struct settings {
-  const char *listen[MAX_LISTEN];
-  int n_listen;
+  serve serve;
   const char *data;
-  const char *tls_cert, *tls_key, *tls_client_ca;
-  unsigned loops;
-  uint64_t grace_ms, stall_ms;
+  uint64_t stall_ms;
   int session_days, readers, password_threads;
   int64_t quota;
-  bool no_log, reflection, lobby, closed, owner_token, plaintext;
-  observe observe;
+  bool lobby, closed, owner_token, plaintext;
 } settings;
 
 /* Everything that there is one of. */
@@ -50,31 +42,22 @@ typedef struct program {
   chatd app;
   caw_server *server;
   caw_health *health;
-  caw_server_credentials *tls;
   caw_timer *sweep;
   retention *retention;
   char path[4096]; /* of the database */
 } program;
 
 enum {
-  LISTEN = 256,
-  DATA,
-  TLS_CERT,
-  TLS_KEY,
-  TLS_CLIENT_CA,
+  DATA = 256,
   PLAINTEXT,
-  LOOPS,
-  GRACE,
   REGISTRATION,
   OWNER_TOKEN,
   SESSION_DAYS,
   STALL,
   LOBBY,
-  REFLECTION,
   READERS,
   PASSWORD_THREADS,
-  QUOTA,
-  NO_LOG
+  QUOTA
 };
 
 static void print_help(void) {
@@ -85,11 +68,7 @@ static void print_help(void) {
        "  --listen ADDRESS   where to listen; may be repeated (default 127.0.0.1:50051):\n"
        "                     HOST:PORT, [::]:PORT for IPv4 and IPv6, unix:PATH;\n"
        "                     systemd: for the sockets that systemd has opened\n"
-       "  --data FOLDER      where everything is kept (default ./var)\n"
-       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
-       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
-       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
-       "                     SIGHUP reads the three again, for new connections\n"
+       "  --data FOLDER      where everything is kept (default ./var)\n" TLS_SERVER_HELP
        "  --insecure-plaintext-for-everybody  listen without TLS where others than this\n"
        "                     machine can connect: they can read every password\n"
        "  --registration open|closed  may strangers make accounts (default open)\n"
@@ -113,31 +92,11 @@ static void print_help(void) {
 
 static void read_option(settings *s, int option, const char *value) {
   switch (option) {
-  case LISTEN:
-    if (s->n_listen == MAX_LISTEN)
-      args_wrong(PROGRAM, "--listen: at most %d addresses", MAX_LISTEN);
-    s->listen[s->n_listen++] = value;
-    break;
   case DATA:
     s->data = value;
     break;
-  case TLS_CERT:
-    s->tls_cert = value;
-    break;
-  case TLS_KEY:
-    s->tls_key = value;
-    break;
-  case TLS_CLIENT_CA:
-    s->tls_client_ca = value;
-    break;
   case PLAINTEXT:
     s->plaintext = true;
-    break;
-  case LOOPS:
-    s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
-    break;
-  case GRACE:
-    s->grace_ms = args_seconds(PROGRAM, "--grace", value);
     break;
   case REGISTRATION:
     s->closed = !strcmp(value, "closed");
@@ -156,9 +115,6 @@ static void read_option(settings *s, int option, const char *value) {
   case LOBBY:
     s->lobby = true;
     break;
-  case REFLECTION:
-    s->reflection = true;
-    break;
   case READERS:
     s->readers = (int)args_number(PROGRAM, "--readers", value, 1, 16);
     break;
@@ -168,49 +124,33 @@ static void read_option(settings *s, int option, const char *value) {
   case QUOTA:
     s->quota = (int64_t)args_number(PROGRAM, "--quota", value, 1, 1 << 30) << 20;
     break;
-  case NO_LOG:
-    s->no_log = true;
-    break;
   default:
-    observe_option(&s->observe, PROGRAM, option, value);
+    serve_option(&s->serve, option, value);
     break;
   }
 }
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, LISTEN},
       {"data", required_argument, NULL, DATA},
-      {"tls-cert", required_argument, NULL, TLS_CERT},
-      {"tls-key", required_argument, NULL, TLS_KEY},
-      {"tls-client-ca", required_argument, NULL, TLS_CLIENT_CA},
       {"insecure-plaintext-for-everybody", no_argument, NULL, PLAINTEXT},
-      {"loops", required_argument, NULL, LOOPS},
-      {"grace", required_argument, NULL, GRACE},
       {"registration", required_argument, NULL, REGISTRATION},
       {"owner-token", no_argument, NULL, OWNER_TOKEN},
       {"session-days", required_argument, NULL, SESSION_DAYS},
       {"stall", required_argument, NULL, STALL},
+      SERVE_OPTIONS,
       {"lobby", no_argument, NULL, LOBBY},
-      {"reflection", no_argument, NULL, REFLECTION},
       {"readers", required_argument, NULL, READERS},
       {"password-threads", required_argument, NULL, PASSWORD_THREADS},
       {"quota", required_argument, NULL, QUOTA},
-      {"no-log", no_argument, NULL, NO_LOG},
-      OBSERVE_OPTIONS,
       ARGS_COMMON,
   };
-  *s = (settings){.data = "var",
-                  .loops = 1,
-                  .grace_ms = 5000,
-                  .stall_ms = 30000,
-                  .session_days = 30,
-                  .readers = 2,
-                  .password_threads = 2};
+  *s = (settings){
+      .data = "var", .stall_ms = 30000, .session_days = 30, .readers = 2, .password_threads = 2};
+  serve_init(&s->serve, PROGRAM);
   int option;
   while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
     read_option(s, option, optarg);
-  if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
 }
 
 static void check(int rc, const char *what) {
@@ -272,22 +212,6 @@ static void sweep(void *user) {
 
 /* ---- The server ---- */
 
-static void on_hangup(int signum, void *user) {
-  char why[512];
-  (void)signum;
-  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
-  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
-  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
-  if (!rc) puts("read the certificates again");
-  fflush(stdout);
-}
-
-static void say_drain(void *user) {
-  const program *p = user;
-  printf("shutting down; open calls have %.1f s\n", (double)p->settings.grace_ms / 1000);
-  fflush(stdout);
-}
-
 static void add_services(program *p, int64_t lobby) {
   caw_server *server = p->server;
   static greeter hello = {"chatd", 1000};
@@ -299,19 +223,14 @@ static void add_services(program *p, int64_t lobby) {
   check(greeter_add(server, &hello), "cannot add the Greeter");
   if (lobby) check(lobby_add(server, &p->app, lobby), "cannot add the lobby");
   check(caw_health_add(server, p->health), "cannot add the health service");
-  if (p->settings.reflection) check(caw_reflection_add(server), "cannot add reflection");
 }
 
 static void listen_on(program *p) {
   const settings *s = &p->settings;
-  for (int i = 0; i < s->n_listen; i++) {
-    int rc = p->tls ? caw_server_listen_tls(p->server, s->listen[i], p->tls)
-                    : caw_server_listen(p->server, s->listen[i]);
-    if (rc) args_fail(PROGRAM, "%s", caw_server_error(p->server));
-  }
+  serve_listen(&s->serve, p->server);
   const char *address;
   for (size_t i = 0; (address = caw_server_address(p->server, i)); i++) {
-    if (!is_local(address) && !p->tls && !s->plaintext)
+    if (!is_local(address) && !s->serve.tls && !s->plaintext)
       args_fail(PROGRAM,
                 "%s can be reached from other machines, and without TLS everybody on the way "
                 "reads the passwords: give --tls-cert and --tls-key, or listen on 127.0.0.1",
@@ -325,22 +244,17 @@ static void listen_on(program *p) {
 
 static void make_server(program *p, int64_t lobby) {
   settings *s = &p->settings;
-  caw_server_options options = {.size = sizeof(options), .loops = s->loops};
-  observe_prepare(&s->observe, PROGRAM, &options, s->no_log ? NULL : log_call);
+  caw_server_options options = {.size = sizeof(options)};
+  serve_prepare(&s->serve, &options);
   check(caw_server_new(&p->server, &options), "cannot make a server");
   add_services(p, lobby);
   set_health(p, CAW_HEALTH_SERVING);
-  check(caw_server_on_drain(p->server, say_drain, p), "cannot prepare the end");
-  check(caw_server_drain_on_signal(p->server, SIGTERM, s->grace_ms), "SIGTERM");
-  check(caw_server_drain_on_signal(p->server, SIGINT, s->grace_ms), "SIGINT");
-  check(caw_server_notify_systemd(p->server), "cannot prepare what systemd is told");
-  caw_loop *loop = caw_server_loop(p->server);
-  if (p->tls) check(caw_loop_on_signal(loop, SIGHUP, on_hangup, p->tls), "SIGHUP");
-  check(caw_timer_new(&p->sweep, loop, sweep, p), "cannot make a timer");
+  serve_equip(&s->serve, p->server);
+  check(caw_timer_new(&p->sweep, caw_server_loop(p->server), sweep, p), "cannot make a timer");
   caw_timer_start(p->sweep, 0);
-  if (s->observe.metrics)
-    check(caw_metrics_add_source(s->observe.metrics, numbers_write, &p->app), "metrics");
-  observe_begin(&s->observe, PROGRAM, p->server);
+  caw_metrics *metrics = s->serve.observe.metrics;
+  if (metrics) check(caw_metrics_add_source(metrics, numbers_write, &p->app), "metrics");
+  observe_begin(&s->serve.observe, PROGRAM, p->server);
   listen_on(p);
 }
 
@@ -363,7 +277,7 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); /* a limit of files' sizes is a disk's error as others are */
   read_args(s, argc, argv);
   if (keys_init()) args_fail(PROGRAM, "the system gives no random numbers");
-  p.tls = tls_server(PROGRAM, s->tls_cert, s->tls_key, s->tls_client_ca, log_handshake_error);
+  serve_read(&s->serve);
   p.app.closed = s->closed;
   p.app.session_life = s->session_days * DAY;
   p.app.stall = (int64_t)s->stall_ms * 1000;
@@ -380,12 +294,9 @@ int main(int argc, char **argv) {
   make_server(&p, lobby);
   print_token(token);
 
-  int rc = caw_server_run(p.server);
-  if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
-  else check(rc, "cannot run");
+  serve_run(&s->serve, p.server);
   caw_timer_free(p.sweep);
-  caw_metrics_http_free(s->observe.http); /* what it asks for is about to go */
-  s->observe.http = NULL;
+  serve_end(&s->serve); /* what the metrics ask for is about to go */
   /* Who waits for a password is told by the desk, who waits for the desk by its jobs; what
    * comes from the desk and wants a password now finds no pool. */
   pthread_mutex_lock(&p.app.keys_lock);
@@ -400,8 +311,6 @@ int main(int argc, char **argv) {
   sessions_free(p.app.sessions);
   throttle_free(p.app.throttle);
   pthread_mutex_destroy(&p.app.keys_lock);
-  caw_server_credentials_unref(p.tls);
-  observe_end(&s->observe);
   caw_health_free(p.health);
   return EXIT_SUCCESS;
 }

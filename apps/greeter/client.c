@@ -43,12 +43,7 @@ enum option_code {
   TOKEN_FILE,
   TOKEN,
   INSECURE_TOKEN_OVER_PLAINTEXT,
-  TRACE,
-  TLS,
-  TLS_CA,
-  TLS_CERT,
-  TLS_KEY,
-  TLS_SERVER_NAME
+  TRACE
 };
 
 static void print_help(void) {
@@ -82,28 +77,6 @@ static void print_help(void) {
        "  --tls-server-name NAME  the name that the server's certificate must have,\n"
        "                     when it is not that of the target\n"
        "  --help, --version");
-}
-
-static void read_tls_option(tls_client_flags *tls, int option, const char *value) {
-  switch (option) {
-  case TLS:
-    tls->on = true;
-    break;
-  case TLS_CA:
-    tls->ca = value;
-    break;
-  case TLS_CERT:
-    tls->cert = value;
-    break;
-  case TLS_KEY:
-    tls->key = value;
-    break;
-  case TLS_SERVER_NAME:
-    tls->server_name = value;
-    break;
-  default:
-    break;
-  }
 }
 
 static void read_option(settings *s, int option, const char *value) {
@@ -154,7 +127,7 @@ static void read_option(settings *s, int option, const char *value) {
     s->trace = true;
     break;
   default:
-    read_tls_option(&s->tls, option, value);
+    tls_client_option(&s->tls, option, value);
     break;
   }
 }
@@ -176,11 +149,7 @@ static void read_args(settings *s, int argc, char **argv) {
       {"token", required_argument, NULL, TOKEN},
       {"insecure-token-over-plaintext", no_argument, NULL, INSECURE_TOKEN_OVER_PLAINTEXT},
       {"trace", no_argument, NULL, TRACE},
-      {"tls", no_argument, NULL, TLS},
-      {"tls-ca", required_argument, NULL, TLS_CA},
-      {"tls-cert", required_argument, NULL, TLS_CERT},
-      {"tls-key", required_argument, NULL, TLS_KEY},
-      {"tls-server-name", required_argument, NULL, TLS_SERVER_NAME},
+      TLS_CLIENT_OPTIONS,
       ARGS_COMMON,
   };
   int option;

@@ -1,47 +1,34 @@
 /* greeter-server: the Greeter and the ChatService, the smallest real server. */
 #include "args.h"
 #include "greeter.h"
-#include "log.h"
-#include "observe.h"
 #include "secret.h"
-#include "tls.h"
+#include "serve.h"
 #include "trace.h"
 
 #include <caw/health.h>
-#include <caw/reflection.h>
-#include <caw/systemd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PROGRAM    "greeter-server"
-#define MAX_LISTEN 32
+#define PROGRAM "greeter-server"
 
 typedef struct settings {
-  const char *listen[MAX_LISTEN];
-  int n_listen;
-  uint64_t interval_ms, grace_ms;
+  serve serve;
+  uint64_t interval_ms;
   char server_id[256];
   bool list;
-  unsigned loops;
   const char *takeover;
   caw_server_options care; /* keepalive and limits of connections */
-  bool no_log, trace, reflection;
+  bool trace;
   char token[SECRET_ROOM]; /* "": none is required */
-  const char *tls_cert, *tls_key, *tls_client_ca;
-  observe observe;
 } settings;
 
 /* The options, beside --help and --version, which are characters. */
 enum option_code {
-  LISTEN = 256,
-  INTERVAL,
-  GRACE,
+  INTERVAL = 256,
   SERVER_ID,
   RECEIVE,
-  LOOPS,
-  NO_LOG,
   TAKEOVER,
   KEEPALIVE_TIME,
   KEEPALIVE_TIMEOUT,
@@ -51,12 +38,8 @@ enum option_code {
   MAX_CONNECTION_AGE,
   MAX_CONNECTION_AGE_GRACE,
   TRACE,
-  REFLECTION,
   REQUIRE_TOKEN,
-  REQUIRE_TOKEN_FILE,
-  TLS_CERT,
-  TLS_KEY,
-  TLS_CLIENT_CA
+  REQUIRE_TOKEN_FILE
 };
 
 static void print_help(void) {
@@ -96,11 +79,7 @@ static void print_help(void) {
        "                     \"authorization: Bearer TOKEN\", but for health checks\n"
        "  --require-token TOKEN      the same; other users of this machine can see it\n"
        "  --reflection       tell clients which services and types there are\n" OBSERVE_HELP
-       "  --tls-cert FILE    TLS with this certificate, PEM, with its chain behind it\n"
-       "  --tls-key FILE     and its private key, PEM; nobody else may read it\n"
-       "  --tls-client-ca FILE  clients need a certificate of these CAs, PEM\n"
-       "                     SIGHUP reads the three again, for new connections\n"
-       "  --help, --version");
+           TLS_SERVER_HELP "  --help, --version");
 }
 
 static void read_care(caw_server_options *o, int option, const char *value) {
@@ -134,16 +113,8 @@ static void read_care(caw_server_options *o, int option, const char *value) {
 
 static void read_option(settings *s, int option, const char *value) {
   switch (option) {
-  case LISTEN:
-    if (s->n_listen == MAX_LISTEN)
-      args_wrong(PROGRAM, "--listen: at most %d addresses", MAX_LISTEN);
-    s->listen[s->n_listen++] = value;
-    break;
   case INTERVAL:
     s->interval_ms = args_seconds(PROGRAM, "--interval", value);
-    break;
-  case GRACE:
-    s->grace_ms = args_seconds(PROGRAM, "--grace", value);
     break;
   case SERVER_ID:
     snprintf(s->server_id, sizeof(s->server_id), "%s", value);
@@ -153,21 +124,12 @@ static void read_option(settings *s, int option, const char *value) {
     if (!s->list && strcmp(value, "follow"))
       args_wrong(PROGRAM, "--receive: \"%s\" is neither follow nor list", value);
     break;
-  case LOOPS:
-    s->loops = (unsigned)args_number(PROGRAM, "--loops", value, 1, 64);
-    break;
-  case NO_LOG:
-    s->no_log = true;
-    break;
   case TAKEOVER:
     s->takeover = value;
-    s->observe.takeover = true;
+    s->serve.observe.takeover = true;
     break;
   case TRACE:
     s->trace = true;
-    break;
-  case REFLECTION:
-    s->reflection = true;
     break;
   case REQUIRE_TOKEN_FILE:
     secret_read(PROGRAM, "--require-token-file", value, s->token);
@@ -175,30 +137,17 @@ static void read_option(settings *s, int option, const char *value) {
   case REQUIRE_TOKEN:
     secret_copy(PROGRAM, "--require-token", value, s->token);
     break;
-  case TLS_CERT:
-    s->tls_cert = value;
-    break;
-  case TLS_KEY:
-    s->tls_key = value;
-    break;
-  case TLS_CLIENT_CA:
-    s->tls_client_ca = value;
-    break;
   default:
-    if (!observe_option(&s->observe, PROGRAM, option, value)) read_care(&s->care, option, value);
+    if (!serve_option(&s->serve, option, value)) read_care(&s->care, option, value);
     break;
   }
 }
 
 static void read_args(settings *s, int argc, char **argv) {
   static const struct option options[] = {
-      {"listen", required_argument, NULL, LISTEN},
       {"interval", required_argument, NULL, INTERVAL},
-      {"grace", required_argument, NULL, GRACE},
       {"server-id", required_argument, NULL, SERVER_ID},
       {"receive", required_argument, NULL, RECEIVE},
-      {"loops", required_argument, NULL, LOOPS},
-      {"no-log", no_argument, NULL, NO_LOG},
       {"takeover", required_argument, NULL, TAKEOVER},
       {"keepalive-time", required_argument, NULL, KEEPALIVE_TIME},
       {"keepalive-timeout", required_argument, NULL, KEEPALIVE_TIMEOUT},
@@ -208,58 +157,31 @@ static void read_args(settings *s, int argc, char **argv) {
       {"max-connection-age", required_argument, NULL, MAX_CONNECTION_AGE},
       {"max-connection-age-grace", required_argument, NULL, MAX_CONNECTION_AGE_GRACE},
       {"trace", no_argument, NULL, TRACE},
-      {"reflection", no_argument, NULL, REFLECTION},
+      SERVE_OPTIONS,
       {"require-token", required_argument, NULL, REQUIRE_TOKEN},
       {"require-token-file", required_argument, NULL, REQUIRE_TOKEN_FILE},
-      {"tls-cert", required_argument, NULL, TLS_CERT},
-      {"tls-key", required_argument, NULL, TLS_KEY},
-      {"tls-client-ca", required_argument, NULL, TLS_CLIENT_CA},
-      OBSERVE_OPTIONS,
       ARGS_COMMON,
   };
   if (gethostname(s->server_id, sizeof(s->server_id) - 1)) strcpy(s->server_id, "localhost");
   s->interval_ms = 1000;
-  s->grace_ms = 5000;
-  s->loops = 1;
+  serve_init(&s->serve, PROGRAM);
   int option;
   while ((option = args_next(PROGRAM, print_help, argc, argv, options, NULL)) != -1)
     read_option(s, option, optarg);
-  if (!s->n_listen) s->listen[s->n_listen++] = "127.0.0.1:50051";
 }
 
 /* ---- Life ---- */
-
-static void say_drain(void *user) {
-  const settings *s = user;
-  printf("shutting down; open calls have %.1f s\n", (double)s->grace_ms / 1000);
-  fflush(stdout);
-}
-
-/* New certificates for new connections; what cannot be used changes nothing. */
-static void on_hangup(int signum, void *user) {
-  char why[512];
-  (void)signum;
-  int rc = caw_tls_server_reload(user, NULL, why, sizeof(why));
-  if (rc) fprintf(stderr, PROGRAM ": the certificates stay as they were: %s\n", why);
-  else if (why[0]) fprintf(stderr, PROGRAM ": %s\n", why);
-  if (!rc) puts("read the certificates again");
-  fflush(stdout);
-}
 
 static void check(int rc, const char *what) {
   if (rc) args_fail(PROGRAM, "%s: %s", what, caw_strerror(rc));
 }
 
-static void listen_on(caw_server *server, const settings *s, caw_server_credentials *tls) {
+static void listen_on(caw_server *server, const settings *s) {
   bool took = false;
-  if (s->takeover && caw_server_handover(server, s->takeover, s->grace_ms, &took))
+  if (s->takeover && caw_server_handover(server, s->takeover, s->serve.grace_ms, &took))
     args_fail(PROGRAM, "%s", caw_server_error(server));
   if (took) printf("taking over at %s\n", s->takeover);
-  for (int i = 0; i < s->n_listen; i++) {
-    int rc = tls ? caw_server_listen_tls(server, s->listen[i], tls)
-                 : caw_server_listen(server, s->listen[i]);
-    if (rc) args_fail(PROGRAM, "%s", caw_server_error(server));
-  }
+  serve_listen(&s->serve, server);
   for (size_t i = 0; caw_server_address(server, i); i++)
     printf("listening on %s\n", caw_server_address(server, i));
   fflush(stdout);
@@ -269,8 +191,7 @@ int main(int argc, char **argv) {
   settings s = {0};
   signal(SIGPIPE, SIG_IGN); /* who reads the log may go; the service goes on */
   read_args(&s, argc, argv);
-  caw_server_credentials *tls =
-      tls_server(PROGRAM, s.tls_cert, s.tls_key, s.tls_client_ca, log_handshake_error);
+  serve_read(&s.serve);
 
   caw_server *server;
   chat_room *chat;
@@ -278,8 +199,7 @@ int main(int argc, char **argv) {
   greeter hello = {s.server_id, s.interval_ms};
   caw_server_options options = s.care;
   options.size = sizeof(options);
-  options.loops = s.loops;
-  observe_prepare(&s.observe, PROGRAM, &options, s.no_log ? NULL : log_call);
+  serve_prepare(&s.serve, &options);
   check(caw_server_new(&server, &options), "cannot make a server");
   check(room_new(&chat, s.list), "cannot make the chat room");
   check(greeter_add(server, &hello), "cannot add the Greeter");
@@ -289,25 +209,17 @@ int main(int argc, char **argv) {
   check(caw_health_add(server, health), "cannot add the health service");
   check(caw_health_set(health, "greeter.Greeter", CAW_HEALTH_SERVING), "health");
   check(caw_health_set(health, "ChatService", CAW_HEALTH_SERVING), "health");
-  if (s.reflection) check(caw_reflection_add(server), "cannot add reflection");
   if (s.trace) check(caw_server_intercept(server, &trace_interceptor, stdout), "cannot trace");
   if (s.token[0])
     check(caw_server_intercept(server, &token_interceptor, s.token), "cannot require a token");
 
-  check(caw_server_on_drain(server, say_drain, &s), "cannot prepare the end");
-  check(caw_server_drain_on_signal(server, SIGTERM, s.grace_ms), "SIGTERM");
-  check(caw_server_drain_on_signal(server, SIGINT, s.grace_ms), "SIGINT");
-  check(caw_server_notify_systemd(server), "cannot prepare what systemd is told");
-  if (tls) check(caw_loop_on_signal(caw_server_loop(server), SIGHUP, on_hangup, tls), "SIGHUP");
-  observe_begin(&s.observe, PROGRAM, server);
-  listen_on(server, &s, tls);
+  serve_equip(&s.serve, server);
+  observe_begin(&s.serve.observe, PROGRAM, server);
+  listen_on(server, &s);
 
-  int rc = caw_server_run(server);
-  if (rc == CAW_ETIMEDOUT) fprintf(stderr, PROGRAM ": some handlers did not finish in time\n");
-  else check(rc, "cannot run");
-  observe_end(&s.observe);
+  serve_run(&s.serve, server);
+  serve_end(&s.serve);
   caw_server_free(server);
-  caw_server_credentials_unref(tls);
   caw_health_free(health);
   room_free(chat);
   return EXIT_SUCCESS;
