@@ -70,6 +70,7 @@ static inline void memory_sated(caw_call *call) {
 /* The call leaves the connection. */
 static inline void memory_leave(caw_call *call) {
   list_remove(&call->put_off);
+  if (call->conn->inflate.whose == call) call->conn->inflate.whose = NULL;
   if (call->accounted) memory_change(call, 0);
   memory_sated(call);
 }

@@ -76,6 +76,8 @@ void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
 static void drop_input(rpc_call *c) {
   assert(!c->stream);
   rpc_deframer_finish(&c->in);
+  rpc_inflater_free(c->inflater);
+  c->inflater = NULL;
   buf_finish(&c->inflated);
 }
 
@@ -206,10 +208,37 @@ void rpc_call_give_window(rpc_call *c) {
   call_note(c, RPC_NEWS_DATA);
 }
 
-static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
+/* ---- Compressed ones ---- */
+
+int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room) {
   size_t limit = room < c->in.limit ? room : c->in.limit;
-  c->inflated.len = 0;
-  int rc = rpc_decompress((caw_encoding)c->in_encoding, m->data, m->len, &c->inflated, limit);
+  if (c->inflate_done) return c->inflate_rc;
+  int rc = CAW_ENOMEM;
+  if (!c->inflater) {
+    c->inflated.len = 0;
+    c->inflater = rpc_inflater_new((caw_encoding)c->in_encoding);
+  }
+  if (c->inflater) rc = rpc_inflate(c->inflater, m->data, m->len, &c->inflated, limit);
+  if (rc == CAW_EAGAIN) return rc;
+  rpc_inflater_free(c->inflater);
+  c->inflater = NULL;
+  c->inflate_done = true;
+  c->inflate_rc = rc;
+  return rc;
+}
+
+void rpc_call_stop_inflating(rpc_call *c) {
+  rpc_inflater_free(c->inflater);
+  c->inflater = NULL;
+  c->inflate_done = false;
+  buf_finish(&c->inflated);
+}
+
+static int take_inflated(rpc_call *c, rpc_message *m, size_t room) {
+  int rc;
+  do rc = rpc_call_inflate(c, m, room);
+  while (rc == CAW_EAGAIN);
+  c->inflate_done = false;
   m->data = c->inflated.data;
   m->len = c->inflated.len;
   switch (rc) {
@@ -232,12 +261,12 @@ static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
 int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
   rpc_deframer_skip(&c->in);
   c->took_compressed = m->compressed;
-  return m->compressed ? inflate_message(c, m, room) : 0;
+  return m->compressed ? take_inflated(c, m, room) : 0;
 }
 
 void rpc_call_release(rpc_call *c) {
   rpc_deframer_release(&c->in);
-  if (c->inflated.room) buf_finish(&c->inflated);
+  if (c->inflated.room && !c->inflater && !c->inflate_done) buf_finish(&c->inflated);
 }
 
 void rpc_call_consumed(rpc_call *c) {
