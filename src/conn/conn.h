@@ -161,7 +161,8 @@ void conn_drain_for(conn *c, const char *reason);
 void conn_close(conn *c, int rc, const char *why);
 
 /* The peer has exceeded a limit, outside of the session: GOAWAY with `code` and `why`, a
- * literal, and the end, which does not wait for a peer that does not read. */
+ * literal, and the end, which does not wait for a peer that does not read, unless PINGs were the
+ * matter; then it comes with a flush. */
 void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why);
 
 /* The memory of the connection, for calls that outlive its socket. */
