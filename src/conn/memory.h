@@ -44,7 +44,8 @@ void memory_change(caw_call *call, size_t now);
 
 /* It has changed perhaps. Room that nothing came for yet is no memory. */
 static inline void memory_count(caw_call *call) {
-  size_t now = (call->rpc.in.len + call->rpc.inflated.room) & ~(MEMORY_STEP - 1);
+  const rpc_inflater *i = call->rpc.inflater;
+  size_t now = (call->rpc.in.len + (i ? i->out.room : 0)) & ~(MEMORY_STEP - 1);
   if (now != call->accounted) memory_change(call, now);
 }
 

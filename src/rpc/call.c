@@ -78,7 +78,6 @@ static void drop_input(rpc_call *c) {
   rpc_deframer_finish(&c->in);
   rpc_inflater_free(c->inflater);
   c->inflater = NULL;
-  buf_finish(&c->inflated);
 }
 
 void rpc_call_finish(rpc_call *c) {
@@ -210,39 +209,32 @@ void rpc_call_give_window(rpc_call *c) {
 
 /* ---- Compressed ones ---- */
 
-int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room) {
-  size_t limit = room < c->in.limit ? room : c->in.limit;
-  if (c->inflate_done) return c->inflate_rc;
-  int rc = CAW_ENOMEM;
-  if (!c->inflater) {
-    c->inflated.len = 0;
-    c->inflater = rpc_inflater_new((caw_encoding)c->in_encoding);
-  }
-  if (c->inflater) rc = rpc_inflate(c->inflater, m->data, m->len, &c->inflated, limit);
-  if (rc == CAW_EAGAIN) return rc;
+static void free_inflated(rpc_call *c) {
   rpc_inflater_free(c->inflater);
   c->inflater = NULL;
-  c->inflate_done = true;
-  c->inflate_rc = rc;
-  return rc;
+}
+
+int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room) {
+  if (!c->inflater) c->inflater = rpc_inflater_new((caw_encoding)c->in_encoding);
+  else if (c->taken) rpc_inflater_again(c->inflater);
+  c->taken = false;
+  if (!c->inflater) return CAW_ENOMEM;
+  return rpc_inflate(c->inflater, m->data, m->len, room < c->in.limit ? room : c->in.limit);
 }
 
 void rpc_call_stop_inflating(rpc_call *c) {
-  rpc_inflater_free(c->inflater);
-  c->inflater = NULL;
-  c->inflate_done = false;
-  buf_finish(&c->inflated);
+  if (!c->taken) free_inflated(c);
 }
 
 static int take_inflated(rpc_call *c, rpc_message *m, size_t room) {
   int rc;
   do rc = rpc_call_inflate(c, m, room);
   while (rc == CAW_EAGAIN);
-  c->inflate_done = false;
-  m->data = c->inflated.data;
-  m->len = c->inflated.len;
+  c->taken = true;
   switch (rc) {
   case 0:
+    m->data = c->inflater->out.data;
+    m->len = c->inflater->out.len;
     return 0;
   case CAW_ETOOBIG:
     m->why = room < c->in.limit
@@ -266,7 +258,8 @@ int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
 
 void rpc_call_release(rpc_call *c) {
   rpc_deframer_release(&c->in);
-  if (c->inflated.room && !c->inflater && !c->inflate_done) buf_finish(&c->inflated);
+  if (c->taken) free_inflated(c);
+  c->taken = false;
 }
 
 void rpc_call_consumed(rpc_call *c) {

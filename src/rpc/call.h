@@ -68,7 +68,7 @@ struct rpc_call {
   bool status_final : 1;     /* client: `status` is decided */
   bool close_remote : 1;     /* the peer reset the stream */
   bool took_compressed : 1;  /* the message that was taken last came compressed */
-  bool inflate_done : 1;     /* the next message is decompressed, or cannot be */
+  bool taken : 1;            /* what the inflater has is the message that was taken last */
   bool own_arena : 1;        /* `arena` was not given, and is freed with the call */
   bool is_post : 1;          /* server: :method */
   bool bad_te : 1;           /* server: te said something else than trailers */
@@ -82,9 +82,7 @@ struct rpc_call {
 
   caw_arena *arena; /* metadata and status texts go there: rpc_call_arena */
   rpc_deframer in;
-  buf inflated;                   /* the message that was taken last, if it came compressed; */
-  rpc_inflater *inflater;         /* or the begin of the next: NULL when it is whole or broken */
-  int inflate_rc;                 /* what became of it, when inflate_done */
+  rpc_inflater *inflater;         /* of the next message, or the last; NULL: none is compressed */
   rpc_metadata headers, trailers; /* received */
   uint64_t timeout;               /* server: grpc-timeout, ns; UINT64_MAX: none */
   union {

@@ -149,36 +149,37 @@ static int zlib_compress(caw_encoding encoding, const uint8_t *data, size_t len,
   return rc == Z_STREAM_END ? 0 : CAW_ETOOBIG;
 }
 
-struct rpc_inflater {
-  caw_encoding encoding;
-  size_t at; /* what has been read */
+/* An inflater with the state of its library. */
+typedef struct engine {
+  rpc_inflater base; /* first: it is one */
   union {
     z_stream z;
     struct ZSTD_DCtx_s *zstd;
   };
-};
+} engine;
 
 /* What inflate's result means for the message; RFC 1952 2.2: a gzip file is a series of
  * members. */
-static int outcome_of(rpc_inflater *i, int rc, bool more) {
+static int outcome_of(engine *e, int rc, bool more) {
   if (rc == Z_STREAM_END && !more) return 0;
-  if (rc == Z_STREAM_END && i->encoding == CAW_ENCODING_GZIP) rc = inflateReset(&i->z);
+  if (rc == Z_STREAM_END && e->base.encoding == CAW_ENCODING_GZIP) rc = inflateReset(&e->z);
   if (rc == Z_OK) return CAW_EAGAIN;
   return rc == Z_MEM_ERROR ? CAW_ENOMEM : CAW_EMALFORMED;
 }
 
-static int zlib_inflate(rpc_inflater *i, const uint8_t *data, size_t len, buf *out, size_t limit) {
+static int zlib_inflate(engine *e, const uint8_t *data, size_t len, size_t limit) {
   rpc_room room;
-  if (rpc_room_of(&room, out, limit)) return CAW_ENOMEM;
+  rpc_inflater *i = &e->base;
+  if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
   size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
-  i->z.next_in = (Bytef *)(uintptr_t)(data + i->at); /* zlib does not write there */
-  i->z.avail_in = (unsigned)give;
-  i->z.next_out = room.data;
-  i->z.avail_out = (unsigned)room.len;
-  int rc = inflate(&i->z, Z_NO_FLUSH);
-  i->at += give - i->z.avail_in;
-  if (rpc_room_used(&room, out, room.len - i->z.avail_out)) return CAW_ETOOBIG;
-  return outcome_of(i, rc, i->at < len);
+  e->z.next_in = (Bytef *)(uintptr_t)(data + i->at); /* zlib does not write there */
+  e->z.avail_in = (unsigned)give;
+  e->z.next_out = room.data;
+  e->z.avail_out = (unsigned)room.len;
+  int rc = inflate(&e->z, Z_NO_FLUSH);
+  i->at += give - e->z.avail_in;
+  if (rpc_room_used(&room, &i->out, room.len - e->z.avail_out)) return CAW_ETOOBIG;
+  return outcome_of(e, rc, i->at < len);
 }
 
 /* ---- By encoding ---- */
@@ -191,40 +192,64 @@ int rpc_compress(caw_encoding encoding, const uint8_t *data, size_t len, uint8_t
   return zlib_compress(encoding, data, len, out, room, out_len);
 }
 
-rpc_inflater *rpc_inflater_new(caw_encoding encoding) {
-  rpc_inflater *i = caw_calloc(1, sizeof(*i));
-  if (!i) return NULL;
-  i->encoding = encoding;
-  bool made;
+static bool begin(engine *e) {
 #ifdef CAW_ZSTD
-  if (encoding == CAW_ENCODING_ZSTD) {
-    i->zstd = zstd_inflater_new();
-    made = i->zstd != NULL;
-  } else
+  if (e->base.encoding == CAW_ENCODING_ZSTD) return (e->zstd = zstd_inflater_new()) != NULL;
 #endif
-  {
-    i->z.zalloc = zlib_alloc;
-    i->z.zfree = zlib_free;
-    made = inflateInit2(&i->z, window_bits(encoding, MAX_WBITS)) == Z_OK;
+  e->z.zalloc = zlib_alloc;
+  e->z.zfree = zlib_free;
+  return inflateInit2(&e->z, window_bits(e->base.encoding, MAX_WBITS)) == Z_OK;
+}
+
+static int step(engine *e, const uint8_t *data, size_t len, size_t limit) {
+#ifdef CAW_ZSTD
+  if (e->base.encoding == CAW_ENCODING_ZSTD)
+    return zstd_inflate(&e->base, e->zstd, data, len, limit);
+#endif
+  return zlib_inflate(e, data, len, limit);
+}
+
+static void end(engine *e) {
+#ifdef CAW_ZSTD
+  if (e->base.encoding == CAW_ENCODING_ZSTD) {
+    zstd_inflater_free(e->zstd);
+    return;
   }
-  if (made) return i;
-  caw_free(i);
+#endif
+  inflateEnd(&e->z);
+}
+
+rpc_inflater *rpc_inflater_new(caw_encoding encoding) {
+  engine *e = caw_calloc(1, sizeof(*e));
+  if (!e) return NULL;
+  e->base.encoding = encoding;
+  e->base.rc = CAW_EAGAIN;
+  if (begin(e)) return &e->base;
+  caw_free(e);
   return NULL;
+}
+
+int rpc_inflater_again(rpc_inflater *i) {
+  engine *e = (engine *)i;
+  if (i->rc == CAW_EAGAIN) end(e);
+  i->out.len = i->at = 0;
+  i->rc = CAW_EAGAIN;
+  memset(&e->z, 0, sizeof(e->z));
+  if (begin(e)) return 0;
+  return i->rc = CAW_ENOMEM;
+}
+
+int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, size_t limit) {
+  engine *e = (engine *)i;
+  if (i->rc != CAW_EAGAIN) return i->rc;
+  i->rc = step(e, data, len, limit);
+  if (i->rc != CAW_EAGAIN) end(e);
+  return i->rc;
 }
 
 void rpc_inflater_free(rpc_inflater *i) {
   if (!i) return;
-#ifdef CAW_ZSTD
-  if (i->encoding == CAW_ENCODING_ZSTD) zstd_inflater_free(i->zstd);
-  else
-#endif
-    inflateEnd(&i->z);
+  if (i->rc == CAW_EAGAIN) end((engine *)i);
+  buf_finish(&i->out);
   caw_free(i);
-}
-
-int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, buf *out, size_t limit) {
-#ifdef CAW_ZSTD
-  if (i->encoding == CAW_ENCODING_ZSTD) return zstd_inflate(i->zstd, data, len, &i->at, out, limit);
-#endif
-  return zlib_inflate(i, data, len, out, limit);
 }

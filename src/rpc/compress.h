@@ -27,11 +27,19 @@ int rpc_compress(caw_encoding encoding, const uint8_t *data, size_t len, uint8_t
                  size_t *out_len);
 
 /* A message that is decompressed in steps: what one takes has its bound, whatever the
- * sender wrote. */
-typedef struct rpc_inflater rpc_inflater;
+ * sender wrote. The library's state goes with the last step. */
+typedef struct rpc_inflater {
+  buf out; /* what is there of it */
+  int rc;  /* CAW_EAGAIN: there are more steps; 0: it is whole; CAW_ETOOBIG, CAW_EMALFORMED,
+              CAW_ENOMEM */
+  caw_encoding encoding;
+  size_t at; /* what has been read */
+} rpc_inflater;
 
 /* NULL without memory. */
 rpc_inflater *rpc_inflater_new(caw_encoding encoding);
+/* Begins another message, in the memory of the one before. 0 or CAW_ENOMEM. */
+int rpc_inflater_again(rpc_inflater *i);
 void rpc_inflater_free(rpc_inflater *i);
 
 /* A step reads so many bytes at most, and writes so many. Where nothing comes of what is
@@ -39,17 +47,16 @@ void rpc_inflater_free(rpc_inflater *i);
 #define RPC_INFLATE_IN  ((size_t)2 * 1024)
 #define RPC_INFLATE_OUT ((size_t)32 * 1024)
 
-/* The next step of a message, which is the same in each, and may have moved. Appends to *out,
- * where there may be `limit` bytes. Returns CAW_EAGAIN: there are more steps; 0: it is whole;
- * CAW_ETOOBIG (beyond the limit), CAW_EMALFORMED, CAW_ENOMEM. */
-int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, buf *out, size_t limit);
+/* The next step of a message, which is the same in each, and may have moved; of what it becomes
+ * there may be `limit` bytes. Returns i->rc. */
+int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, size_t limit);
 
 #ifdef CAW_ZSTD
-/* zstd.c, as those above; *at: what has been read. */
+/* zstd.c, as those above: one step, and what it returned. */
 int zstd_compress(const uint8_t *data, size_t len, uint8_t *out, size_t room, size_t *out_len);
 struct ZSTD_DCtx_s *zstd_inflater_new(void);
 void zstd_inflater_free(struct ZSTD_DCtx_s *ctx);
-int zstd_inflate(struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len, size_t *at, buf *out,
+int zstd_inflate(rpc_inflater *i, struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len,
                  size_t limit);
 #endif
 

@@ -30,19 +30,19 @@ void zstd_inflater_free(struct ZSTD_DCtx_s *ctx) {
   ZSTD_freeDCtx(ctx);
 }
 
-int zstd_inflate(struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len, size_t *at, buf *out,
+int zstd_inflate(rpc_inflater *i, struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len,
                  size_t limit) {
   rpc_room room;
-  if (rpc_room_of(&room, out, limit)) return CAW_ENOMEM;
-  size_t give = len - *at < RPC_INFLATE_IN ? len - *at : RPC_INFLATE_IN;
-  ZSTD_inBuffer in = {data, *at + give, *at};
+  if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
+  size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
+  ZSTD_inBuffer in = {data, i->at + give, i->at};
   ZSTD_outBuffer to = {room.data, room.len, 0};
   /* 0 at the end of a frame, of which there may be several. */
   size_t rest = ZSTD_decompressStream(ctx, &to, &in);
   if (ZSTD_isError(rest)) return error_of(rest);
-  *at = in.pos;
-  if (rpc_room_used(&room, out, to.pos)) return CAW_ETOOBIG;
-  if (*at < len) return CAW_EAGAIN;
+  i->at = in.pos;
+  if (rpc_room_used(&room, &i->out, to.pos)) return CAW_ETOOBIG;
+  if (i->at < len) return CAW_EAGAIN;
   if (!rest) return 0;
   /* All is read: what is still to be written fills whatever room there is. */
   return to.pos == to.size ? CAW_EAGAIN : CAW_EMALFORMED;

@@ -151,23 +151,29 @@ static void steps(void **state) {
   size_t n = encodings(all), len = 4 * MIB, packed_len;
   uint8_t *zeros = calloc(1, len), *packed = malloc(MIB);
   for (size_t e = 0; e < n; e++) {
-    buf out = {0};
     assert_int_equal(rpc_compress(all[e], zeros, len, packed, MIB, &packed_len), 0);
     rpc_inflater *i = rpc_inflater_new(all[e]);
     assert_non_null(i);
     for (int rc = CAW_EAGAIN; rc == CAW_EAGAIN;) {
-      size_t before = out.len;
+      size_t before = i->out.len;
       uint8_t *here = malloc(packed_len);
       memcpy(here, packed, packed_len);
-      rc = rpc_inflate(i, here, packed_len, &out, len);
+      rc = rpc_inflate(i, here, packed_len, len);
       free(here);
       assert_true(rc == CAW_EAGAIN || rc == 0);
-      assert_in_range(out.len - before, 0, RPC_INFLATE_OUT);
+      assert_in_range(i->out.len - before, 0, RPC_INFLATE_OUT);
     }
-    assert_int_equal(out.len, len);
-    assert_memory_equal(out.data, zeros, len);
+    assert_int_equal(i->out.len, len);
+    assert_memory_equal(i->out.data, zeros, len);
+    /* And another in its memory. */
+    size_t room = i->out.room;
+    assert_int_equal(rpc_inflater_again(i), 0);
+    while (rpc_inflate(i, packed, packed_len, len) == CAW_EAGAIN) {
+    }
+    assert_int_equal(i->rc, 0);
+    assert_int_equal(i->out.len, len);
+    assert_int_equal(i->out.room, room);
     rpc_inflater_free(i);
-    buf_finish(&out);
   }
   free(zeros);
   free(packed);
@@ -183,17 +189,15 @@ static void steps_that_write_nothing(void **state) {
   memcpy(data, header, sizeof(header));
   for (size_t b = 0; b < BLOCKS; b++)
     memcpy(data + sizeof(header) + b * sizeof(block), block, sizeof(block));
-  buf out = {0};
   rpc_inflater *i = rpc_inflater_new(CAW_ENCODING_DEFLATE);
   assert_non_null(i);
   size_t count = 0;
   int rc;
-  while ((rc = rpc_inflate(i, data, len, &out, 100)) == CAW_EAGAIN) count++;
+  while ((rc = rpc_inflate(i, data, len, 100)) == CAW_EAGAIN) count++;
   assert_int_equal(rc, CAW_EMALFORMED); /* it does not end */
   assert_in_range(count, len / RPC_INFLATE_IN, 2 * len / RPC_INFLATE_IN);
-  assert_int_equal(out.len, 0);
+  assert_int_equal(i->out.len, 0);
   rpc_inflater_free(i);
-  buf_finish(&out);
   free(data);
 }
 
