@@ -47,11 +47,6 @@ static char *copy_text(const char *text, size_t len) {
   return copy;
 }
 
-/* The calls whose messages waited for the next turn. */
-static void wake_put_off(conn *c) {
-  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
-}
-
 /* ---- The end ---- */
 
 void conn_close(conn *c, int rc, const char *why) {
@@ -60,13 +55,12 @@ void conn_close(conn *c, int rc, const char *why) {
   TRACE(CONN, "conn %p with %s ends: %s", (void *)c, conn_peer(c), why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
-  io_timer_finish(&c->next_turn);
+  inflate_finish(c);
   keepalive_finish(c);
   patience_finish(c);
   age_finish(c);
   io_socket_close(c->socket);
   c->socket = NULL;
-  wake_put_off(c);
   memory_finish(c);
   rpc_session_finish(&c->rpc);
   memory_charge(c);
@@ -369,19 +363,6 @@ static void expire(io_timer *timer) {
                           : "connecting took too long");
 }
 
-/* The next turn of the loop after one in which something was decompressed. */
-static void begin_turn(io_timer *timer) {
-  conn *c = LIST_ENTRY(timer, conn, next_turn);
-  c->inflated_now = 0;
-  wake_put_off(c);
-}
-
-void conn_inflated(conn *c, size_t len) {
-  if (!c->socket) return;
-  if (!c->inflated_now) io_timer_start(&c->next_turn, io_now(c->loop));
-  c->inflated_now += len;
-}
-
 void conn_drain(conn *c) {
   conn_drain_for(c, NULL);
 }
@@ -415,12 +396,11 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   c->owner = owner;
   c->refs = 1;
   list_init(&c->node);
-  list_init(&c->put_off);
   list_init(&c->memory.starved);
   list_init(&c->memory.queue);
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
-  if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
+  if (inflate_init(c)) goto no_inflate;
   if (patience_init(c)) goto no_patience;
   if (keepalive_init(c)) goto no_keepalive;
   if (role == H2_SERVER && age_init(c)) goto no_age;
@@ -439,8 +419,8 @@ no_age:
 no_keepalive:
   patience_finish(c);
 no_patience:
-  io_timer_finish(&c->next_turn);
-no_turn:
+  inflate_finish(c);
+no_inflate:
   io_timer_finish(&c->deadline);
 no_timer:
   caw_free(c);
@@ -452,7 +432,7 @@ static void abandon(conn *c) {
   keepalive_finish(c);
   patience_finish(c);
   age_finish(c);
-  io_timer_finish(&c->next_turn);
+  inflate_finish(c);
   io_timer_finish(&c->deadline);
   rpc_session_finish(&c->rpc);
   caw_free(c);
