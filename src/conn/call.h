@@ -84,6 +84,7 @@ struct caw_call {
   uint8_t encoding;   /* of what is sent; set before anything is */
   bool counted;       /* in conn->live */
   bool unheard;       /* in conn->unheard */
+  bool deferred;      /* its handler waited for what else there was to read: allowance.c */
   io_post end_post;
   union {
     struct {          /* server */

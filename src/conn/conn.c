@@ -557,7 +557,7 @@ static void expire(io_timer *timer) {
                           : "connecting took too long");
 }
 
-/* The next turn of the loop after one in which something was decompressed. */
+/* The next turn of the loop after one in which something was decompressed or put off. */
 static void begin_turn(io_timer *timer) {
   conn *c = LIST_ENTRY(timer, conn, next_turn);
   c->inflated_now = 0;
@@ -568,6 +568,13 @@ void conn_inflated(conn *c, size_t len) {
   if (!c->socket) return;
   if (!c->inflated_now) io_timer_start(&c->next_turn, io_now(c->loop));
   c->inflated_now += len;
+}
+
+void conn_put_off(caw_call *call) {
+  conn *c = call->conn;
+  list_remove(&call->put_off); /* it may be there already */
+  list_push_back(&c->put_off, &call->put_off);
+  if (!io_timer_runs(&c->next_turn)) io_timer_start(&c->next_turn, io_now(c->loop));
 }
 
 void conn_drain(conn *c) {

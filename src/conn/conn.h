@@ -87,6 +87,8 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
   uint32_t excuses;       /* server: of resets; filled up with it */
+  uint32_t hurried;       /* server: excuses of calls given up before their time: allowance.c */
+  uint8_t earned;         /* server: towards one more of these */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;
@@ -169,6 +171,8 @@ void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why);
 void conn_ref(conn *c);
 void conn_unref(conn *c);
 
+/* The call is woken in the next turn of the loop. */
+void conn_put_off(caw_call *call);
 /* Bytes were decompressed: they count for this turn of the loop. */
 void conn_inflated(conn *c, size_t len);
 

@@ -91,6 +91,11 @@ void io_loop_release(caw_loop *loop);
  * anew each time. Loop's thread. */
 uint64_t io_now(const caw_loop *loop);
 
+/* Has the loop waited for what this turn is about? Then it came just now. Otherwise it may have
+ * come while the loop was at work for the turn before, which began io_before. Loop's thread. */
+bool io_has_waited(const caw_loop *loop);
+uint64_t io_before(const caw_loop *loop);
+
 /* `ms` milliseconds after the loop's time, at most UINT64_MAX. */
 static inline uint64_t io_after(const caw_loop *loop, uint64_t ms) {
   uint64_t now = io_now(loop), most = (UINT64_MAX - now) / 1000000;
