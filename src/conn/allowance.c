@@ -8,7 +8,7 @@
 
 /* How long a stream has its place before its end is excused, and how far from its
  * deadline it may end: see excused(). */
-#define LIVED   (SECOND / 20)
+#define LIVED   ALLOWANCE_SHORT
 #define INEXACT (SECOND / 50)
 
 /* Who waited for less has hardly waited: see waited(). */
@@ -171,10 +171,9 @@ void allowance_closed(conn *c, const caw_call *call) {
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
-  uint64_t timeout = call->rpc.timeout;
-  if (timeout > LIVED || !c || !c->socket || !io_socket_has_more(c->socket)) return false;
+  if (!c || !c->socket || !io_socket_has_more(c->socket)) return false;
   if (c->hurried > hurried_at_once(c) / 2) return false;
-  uint64_t now = io_now(c->loop);
+  uint64_t now = io_now(c->loop), timeout = call->rpc.timeout;
   if (c->keepalive.read_at != now || now - call->joined >= timeout / 2) return false;
   call->deferred = true;
   conn_put_off(call);

@@ -45,8 +45,10 @@ typedef struct rig {
 static void dispatch(caw_call *call) {
   bool drain;
   call_take_news(call, &drain);
-  if (call->rpc.timeout != UINT64_MAX && call->rpc.state != RPC_DONE) {
-    if (allowance_defers(call)) ((rig *)call->data)->deferred++;
+  if (call->rpc.timeout != UINT64_MAX && call->rpc.state != RPC_DONE &&
+      call->rpc.headers_received) {
+    if (call->rpc.timeout <= ALLOWANCE_SHORT && allowance_defers(call))
+      ((rig *)call->data)->deferred++;
     else ((rig *)call->data)->admitted++;
   }
   if (call->rpc.headers_received && call->rpc.state == RPC_HALF_CLOSED_REMOTE) {
