@@ -92,6 +92,17 @@ BEFORE(5m, 0.005)
 BEFORE(1m, 0.001)
 BEFORE(100u, 0.0001)
 
+/* In turns, so that all that was said is read before the resets come. */
+static void begin_20m(foe *f, uint32_t id) {
+  static const char *const soon[] = {"grpc-timeout", "20m", NULL};
+  put_request(&f->out, id, 0, HOLD_PATH, soon);
+  put_message(&f->out, id, 5, END_STREAM);
+}
+
+static bool reset_soon(foe *f) {
+  return in_pairs(f, begin_20m, reset);
+}
+
 /* Too late before it began: nothing of it is for a handler. */
 static void begin_too_late(foe *f, uint32_t id) {
   static const char *const over[] = {"grpc-timeout", "1n", NULL};
@@ -624,6 +635,11 @@ const attack attacks[] = {
      .handlers = 400},
     {.name = "reset before a deadline of 20 ms",
      .more = reset_before_20m,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 400},
+    {.name = "reset of running handlers before 20 ms",
+     .more = reset_soon,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
