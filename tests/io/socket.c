@@ -243,7 +243,7 @@ static void never(io_timer *timer) {
 
 /* Since when may have been there what is read? */
 static void knows_the_silence(void **state) {
-  static uint8_t chunk[3 * 4096];
+  static uint8_t chunk[2 * 4096];
   rig r;
   io_timer timer; /* without one nobody knows how long the loop waits */
   pthread_t thread;
@@ -268,7 +268,7 @@ static void knows_the_silence(void **state) {
   assert_true(r.e.silent >= sent + 5 * KIT_MS);
   /* It may have been there for long, behind what was read. */
   size_t had = r.e.bytes;
-  assert_int_equal(send(r.peer, chunk, sizeof(chunk), 0), sizeof(chunk));
+  assert_true(send(r.peer, chunk, sizeof(chunk), 0) > 4096);
   while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   assert_int_equal(r.e.bytes, had + 4096);
   caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
