@@ -66,7 +66,7 @@ static char *copy_text(const char *text, size_t len) {
   return copy;
 }
 
-/* The calls whose messages waited for the next turn. */
+/* The calls that waited for the next turn. */
 static void wake_put_off(conn *c) {
   for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
 }

@@ -83,7 +83,7 @@ struct conn {
   conn_memory memory;
   size_t inflated_now;    /* bytes decompressed in this turn of the loop */
   list put_off;           /* of caw_call.put_off: calls whose turn comes with the next */
-  io_timer next_turn;     /* runs while inflated_now is not 0 */
+  io_timer next_turn;     /* runs while inflated_now is not 0, or a call was put off */
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
   uint32_t excuses;       /* server: of resets; filled up with it */
