@@ -137,7 +137,7 @@ static double through_desk(long messages, size_t *batch) {
   static sent all[SENDERS * OUTSTANDING];
   const desk_options options = {.open = open_it};
   char why[400];
-  uint64_t turns, jobs;
+  desk_numbers numbers;
   make("desk");
   must(desk_new(&it.desk, &options, why), why);
   it.asked = it.out = it.acked = 0;
@@ -152,8 +152,8 @@ static double through_desk(long messages, size_t *batch) {
   while (it.out) pthread_cond_wait(&it.over, &it.lock);
   pthread_mutex_unlock(&it.lock);
   double took = now() - begun;
-  desk_counts(it.desk, &turns, &jobs);
-  *batch = (size_t)(jobs / turns);
+  desk_look(it.desk, &numbers);
+  *batch = (size_t)(numbers.jobs / numbers.turns);
   desk_free(it.desk);
   return (double)messages / took;
 }

@@ -239,16 +239,12 @@ desk_state desk_state_of(const desk *d) {
   return (desk_state)atomic_load(&d->state);
 }
 
-void desk_counts(const desk *d, uint64_t *turns, uint64_t *jobs) {
-  *turns = atomic_load(&d->turns);
-  *jobs = atomic_load(&d->jobs);
-}
-
 void desk_look(desk *d, desk_numbers *out) {
   *out = (desk_numbers){.state = desk_state_of(d),
                         .waiting = jobs_waiting(&d->writes),
+                        .turns = atomic_load(&d->turns),
+                        .jobs = atomic_load(&d->jobs),
                         .refused = atomic_load(&d->refused)};
-  desk_counts(d, &out->turns, &out->jobs);
 }
 
 void desk_free(desk *d) {

@@ -69,14 +69,11 @@ int desk_read(desk *d, desk_job *job);
 
 desk_state desk_state_of(const desk *d);
 
-/* Turns committed and jobs in them, so far. */
-void desk_counts(const desk *d, uint64_t *turns, uint64_t *jobs);
-
 /* For those who watch: any thread. */
 typedef struct desk_numbers {
   desk_state state;
   size_t waiting;       /* jobs for the writer */
-  uint64_t turns, jobs; /* as desk_counts */
+  uint64_t turns, jobs; /* turns committed, and jobs in them, so far */
   uint64_t refused;     /* jobs for which the writer's queue was full */
 } desk_numbers;
 void desk_look(desk *d, desk_numbers *out);

@@ -173,10 +173,10 @@ bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket || !io_socket_has_more(c->socket)) return false;
   if (c->hurried > hurried_at_once(c) / 2) return false;
-  uint64_t now = io_now(c->loop), timeout = call->rpc.timeout;
-  if (c->keepalive.read_at != now || now - call->joined >= timeout / 2) return false;
+  if (!io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
+  if (io_now(c->loop) - call->joined >= call->rpc.timeout / 2) return false;
   call->deferred = true;
-  conn_put_off(call);
+  call_next_turn(call);
   return true;
 }
 

@@ -141,19 +141,7 @@ unsigned call_take_news(caw_call *call, bool *drain) {
   return news;
 }
 
-/* ---- Decompressing ---- */
-
-/* What a connection decompresses in a turn before others have theirs: some half
- * a millisecond, or one message. */
-#define INFLATED_PER_TURN ((size_t)256 * 1024)
-
-bool call_put_off(caw_call *call, const rpc_message *m) {
-  conn *c = call->conn;
-  if (!m->compressed || !c || !c->socket || c->inflated_now < INFLATED_PER_TURN) return false;
-  list_remove(&call->put_off); /* it may be among those who wait for memory */
-  list_push_back(&c->put_off, &call->put_off);
-  return true;
-}
+/* ---- Messages ---- */
 
 /* rpc_call_take within the connection's memory. */
 static int take(caw_call *call, rpc_message *m) {
@@ -164,7 +152,6 @@ static int take(caw_call *call, rpc_message *m) {
   memory_count(call);
   if (code == CAW_RESOURCE_EXHAUSTED && c && room < call->rpc.in.limit)
     limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
-  if (c) conn_inflated(c, m->len);
   return code;
 }
 

@@ -212,12 +212,10 @@ int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **me
 /* The received messages are not needed any more: see rpc_call_consumed. */
 void call_consumed(caw_call *call);
 
-/*
- * Decompressing takes time and memory that the peer pays little for. So a
- * connection does only so much of it in a turn of the loop, and holds only so
- * much. Shall the message that was peeked at wait? Then the call is woken in the
- * next turn.
- */
+/* inflate.c: decompresses the message that was peeked at, if need be, as far as it may be in
+ * this turn of the loop. Shall it wait? Then the call is woken in the next. */
 bool call_put_off(caw_call *call, const rpc_message *m);
+/* Woken in the next turn; of a connection whose socket is open. */
+void call_next_turn(caw_call *call);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/trace.h"
 #include "conn/call.h"
+#include "conn/inner.h"
 #include "conn/memory.h"
 #include "rpc/wire.h"
 #include "stats/channelz.h"
@@ -19,31 +20,11 @@
 #define DRAIN_PING_TIME SECOND
 #define FLUSH_TIME      (SECOND / 10 * 9)
 
-/* What a peer may go on sending after its connection's end before it is cut off. */
-#define DISCARD_MOST ((size_t)1 << 20)
-
 /* Parts gathered for one write: enough for a turn's worth of small frames. */
 #define PARTS 64
 
-/* Pieces in which input is read: what one may make us owe is less than the limit of that,
- * so that a peer that reads its answers gets them in between. */
-#define PIECE ((size_t)8192)
-
-/* For each call that a connection may have, others that are gone and wait for their turn: with
- * more than so many nothing is read until they have had it, and beyond the most, which one read
- * hardly brings, streams are refused. A client with short deadlines gives up hundreds while a
- * busy machine keeps us from reading. Some 0.7 KiB each. */
-#define GONE_MANY UINT64_C(2)
-#define GONE_MOST UINT64_C(12)
-
-/* The same for the headers of those that are gone: a few octets may stand for 16 KiB each. */
-#define GONE_BYTES ((size_t)512 * 1024)
-
 /* What the drain's PING carries, to tell its answer from others. */
 #define DRAIN_PING UINT64_C(0x647261696e)
-
-/* What gRPC's clients look for in the debug data of a GOAWAY (gRFC A8). */
-#define TOO_MANY_PINGS "too_many_pings"
 
 void conn_ref(conn *c) {
   c->refs++;
@@ -66,11 +47,6 @@ static char *copy_text(const char *text, size_t len) {
   return copy;
 }
 
-/* The calls that waited for the next turn. */
-static void wake_put_off(conn *c) {
-  for (list *l; (l = list_pop(&c->put_off));) call_wake(LIST_ENTRY(l, caw_call, put_off));
-}
-
 /* ---- The end ---- */
 
 void conn_close(conn *c, int rc, const char *why) {
@@ -79,13 +55,12 @@ void conn_close(conn *c, int rc, const char *why) {
   TRACE(CONN, "conn %p with %s ends: %s", (void *)c, conn_peer(c), why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
-  io_timer_finish(&c->next_turn);
+  inflate_finish(c);
   keepalive_finish(c);
   patience_finish(c);
   age_finish(c);
   io_socket_close(c->socket);
   c->socket = NULL;
-  wake_put_off(c);
   memory_finish(c);
   rpc_session_finish(&c->rpc);
   memory_charge(c);
@@ -95,8 +70,7 @@ void conn_close(conn *c, int rc, const char *why) {
   conn_unref(c);
 }
 
-/* Closes a connection whose output is out. */
-static void close_ended(conn *c) {
+void conn_finish(conn *c) {
   char why[160];
   if (c->broken) snprintf(why, sizeof(why), "the peer broke HTTP/2: %s", c->broken);
   else snprintf(why, sizeof(why), "%s", c->failure ? caw_strerror(c->failure) : "finished");
@@ -108,7 +82,7 @@ static void close_ended(conn *c) {
  * destroy answers and the GOAWAY that are still on their way. */
 static void linger(conn *c) {
   if (!c->max_live) {
-    close_ended(c);
+    conn_finish(c);
     return;
   }
   c->lingering = true;
@@ -121,7 +95,7 @@ static void linger(conn *c) {
 static void close_broken(conn *c, int rc) {
   char why[512];
   if (c->lingering) {
-    close_ended(c);
+    conn_finish(c);
     return;
   }
   int err = io_socket_errno(c->socket);
@@ -153,20 +127,6 @@ static bool spent(const conn *c) {
   return c->draining && c->live == 0 && (c->goaway_final || c->rpc.goaway);
 }
 
-/* ---- Induced replies ---- */
-
-/* Beyond what its calls are good for. */
-static size_t owed_limit(const conn *c) {
-  return conn_limits_of(c)->unread_replies + 4 * (size_t)c->max_live;
-}
-
-/* After a write: may reading go on? */
-static void check_paid(conn *c) {
-  if (!c->throttled || h2_queued(c->rpc.h2) > owed_limit(c) / 2) return;
-  c->throttled = false;
-  io_socket_read(c->socket, !c->crowded);
-}
-
 /* ---- Writing ---- */
 
 /* The end of a turn's writing, also when there was none: streams may have been reset. A
@@ -186,24 +146,41 @@ static bool write_once(conn *c, const struct iovec *parts, int n) {
   }
   h2_written(c->rpc.h2, (size_t)written);
   keepalive_written(c);
-  check_paid(c);
+  read_paid(c);
   c->blocked = io_socket_waits(c->socket);
   patience_written(c);
   if (c->blocked) settle(c);
   return !c->blocked;
 }
 
-static void flush(io_task *task);
+/* The connection has failed, and the GOAWAY that says why is queued: it goes out before the
+ * end. A peer that does not read is waited for, unless it was too much of a burden. */
+static void end_failed(conn *c, bool wait) {
+  if (wait) {
+    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
+    conn_flush_later(c);
+    return;
+  }
+  conn_ref(c);
+  conn_flush(c);
+  if (c->socket) conn_finish(c);
+  conn_unref(c);
+}
 
 void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why) {
   c->failure = CAW_EPROTO;
   c->broken = why;
   limit_hit(c, limit);
   if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), code, caw_str_from(why))) c->failure = CAW_ENOMEM;
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket) close_ended(c);
-  conn_unref(c);
+  /* A client that is told of its PINGs sends fewer on the next connection (gRFC A8). */
+  end_failed(c, limit == CAW_LIMIT_PINGS);
+}
+
+void conn_fail(conn *c, int rc) {
+  c->failure = rc;
+  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
+  limit_hit_by_session(c);
+  end_failed(c, h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM);
 }
 
 static void flush(io_task *task) {
@@ -236,29 +213,12 @@ static void flush(io_task *task) {
   if (spent(c)) linger(c);
 }
 
+void conn_flush(conn *c) {
+  flush(&c->flush);
+}
+
 void conn_flush_later(conn *c) {
   if (c->socket) io_defer(c->loop, &c->flush);
-}
-
-/* After input that makes us owe much: what the kernel does not take now, the peer
- * does not read. Then nothing more is read of it either. */
-static void check_owed(conn *c) {
-  if (h2_queued(c->rpc.h2) <= owed_limit(c)) return;
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket && !c->lingering && h2_queued(c->rpc.h2) > owed_limit(c)) {
-    c->throttled = true;
-    io_socket_read(c->socket, false);
-  }
-  conn_unref(c);
-}
-
-/* Many calls wait for their turn, or no more: it comes before more is read. */
-static void check_crowd(conn *c) {
-  bool crowded = c->unheard && c->refs > GONE_MANY * c->max_live;
-  if (c->crowded == crowded || !c->socket) return;
-  c->crowded = crowded;
-  if (!c->throttled) io_socket_read(c->socket, !crowded);
 }
 
 /* ---- Events of the socket ---- */
@@ -304,97 +264,6 @@ static void on_connect(void *user, int rc) {
   conn_flush_later(c);
 }
 
-/* The session cannot go on. The GOAWAY that says why goes out before the end, if
- * the peer reads; one that was too much of a burden is not waited for. */
-static void fail(conn *c, int rc) {
-  c->failure = rc;
-  if (rc == CAW_EPROTO && !c->broken) c->broken = h2_failure(c->rpc.h2);
-  limit_hit_by_session(c);
-  if (h2_failure_code(c->rpc.h2) != H2_ENHANCE_YOUR_CALM) {
-    io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
-    conn_flush_later(c);
-    return;
-  }
-  conn_ref(c);
-  flush(&c->flush);
-  if (c->socket) close_ended(c);
-  conn_unref(c);
-}
-
-/* Whose PINGs are no measure of anything and more than is permitted (gRFC A8, "Server
- * Enforcement"): its calls end at once, so that somebody notices. */
-static void end_for_pings(conn *c) {
-  c->failure = CAW_EPROTO;
-  c->broken = TOO_MANY_PINGS;
-  limit_hit(c, CAW_LIMIT_PINGS);
-  if (h2_goaway(c->rpc.h2, h2_last_id(c->rpc.h2), H2_ENHANCE_YOUR_CALM,
-                caw_str_from(TOO_MANY_PINGS)))
-    c->failure = CAW_ENOMEM;
-  io_timer_start(&c->deadline, io_now(c->loop) + FLUSH_TIME);
-}
-
-/* Input of a connection that has ended and waits for the peer to see it. */
-static void discard(conn *c, size_t len) {
-  c->discarded += len;
-  if (c->discarded > DISCARD_MOST) close_ended(c);
-}
-
-/* Does the peer begin with a record of TLS, where plaintext is spoken: a handshake, or an
- * alert (RFC 8446 5.1)? Neither is HTTP/2, whatever the rest. */
-static bool speaks_tls(const conn *c, const uint8_t *data, size_t len) {
-  return !c->identity && len > 1 && data[0] == (c->max_live ? 0x16 : 0x15) && data[1] == 3;
-}
-
-/* A word for who mixes up the ports; true when it was the end of a client's connection.
- * A server goes on to say in HTTP/2 that this was none. */
-static bool refuse_tls(conn *c, const uint8_t *data, size_t len) {
-  bool first = !c->heard;
-  c->heard = true;
-  if (!first || !speaks_tls(c, data, len)) return false;
-  c->broken = "it speaks TLS, and this side does not";
-  if (c->max_live) return false;
-  conn_close(c, CAW_EPROTO, "the server speaks TLS on this port; give the channel credentials");
-  return true;
-}
-
-/* False: the connection has ended, or is about to. */
-static bool read_piece(conn *c, const uint8_t **data, size_t *len) {
-  size_t n = *len < PIECE ? *len : PIECE;
-  int rc = h2_recv(c->rpc.h2, *data, n);
-  *data += n;
-  *len -= n;
-  if (rc) {
-    fail(c, rc);
-    return false;
-  }
-  patience_read(c);
-  if (c->max_live && keepalive_judge(c)) end_for_pings(c);
-  conn_flush_later(c);
-  check_crowd(c);
-  check_owed(c); /* may be the connection's end */
-  return c->socket && !c->failure && !c->lingering;
-}
-
-static void on_read(void *user, const uint8_t *data, size_t len) {
-  conn *c = user;
-  if (c->failure || c->lingering) {
-    discard(c, len);
-    return;
-  }
-  if (refuse_tls(c, data, len)) return;
-  uint64_t now = io_now(c->loop);
-  keepalive_read(c, now);
-  h2_at(c->rpc.h2, now);
-  allowance_fill(c);
-  conn_ref(c);
-  const uint64_t before = allowance_wasted(c);
-  const size_t all = len;
-  while (len && read_piece(c, &data, &len)) {
-  }
-  if (c->socket) allowance_pace(c, all, before);
-  conn_unref(c);
-}
-
 static void on_end(void *user, int rc) {
   close_broken(user, rc);
 }
@@ -405,69 +274,9 @@ static void on_writable(void *user) {
   conn_flush_later(c);
 }
 
-static const io_socket_events socket_events = {on_connect, on_read, on_end, on_writable};
+static const io_socket_events socket_events = {on_connect, read_data, on_end, on_writable};
 
 /* ---- Events of the session ---- */
-
-void conn_heard(caw_call *call) {
-  conn *c = call->conn;
-  if (!call->unheard) return;
-  call->unheard = false;
-  c->unheard--;
-  c->unheard_bytes -= call->unheard_bytes;
-  if (call->counted) c->leaving--;
-  check_crowd(c);
-}
-
-static void uncount(caw_call *call) {
-  conn *c = call->conn;
-  if (!call->counted) return;
-  call->counted = false;
-  if (call->unheard) c->leaving--;
-  if (--c->live == 0) age_idle(c);
-}
-
-void conn_yield(caw_call *call) {
-  uncount(call);
-}
-
-/* A client that resets a stream and opens the next keeps to the limit that it was told. The
- * place of the former is given away at once, as its handler hears of it before the latter's
- * begins; that looks again whether there is a place. */
-bool conn_has_place(const conn *c) {
-  return c->live - c->leaving <= c->max_live;
-}
-
-static rpc_call *on_open(void *ctx) {
-  conn *c = ctx;
-  caw_call *call = NULL;
-  if (c->unheard_bytes > GONE_BYTES) {
-    c->refused++;
-    return NULL;
-  }
-  /* Calls that are gone and wait for their last turn have their bound, too; the owner and
-   * whoever reads have a reference each. */
-  if (c->live - c->leaving < c->max_live && c->refs - c->unheard <= GONE_MANY * c->max_live + 1 &&
-      c->refs <= GONE_MOST * c->max_live && !c->failure)
-    call = c->events->on_open(c->owner, c);
-  if (!call) {
-    c->refused++;
-    return NULL;
-  }
-  conn_join(c, call);
-  return &call->rpc;
-}
-
-/* It is closed, and waits for its turn. */
-static void note_unheard(conn *c, caw_call *call) {
-  if (!c->max_live || call->unheard) return;
-  size_t bytes = call->rpc.arena ? caw_arena_used(call->rpc.arena) : 0;
-  call->unheard = true;
-  call->unheard_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
-  c->unheard++;
-  c->unheard_bytes += call->unheard_bytes;
-  if (call->counted) c->leaving++;
-}
 
 static void on_event(void *ctx, rpc_call *rpc) {
   conn *c = ctx;
@@ -478,10 +287,7 @@ static void on_event(void *ctx, rpc_call *rpc) {
   if (c->channelz)
     channelz_stream_ended(c->channelz, !rpc->close_remote && rpc->close_code == H2_NO_ERROR);
   allowance_closed(c, call);
-  /* A call that was finished, or never began, stops counting as soon as its stream is
-   * closed: the peer may open the next one before on_done has had its turn. */
-  if (call_has(call, CALL_LOCAL_END) || !call->method) uncount(call);
-  note_unheard(c, call);
+  places_closed(c, call);
   if (c->events->on_capacity) c->events->on_capacity(c->owner, c);
 }
 
@@ -529,7 +335,7 @@ static caw_str on_path(void *ctx, rpc_call *rpc, caw_str path) {
   return c->events->on_path ? c->events->on_path(call_of(rpc), path) : (caw_str){NULL, 0};
 }
 
-static const rpc_session_events session_events = {on_open,     on_event,    on_ready, on_goaway,
+static const rpc_session_events session_events = {places_open, on_event,    on_ready, on_goaway,
                                                   on_ping_ack, on_settings, on_path};
 
 /* ---- Time ---- */
@@ -546,7 +352,7 @@ static void expire(io_timer *timer) {
     return;
   }
   if (c->failure || c->lingering) {
-    close_ended(c);
+    conn_finish(c);
     return;
   }
   const char *tls = io_socket_why(c->socket);
@@ -555,26 +361,6 @@ static void expire(io_timer *timer) {
              c->connected ? "the peer did not begin HTTP/2 in time"
              : tls        ? tls
                           : "connecting took too long");
-}
-
-/* The next turn of the loop after one in which something was decompressed or put off. */
-static void begin_turn(io_timer *timer) {
-  conn *c = LIST_ENTRY(timer, conn, next_turn);
-  c->inflated_now = 0;
-  wake_put_off(c);
-}
-
-void conn_inflated(conn *c, size_t len) {
-  if (!c->socket) return;
-  if (!c->inflated_now) io_timer_start(&c->next_turn, io_now(c->loop));
-  c->inflated_now += len;
-}
-
-void conn_put_off(caw_call *call) {
-  conn *c = call->conn;
-  list_remove(&call->put_off); /* it may be there already */
-  list_push_back(&c->put_off, &call->put_off);
-  if (!io_timer_runs(&c->next_turn)) io_timer_start(&c->next_turn, io_now(c->loop));
 }
 
 void conn_drain(conn *c) {
@@ -610,12 +396,11 @@ static conn *new_conn(caw_loop *loop, h2_role role, const conn_config *config,
   c->owner = owner;
   c->refs = 1;
   list_init(&c->node);
-  list_init(&c->put_off);
   list_init(&c->memory.starved);
   list_init(&c->memory.queue);
   io_task_init(&c->flush, flush);
   if (io_timer_init(&c->deadline, loop, expire)) goto no_timer;
-  if (io_timer_init(&c->next_turn, loop, begin_turn)) goto no_turn;
+  if (inflate_init(c)) goto no_inflate;
   if (patience_init(c)) goto no_patience;
   if (keepalive_init(c)) goto no_keepalive;
   if (role == H2_SERVER && age_init(c)) goto no_age;
@@ -634,8 +419,8 @@ no_age:
 no_keepalive:
   patience_finish(c);
 no_patience:
-  io_timer_finish(&c->next_turn);
-no_turn:
+  inflate_finish(c);
+no_inflate:
   io_timer_finish(&c->deadline);
 no_timer:
   caw_free(c);
@@ -647,7 +432,7 @@ static void abandon(conn *c) {
   keepalive_finish(c);
   patience_finish(c);
   age_finish(c);
-  io_timer_finish(&c->next_turn);
+  inflate_finish(c);
   io_timer_finish(&c->deadline);
   rpc_session_finish(&c->rpc);
   caw_free(c);
@@ -717,24 +502,4 @@ static bool is_local(const char *peer) {
 bool conn_is_private(const conn *c) {
   /* Encrypted for somebody whom nobody checked is no secret. */
   return (c->identity && c->identity->verified) || is_local(conn_peer(c));
-}
-
-void conn_join(conn *c, caw_call *call) {
-  conn_ref(c);
-  c->live++;
-  call->counted = true;
-  call->joined = io_now(c->loop);
-  if (c->channelz) channelz_stream_began(c->channelz, call->joined);
-  call->conn = c;
-}
-
-void conn_leave(caw_call *call) {
-  conn *c = call->conn;
-  if (!c) return;
-  conn_heard(call);
-  uncount(call);
-  memory_leave(call);
-  call->conn = NULL;
-  conn_flush_later(c);
-  conn_unref(c);
 }

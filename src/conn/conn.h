@@ -8,6 +8,7 @@
 #define CONN_CONN_H
 
 #include "conn/age.h"
+#include "conn/inflate.h"
 #include "conn/keepalive.h"
 #include "conn/limits.h"
 #include "conn/patience.h"
@@ -81,9 +82,7 @@ struct conn {
   unsigned leaving;       /* those of them that are in `live` */
   unsigned max_live;      /* server: beyond, streams are refused */
   conn_memory memory;
-  size_t inflated_now;    /* bytes decompressed in this turn of the loop */
-  list put_off;           /* of caw_call.put_off: calls whose turn comes with the next */
-  io_timer next_turn;     /* runs while inflated_now is not 0, or a call was put off */
+  inflate inflate;
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
   uint32_t excuses;       /* server: of resets; filled up with it */
@@ -164,17 +163,13 @@ void conn_drain_for(conn *c, const char *reason);
 void conn_close(conn *c, int rc, const char *why);
 
 /* The peer has exceeded a limit, outside of the session: GOAWAY with `code` and `why`, a
- * literal, and the end, which does not wait for a peer that does not read. */
+ * literal, and the end, which does not wait for a peer that does not read, unless PINGs were the
+ * matter; then it comes with a flush. */
 void conn_exceeded(conn *c, caw_limit limit, uint32_t code, const char *why);
 
 /* The memory of the connection, for calls that outlive its socket. */
 void conn_ref(conn *c);
 void conn_unref(conn *c);
-
-/* The call is woken in the next turn of the loop. */
-void conn_put_off(caw_call *call);
-/* Bytes were decompressed: they count for this turn of the loop. */
-void conn_inflated(conn *c, size_t len);
 
 /* Server: a call's turn has come: its handler hears of what has happened. */
 void conn_heard(caw_call *call);

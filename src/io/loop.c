@@ -62,7 +62,8 @@ struct caw_loop {
   list costly;
   signal_watch *signals;
   uint64_t now;
-  uint64_t before; /* `now` of the turn before */
+  uint64_t began;  /* the first `now` of this turn; 0: there was none yet */
+  uint64_t before; /* that of an earlier one, the last that had one */
   uint64_t waits;  /* when this turn began to wait for its events; 0: it did not */
   bool now_fresh;  /* `now` was read in this turn */
   bool stale;      /* watches have changed since libuv told the kernel */
@@ -101,16 +102,22 @@ uint64_t io_now(const caw_loop *loop) {
   l->now = io_sys_clock();
   /* Between runs there is no turn, and the last reading may be hours old. */
   l->now_fresh = atomic_load_explicit(&l->running, memory_order_relaxed);
+  if (l->now_fresh && !l->began) l->began = l->now;
   return l->now;
 }
 
-bool io_has_waited(const caw_loop *loop) {
-  return loop->waits && io_now(loop) > loop->waits + WAITED;
+uint64_t io_silent_until(const caw_loop *loop, bool more) {
+  io_now(loop); /* the turn has begun */
+  bool waited = loop->waits && loop->began > loop->waits + WAITED;
+  return waited ? loop->began : more ? 0 : loop->before;
 }
 
-uint64_t io_before(const caw_loop *loop) {
-  io_now(loop);
-  return loop->before;
+bool io_is_of_turn(const caw_loop *loop, uint64_t at) {
+  return loop->began && at >= loop->began;
+}
+
+void io_time_passed(caw_loop *loop) {
+  loop->now_fresh = false;
 }
 
 bool caw_loop_is_current(const caw_loop *loop) {
@@ -464,7 +471,8 @@ static void wait_input(caw_loop *loop, bool may_wait) {
     int ms = may_wait ? timer_wait(loop) : 0;
     if (posts_wait(loop) || tasks_wait(loop) || atomic_load(&loop->stop)) ms = 0;
     loop->alarm_rang = false;
-    loop->before = loop->now;
+    if (loop->began) loop->before = loop->began;
+    loop->began = 0;
     loop->now_fresh = false;
     if (ms > 0) {
       uv_update_time(&loop->uv); /* uv_timer_start counts from libuv's cached time */

@@ -177,6 +177,9 @@ static void read_some(io_socket *s, bool broken) {
     ssize_t n = recv(s->fd, data, room, 0);
     if (n > 0) {
       taken += (size_t)n;
+      /* A turn may have begun long before these bytes were sent, when the machine is busy: a
+       * deadline that counts from there would end too early. */
+      io_time_passed(s->watch.loop);
       s->events->on_read(s->user, data, (size_t)n);
       if ((size_t)n < room && !broken) { /* the kernel has no more; no need to ask */
         s->more = false;
@@ -202,8 +205,7 @@ bool io_socket_has_more(const io_socket *s) {
 }
 
 uint64_t io_socket_silent_until(const io_socket *s) {
-  const caw_loop *loop = s->watch.loop;
-  return io_has_waited(loop) ? io_now(loop) : s->more ? 0 : io_before(loop);
+  return io_silent_until(s->watch.loop, s->more);
 }
 
 void io_socket_slow(io_socket *s) {

@@ -76,7 +76,8 @@ void rpc_call_init(rpc_call *c, bool server, caw_arena *arena, size_t limit) {
 static void drop_input(rpc_call *c) {
   assert(!c->stream);
   rpc_deframer_finish(&c->in);
-  buf_finish(&c->inflated);
+  rpc_inflater_free(c->inflater);
+  c->inflater = NULL;
 }
 
 void rpc_call_finish(rpc_call *c) {
@@ -206,14 +207,34 @@ void rpc_call_give_window(rpc_call *c) {
   call_note(c, RPC_NEWS_DATA);
 }
 
-static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
-  size_t limit = room < c->in.limit ? room : c->in.limit;
-  c->inflated.len = 0;
-  int rc = rpc_decompress((caw_encoding)c->in_encoding, m->data, m->len, &c->inflated, limit);
-  m->data = c->inflated.data;
-  m->len = c->inflated.len;
+/* ---- Compressed ones ---- */
+
+static void free_inflated(rpc_call *c) {
+  rpc_inflater_free(c->inflater);
+  c->inflater = NULL;
+}
+
+int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room) {
+  if (!c->inflater) c->inflater = rpc_inflater_new((caw_encoding)c->in_encoding);
+  else if (c->taken) rpc_inflater_again(c->inflater);
+  c->taken = false;
+  if (!c->inflater) return CAW_ENOMEM;
+  return rpc_inflate(c->inflater, m->data, m->len, room < c->in.limit ? room : c->in.limit);
+}
+
+void rpc_call_stop_inflating(rpc_call *c) {
+  if (!c->taken) free_inflated(c);
+}
+
+static int take_inflated(rpc_call *c, rpc_message *m, size_t room) {
+  int rc;
+  do rc = rpc_call_inflate(c, m, room);
+  while (rc == CAW_EAGAIN);
+  c->taken = true;
   switch (rc) {
   case 0:
+    m->data = c->inflater->out.data;
+    m->len = c->inflater->out.len;
     return 0;
   case CAW_ETOOBIG:
     m->why = room < c->in.limit
@@ -232,12 +253,13 @@ static int inflate_message(rpc_call *c, rpc_message *m, size_t room) {
 int rpc_call_take(rpc_call *c, rpc_message *m, size_t room) {
   rpc_deframer_skip(&c->in);
   c->took_compressed = m->compressed;
-  return m->compressed ? inflate_message(c, m, room) : 0;
+  return m->compressed ? take_inflated(c, m, room) : 0;
 }
 
 void rpc_call_release(rpc_call *c) {
   rpc_deframer_release(&c->in);
-  if (c->inflated.room) buf_finish(&c->inflated);
+  if (c->taken) free_inflated(c);
+  c->taken = false;
 }
 
 void rpc_call_consumed(rpc_call *c) {

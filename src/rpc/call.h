@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "h2/h2.h"
 #include "rpc/caller.h"
+#include "rpc/compress.h"
 #include "rpc/deframe.h"
 #include "rpc/metadata.h"
 #include "rpc/payload.h"
@@ -67,6 +68,7 @@ struct rpc_call {
   bool status_final : 1;     /* client: `status` is decided */
   bool close_remote : 1;     /* the peer reset the stream */
   bool took_compressed : 1;  /* the message that was taken last came compressed */
+  bool taken : 1;            /* what the inflater has is the message that was taken last */
   bool own_arena : 1;        /* `arena` was not given, and is freed with the call */
   bool is_post : 1;          /* server: :method */
   bool bad_te : 1;           /* server: te said something else than trailers */
@@ -80,7 +82,7 @@ struct rpc_call {
 
   caw_arena *arena; /* metadata and status texts go there: rpc_call_arena */
   rpc_deframer in;
-  buf inflated;                   /* the message that was taken last, if it came compressed */
+  rpc_inflater *inflater;         /* of the next message, or the last; NULL: none is compressed */
   rpc_metadata headers, trailers; /* received */
   uint64_t timeout;               /* server: grpc-timeout, ns; UINT64_MAX: none */
   union {
@@ -169,7 +171,13 @@ typedef struct rpc_message {
 
 /* Looks at the next message, as it came, without taking it. */
 rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
-/* Takes the message that peek showed and decompresses it if need be, into `room`
+/* Does a step of decompressing the message that peek showed, into `room` bytes at most.
+ * CAW_EAGAIN: there are more steps; else rpc_call_take has nothing left to do but to say
+ * what came of it. */
+int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room);
+/* Forgets the steps that were done. */
+void rpc_call_stop_inflating(rpc_call *c);
+/* Takes the message that peek showed and does what is left of decompressing it, into `room`
  * bytes at most. Its bytes stay until the next take or rpc_call_consumed. Returns
  * 0, or the gRPC code to end the call with, and m->why. */
 int rpc_call_take(rpc_call *c, rpc_message *m, size_t room);

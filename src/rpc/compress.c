@@ -65,12 +65,26 @@ unsigned rpc_encodings_of(caw_str list) {
   return found;
 }
 
-int rpc_more_room(buf *out, size_t limit) {
-  if (out->len < out->room && out->len < limit) return 0;
-  if (out->len >= limit) return CAW_ETOOBIG;
-  size_t more = out->len > FIRST_ROOM ? out->len : FIRST_ROOM;
-  if (more > limit - out->len) more = limit - out->len;
-  return buf_reserve(out, more);
+int rpc_room_of(rpc_room *r, buf *out, size_t limit) {
+  r->full = out->len >= limit;
+  r->data = &r->beyond;
+  r->len = 1;
+  if (r->full) return 0;
+  if (out->len == out->room) {
+    size_t more = out->len > FIRST_ROOM ? out->len : FIRST_ROOM;
+    if (more > limit - out->len) more = limit - out->len;
+    if (buf_reserve(out, more)) return CAW_ENOMEM;
+  }
+  r->data = out->data + out->len;
+  r->len = (out->room < limit ? out->room : limit) - out->len;
+  if (r->len > RPC_INFLATE_OUT) r->len = RPC_INFLATE_OUT;
+  return 0;
+}
+
+int rpc_room_used(const rpc_room *r, buf *out, size_t len) {
+  if (r->full) return len ? CAW_ETOOBIG : 0;
+  out->len += len;
+  return 0;
 }
 
 /* ---- zlib ---- */
@@ -135,42 +149,37 @@ static int zlib_compress(caw_encoding encoding, const uint8_t *data, size_t len,
   return rc == Z_STREAM_END ? 0 : CAW_ETOOBIG;
 }
 
-/* One step of inflate; at the limit into a byte that must stay unused. Returns
- * zlib's result, or a CAW_E* (< -99; zlib's are above). */
-static int inflate_step(z_stream *z, buf *out, size_t limit) {
-  uint8_t beyond;
-  int rc = rpc_more_room(out, limit);
-  bool full = rc == CAW_ETOOBIG;
-  if (rc && !full) return rc;
-  size_t room = full ? 1 : (out->room < limit ? out->room : limit) - out->len;
-  unsigned n = room < UINT_MAX ? (unsigned)room : UINT_MAX;
-  z->next_out = full ? &beyond : out->data + out->len;
-  z->avail_out = n;
-  rc = inflate(z, Z_NO_FLUSH);
-  unsigned wrote = n - z->avail_out;
-  if (full && wrote) return CAW_ETOOBIG;
-  if (!full) out->len += wrote;
-  return rc;
+/* An inflater with the state of its library. */
+typedef struct engine {
+  rpc_inflater base; /* first: it is one */
+  union {
+    z_stream z;
+    struct ZSTD_DCtx_s *zstd;
+  };
+} engine;
+
+/* What inflate's result means for the message; RFC 1952 2.2: a gzip file is a series of
+ * members. */
+static int outcome_of(engine *e, int rc, bool more) {
+  if (rc == Z_STREAM_END && !more) return 0;
+  if (rc == Z_STREAM_END && e->base.encoding == CAW_ENCODING_GZIP) rc = inflateReset(&e->z);
+  if (rc == Z_OK) return CAW_EAGAIN;
+  return rc == Z_MEM_ERROR ? CAW_ENOMEM : CAW_EMALFORMED;
 }
 
-static int zlib_decompress(caw_encoding encoding, const uint8_t *data, size_t len, buf *out,
-                           size_t limit) {
-  z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free};
-  if (inflateInit2(&z, window_bits(encoding, MAX_WBITS)) != Z_OK) return CAW_ENOMEM;
-  size_t left = len;
-  int rc = Z_OK;
-  while (rc == Z_OK) {
-    give_input(&z, &data, &left);
-    rc = inflate_step(&z, out, limit);
-    /* RFC 1952 2.2: a gzip file is a series of members. */
-    bool more = z.avail_in || left;
-    if (rc == Z_STREAM_END && more && encoding == CAW_ENCODING_GZIP) rc = inflateReset(&z);
-  }
-  bool whole = rc == Z_STREAM_END && !z.avail_in && !left;
-  inflateEnd(&z);
-  if (rc == Z_MEM_ERROR) return CAW_ENOMEM;
-  if (rc <= -100) return rc;
-  return whole ? 0 : CAW_EMALFORMED;
+static int zlib_inflate(engine *e, const uint8_t *data, size_t len, size_t limit) {
+  rpc_room room;
+  rpc_inflater *i = &e->base;
+  if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
+  size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
+  e->z.next_in = (Bytef *)(uintptr_t)(data + i->at); /* zlib does not write there */
+  e->z.avail_in = (unsigned)give;
+  e->z.next_out = room.data;
+  e->z.avail_out = (unsigned)room.len;
+  int rc = inflate(&e->z, Z_NO_FLUSH);
+  i->at += give - e->z.avail_in;
+  if (rpc_room_used(&room, &i->out, room.len - e->z.avail_out)) return CAW_ETOOBIG;
+  return outcome_of(e, rc, i->at < len);
 }
 
 /* ---- By encoding ---- */
@@ -183,9 +192,64 @@ int rpc_compress(caw_encoding encoding, const uint8_t *data, size_t len, uint8_t
   return zlib_compress(encoding, data, len, out, room, out_len);
 }
 
-int rpc_decompress(caw_encoding encoding, const uint8_t *data, size_t len, buf *out, size_t limit) {
+static bool begin(engine *e) {
 #ifdef CAW_ZSTD
-  if (encoding == CAW_ENCODING_ZSTD) return zstd_decompress(data, len, out, limit);
+  if (e->base.encoding == CAW_ENCODING_ZSTD) return (e->zstd = zstd_inflater_new()) != NULL;
 #endif
-  return zlib_decompress(encoding, data, len, out, limit);
+  e->z.zalloc = zlib_alloc;
+  e->z.zfree = zlib_free;
+  return inflateInit2(&e->z, window_bits(e->base.encoding, MAX_WBITS)) == Z_OK;
+}
+
+static int step(engine *e, const uint8_t *data, size_t len, size_t limit) {
+#ifdef CAW_ZSTD
+  if (e->base.encoding == CAW_ENCODING_ZSTD)
+    return zstd_inflate(&e->base, e->zstd, data, len, limit);
+#endif
+  return zlib_inflate(e, data, len, limit);
+}
+
+static void end(engine *e) {
+#ifdef CAW_ZSTD
+  if (e->base.encoding == CAW_ENCODING_ZSTD) {
+    zstd_inflater_free(e->zstd);
+    return;
+  }
+#endif
+  inflateEnd(&e->z);
+}
+
+rpc_inflater *rpc_inflater_new(caw_encoding encoding) {
+  engine *e = caw_calloc(1, sizeof(*e));
+  if (!e) return NULL;
+  e->base.encoding = encoding;
+  e->base.rc = CAW_EAGAIN;
+  if (begin(e)) return &e->base;
+  caw_free(e);
+  return NULL;
+}
+
+int rpc_inflater_again(rpc_inflater *i) {
+  engine *e = (engine *)i;
+  if (i->rc == CAW_EAGAIN) end(e);
+  i->out.len = i->at = 0;
+  i->rc = CAW_EAGAIN;
+  memset(&e->z, 0, sizeof(e->z));
+  if (begin(e)) return 0;
+  return i->rc = CAW_ENOMEM;
+}
+
+int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, size_t limit) {
+  engine *e = (engine *)i;
+  if (i->rc != CAW_EAGAIN) return i->rc;
+  i->rc = step(e, data, len, limit);
+  if (i->rc != CAW_EAGAIN) end(e);
+  return i->rc;
+}
+
+void rpc_inflater_free(rpc_inflater *i) {
+  if (!i) return;
+  if (i->rc == CAW_EAGAIN) end((engine *)i);
+  buf_finish(&i->out);
+  caw_free(i);
 }

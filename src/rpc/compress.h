@@ -26,18 +26,51 @@ unsigned rpc_encodings_of(caw_str list);
 int rpc_compress(caw_encoding encoding, const uint8_t *data, size_t len, uint8_t *out, size_t room,
                  size_t *out_len);
 
-/* Appends the decompressed bytes, of which there may be `limit` in *out, stopping
- * there. Returns 0; CAW_ETOOBIG (beyond the limit), CAW_EMALFORMED, CAW_ENOMEM. */
-int rpc_decompress(caw_encoding encoding, const uint8_t *data, size_t len, buf *out, size_t limit);
+/* A message that is decompressed in steps: what one takes has its bound, whatever the
+ * sender wrote. The library's state goes with the last step. */
+typedef struct rpc_inflater {
+  buf out; /* what is there of it */
+  int rc;  /* CAW_EAGAIN: there are more steps; 0: it is whole; CAW_ETOOBIG, CAW_EMALFORMED,
+              CAW_ENOMEM */
+  caw_encoding encoding;
+  size_t at; /* what has been read */
+} rpc_inflater;
+
+/* NULL without memory. */
+rpc_inflater *rpc_inflater_new(caw_encoding encoding);
+/* Begins another message, in the memory of the one before. 0 or CAW_ENOMEM. */
+int rpc_inflater_again(rpc_inflater *i);
+void rpc_inflater_free(rpc_inflater *i);
+
+/* A step reads so many bytes at most, and writes so many. Where nothing comes of what is
+ * read, reading costs 100 ns a byte (tables of codes that no block uses). */
+#define RPC_INFLATE_IN  ((size_t)2 * 1024)
+#define RPC_INFLATE_OUT ((size_t)32 * 1024)
+
+/* The next step of a message, which is the same in each, and may have moved; of what it becomes
+ * there may be `limit` bytes. Returns i->rc. */
+int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, size_t limit);
 
 #ifdef CAW_ZSTD
-/* zstd.c, as the two above. */
+/* zstd.c, as those above: one step, and what it returned. */
 int zstd_compress(const uint8_t *data, size_t len, uint8_t *out, size_t room, size_t *out_len);
-int zstd_decompress(const uint8_t *data, size_t len, buf *out, size_t limit);
+struct ZSTD_DCtx_s *zstd_inflater_new(void);
+void zstd_inflater_free(struct ZSTD_DCtx_s *ctx);
+int zstd_inflate(rpc_inflater *i, struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len,
+                 size_t limit);
 #endif
 
-/* Makes room for more output: doubles, within the limit. Returns 0, CAW_ENOMEM,
- * or CAW_ETOOBIG when *out is as long as it may be. */
-int rpc_more_room(buf *out, size_t limit);
+/* Where a step writes: behind *out, which grows for it, doubling, within the limit; at the
+ * limit into a byte that has to stay unused. Returns 0 or CAW_ENOMEM. */
+typedef struct rpc_room {
+  uint8_t *data;
+  size_t len;
+  bool full; /* *out is as long as it may be: `beyond` is where it would go on */
+  uint8_t beyond;
+} rpc_room;
+int rpc_room_of(rpc_room *r, buf *out, size_t limit);
+
+/* So much was written there. 0, or CAW_ETOOBIG. */
+int rpc_room_used(const rpc_room *r, buf *out, size_t len);
 
 #endif

@@ -20,34 +20,30 @@ static int error_of(size_t rc) {
   return ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation ? CAW_ENOMEM : CAW_EMALFORMED;
 }
 
-/* Decompresses frames until the input is used up; `rest` is 0 when it ends with
- * the end of a frame. */
-static int run(ZSTD_DCtx *ctx, ZSTD_inBuffer *in, buf *out, size_t limit) {
-  uint8_t beyond;
-  size_t rest = 1;
-  bool full = false;
-  while (in->pos < in->size || (rest && full)) {
-    int rc = rpc_more_room(out, limit);
-    bool at_limit = rc == CAW_ETOOBIG;
-    if (rc && !at_limit) return rc;
-    size_t room = (out->room < limit ? out->room : limit) - out->len;
-    ZSTD_outBuffer to = {at_limit ? &beyond : out->data + out->len, at_limit ? 1 : room, 0};
-    rest = ZSTD_decompressStream(ctx, &to, in);
-    if (ZSTD_isError(rest)) return error_of(rest);
-    if (at_limit && to.pos) return CAW_ETOOBIG;
-    if (!at_limit) out->len += to.pos;
-    full = to.pos == to.size;
-    if (at_limit && in->pos == in->size) break;
-  }
-  return rest ? CAW_EMALFORMED : 0;
+struct ZSTD_DCtx_s *zstd_inflater_new(void) {
+  ZSTD_DCtx *ctx = ZSTD_createDCtx();
+  if (ctx) ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, WINDOW_LOG);
+  return ctx;
 }
 
-int zstd_decompress(const uint8_t *data, size_t len, buf *out, size_t limit) {
-  ZSTD_DCtx *ctx = ZSTD_createDCtx();
-  if (!ctx) return CAW_ENOMEM;
-  ZSTD_inBuffer in = {data, len, 0};
-  ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, WINDOW_LOG);
-  int rc = run(ctx, &in, out, limit);
+void zstd_inflater_free(struct ZSTD_DCtx_s *ctx) {
   ZSTD_freeDCtx(ctx);
-  return rc;
+}
+
+int zstd_inflate(rpc_inflater *i, struct ZSTD_DCtx_s *ctx, const uint8_t *data, size_t len,
+                 size_t limit) {
+  rpc_room room;
+  if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
+  size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
+  ZSTD_inBuffer in = {data, i->at + give, i->at};
+  ZSTD_outBuffer to = {room.data, room.len, 0};
+  /* 0 at the end of a frame, of which there may be several. */
+  size_t rest = ZSTD_decompressStream(ctx, &to, &in);
+  if (ZSTD_isError(rest)) return error_of(rest);
+  i->at = in.pos;
+  if (rpc_room_used(&room, &i->out, to.pos)) return CAW_ETOOBIG;
+  if (i->at < len) return CAW_EAGAIN;
+  if (!rest) return 0;
+  /* All is read: what is still to be written fills whatever room there is. */
+  return to.pos == to.size ? CAW_EAGAIN : CAW_EMALFORMED;
 }

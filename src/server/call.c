@@ -1,11 +1,10 @@
 /* The server's calls: interceptors, routing, the handlers' turn, and the end. */
-#include "conn/chain.h"
-#include "conn/memory.h"
 #include "server/server.h"
 
 #include "base/probe.h"
 #include "base/trace.h"
-
+#include "conn/chain.h"
+#include "conn/memory.h"
 #include "io/sys.h"
 
 #include <caw/alloc.h>

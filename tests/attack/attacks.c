@@ -20,9 +20,12 @@ static uint32_t next(foe *f) {
   return id;
 }
 
+/* A frame as a row of the table names it. */
+#define FRAME(type, flags, payload) (&(const frame){type, flags, payload, sizeof(payload) - 1})
+#define CANCEL                      FRAME(RST_STREAM, 0, "\0\0\0\x8")
+
 static void reset(foe *f, uint32_t id) {
-  put_head(&f->out, 4, RST_STREAM, 0, id);
-  put_u32(&f->out, 8); /* CANCEL */
+  put_frame(&f->out, RST_STREAM, 0, id, "\0\0\0\x8", 4);
 }
 
 static void request(foe *f, uint32_t id, const char *path) {
@@ -42,24 +45,23 @@ static bool reset_at_once(foe *f) {
   return true;
 }
 
-/* A begin of many, and once their handlers run the `second` of each. */
-static bool in_pairs(foe *f, void (*first)(foe *f, uint32_t id),
-                     void (*second)(foe *f, uint32_t id)) {
+static void put_this(foe *f, const frame *it, uint32_t id) {
+  put_frame(&f->out, it->type, it->flags, id, it->payload, it->len);
+}
+
+/* The begin of many calls, and once their handlers run a frame for each. */
+static bool in_pairs(foe *f, void (*begin)(foe *f, uint32_t id), const frame *then) {
   enum { N = 90 };
   if (f->phase == 0)
-    for (int i = 0; i < N; i++) first(f, next(f));
+    for (int i = 0; i < N; i++) begin(f, next(f));
   if (f->phase == 3)
-    for (uint32_t id = f->next_id - 2 * N; id < f->next_id; id += 2) second(f, id);
+    for (uint32_t id = f->next_id - 2 * N; id < f->next_id; id += 2) put_this(f, then, id);
   f->phase = (f->phase + 1) % 6; /* the others are pauses */
   return true;
 }
 
 static void begin_hold(foe *f, uint32_t id) {
   request(f, id, HOLD_PATH);
-}
-
-static bool reset_later(foe *f) {
-  return in_pairs(f, begin_hold, reset);
 }
 
 /* Each could be one whose time was over, if one does not look closely. */
@@ -92,15 +94,10 @@ BEFORE(5m, 0.005)
 BEFORE(1m, 0.001)
 BEFORE(100u, 0.0001)
 
-/* In turns, so that all that was said is read before the resets come. */
 static void begin_20m(foe *f, uint32_t id) {
   static const char *const soon[] = {"grpc-timeout", "20m", NULL};
   put_request(&f->out, id, 0, HOLD_PATH, soon);
   put_message(&f->out, id, 5, END_STREAM);
-}
-
-static bool reset_soon(foe *f) {
-  return in_pairs(f, begin_20m, reset);
 }
 
 /* Too late before it began: nothing of it is for a handler. */
@@ -111,7 +108,7 @@ static void begin_too_late(foe *f, uint32_t id) {
 }
 
 static bool reset_too_late(foe *f) {
-  return in_pairs(f, begin_too_late, reset);
+  return in_pairs(f, begin_too_late, CANCEL);
 }
 
 /* 14 KiB of headers in 4 octets, and the reset behind them. */
@@ -147,68 +144,10 @@ static void begin_chat(foe *f, uint32_t id) {
   put_request(&f->out, id, 0, CHAT_PATH, NULL);
 }
 
-static void overflow(foe *f, uint32_t id) {
-  put_head(&f->out, 4, WINDOW_UPDATE, 0, id);
-  put_u32(&f->out, 0x7fffffff);
-}
-
-static void zero_window_update(foe *f, uint32_t id) {
-  put_head(&f->out, 4, WINDOW_UPDATE, 0, id);
-  put_u32(&f->out, 0);
-}
-
-static void self_dependency(foe *f, uint32_t id) {
-  put_frame(&f->out, PRIORITY, 0, id, zeros, 4); /* one octet short */
-}
-
 static void begin_with_length(foe *f, uint32_t id) {
   static const char *const length[] = {"content-length", "3", NULL};
   put_request(&f->out, id, 0, CHAT_PATH, length);
 }
-
-static void ten_octets(foe *f, uint32_t id) {
-  put_message(&f->out, id, 5, 0);
-}
-
-static void data(foe *f, uint32_t id) {
-  put_frame(&f->out, DATA, 0, id, zeros, 5);
-}
-
-static void bad_trailer(foe *f, uint32_t id) {
-  bytes block = {0};
-  put_field(&block, ":path", "/", 1);
-  put_frame(&f->out, HEADERS, END_HEADERS | END_STREAM, id, block.data, block.len);
-  free(block.data);
-}
-
-static void trailers_without_end(foe *f, uint32_t id) {
-  bytes block = {0};
-  put_field(&block, "x", "y", 1);
-  put_frame(&f->out, HEADERS, END_HEADERS, id, block.data, block.len);
-  free(block.data);
-}
-
-static void too_large(foe *f, uint32_t id) {
-  put_frame(&f->out, DATA, 0, id, "\0\x7f\0\0\0x", 6);
-}
-
-static void bad_flag(foe *f, uint32_t id) {
-  put_frame(&f->out, DATA, 0, id, "\x02\0\0\0\1x", 6);
-}
-
-#define PAIRS(name, first, second)                                                                 \
-  static bool name(foe *f) {                                                                       \
-    return in_pairs(f, first, second);                                                             \
-  }
-PAIRS(made_overflow, begin_chat, overflow)
-PAIRS(made_zero_update, begin_chat, zero_window_update)
-PAIRS(made_priority, begin_chat, self_dependency)
-PAIRS(made_length, begin_with_length, ten_octets)
-PAIRS(made_late_data, begin_hold, data)
-PAIRS(made_bad_trailer, begin_chat, bad_trailer)
-PAIRS(made_endless_trailer, begin_chat, trailers_without_end)
-PAIRS(made_too_large, begin_chat, too_large)
-PAIRS(made_bad_flag, begin_chat, bad_flag)
 
 static bool made_bad_header(foe *f) {
   static const char *const upper[] = {"Upper", "x", NULL};
@@ -308,18 +247,9 @@ static bool headers_hard(foe *f) {
 
 /* ---- Frames that say nothing ---- */
 
-static bool flood(foe *f, unsigned type, unsigned flags, uint32_t id, const char *payload,
-                  size_t len) {
-  for (int i = 0; i < 500; i++) put_frame(&f->out, type, flags, id, payload, len);
+static bool flood(foe *f, const frame *it, uint32_t id) {
+  for (int i = 0; i < 500; i++) put_this(f, it, id);
   return true;
-}
-
-static bool pings(foe *f) {
-  return flood(f, PING, 0, 0, "12345678", 8);
-}
-
-static bool settings(foe *f) {
-  return flood(f, SETTINGS, 0, 0, "\0\3\0\0\0\x64", 6);
 }
 
 static bool settings_long(foe *f) {
@@ -328,17 +258,9 @@ static bool settings_long(foe *f) {
   return true;
 }
 
-static bool priorities(foe *f) {
-  return flood(f, PRIORITY, 0, 1, "\0\0\0\3\x10", 5);
-}
-
 static bool updates(foe *f) {
   if (!f->phase++) begin_chat(f, next(f));
-  return f->said++ > 4000 ? false : flood(f, WINDOW_UPDATE, 0, f->said % 2, "\0\0\0\1", 4);
-}
-
-static bool unknown(foe *f) {
-  return flood(f, 0x42, 0xff, 5, "0123456789", 10);
+  return f->said++ > 4000 ? false : flood(f, FRAME(WINDOW_UPDATE, 0, "\0\0\0\1"), f->said % 2);
 }
 
 static bool resets_of_closed(foe *f) {
@@ -346,12 +268,7 @@ static bool resets_of_closed(foe *f) {
     begin_chat(f, next(f));
     reset(f, 1);
   }
-  return flood(f, RST_STREAM, 0, 1, "\0\0\0\x8", 4);
-}
-
-static bool empty_data(foe *f) {
-  if (!f->phase++) begin_chat(f, next(f));
-  return flood(f, DATA, 0, 1, NULL, 0);
+  return flood(f, CANCEL, 1);
 }
 
 static bool padded_data(foe *f) {
@@ -365,7 +282,7 @@ static bool padded_data(foe *f) {
 static bool one_byte_data(foe *f) {
   if (!f->phase++) begin_chat(f, next(f));
   if (f->wrote > 400000) return false;
-  return flood(f, DATA, 0, 1, "\0", 1);
+  return flood(f, FRAME(DATA, 0, "\0"), 1);
 }
 
 /* ---- Slow ones ---- */
@@ -601,6 +518,13 @@ static bool odd_headers(foe *f) {
   return ++f->phase < 24;
 }
 
+bool attack_says(const attack *a, foe *f) {
+  if (a->more) return a->more(f);
+  if (a->then) return in_pairs(f, a->first, a->then);
+  if (a->first && !f->phase++) a->first(f, next(f));
+  return flood(f, a->flood, a->id);
+}
+
 /* In order: each is an attack of its own. */
 #define NOTHING CAW_LIMIT_NONE
 #define RESETS  CAW_LIMIT_RESETS
@@ -617,18 +541,21 @@ const attack attacks[] = {
      .limit = RESETS,
      .handlers = 400},
     {.name = "reset of running handlers",
-     .more = reset_later,
+     .first = begin_hold,
+     .then = CANCEL,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "reset of running handlers, unread",
-     .more = reset_later,
+     .first = begin_hold,
+     .then = CANCEL,
      .deaf = true,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "reset of running handlers, 4 peers",
-     .more = reset_later,
+     .first = begin_hold,
+     .then = CANCEL,
      .foes = 4,
      .closes = true,
      .limit = RESETS,
@@ -639,7 +566,8 @@ const attack attacks[] = {
      .limit = RESETS,
      .handlers = 400},
     {.name = "reset of running handlers before 20 ms",
-     .more = reset_soon,
+     .first = begin_20m,
+     .then = CANCEL,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
@@ -658,59 +586,70 @@ const attack attacks[] = {
     {.name = "reset after a deadline of 1 ns", .more = reset_too_late},
     {.name = "reset of large headers, 8 peers", .more = reset_large_headers, .foes = 8},
     {.name = "MadeYouReset: window overflow",
-     .more = made_overflow,
+     .first = begin_chat,
+     .then = FRAME(WINDOW_UPDATE, 0, "\x7f\xff\xff\xff"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: window overflow, unread",
-     .more = made_overflow,
+     .first = begin_chat,
+     .then = FRAME(WINDOW_UPDATE, 0, "\x7f\xff\xff\xff"),
      .deaf = true,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: update of nothing",
-     .more = made_zero_update,
+     .first = begin_chat,
+     .then = FRAME(WINDOW_UPDATE, 0, "\0\0\0\0"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: short PRIORITY",
-     .more = made_priority,
+     .first = begin_chat,
+     .then = FRAME(PRIORITY, 0, "\0\0\0\0"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: bad header", .more = made_bad_header, .closes = true, .limit = RESETS},
     {.name = "MadeYouReset: content-length",
-     .more = made_length,
+     .first = begin_with_length,
+     .then = FRAME(DATA, 0, "\0\0\0\0\5\0\0\0\0\0"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: DATA after END_STREAM",
-     .more = made_late_data,
+     .first = begin_hold,
+     .then = FRAME(DATA, 0, "\0\0\0\0\0"),
      .closes = true,
      .handlers = 400},
     {.name = "MadeYouReset: bad trailer",
-     .more = made_bad_trailer,
+     .first = begin_chat,
+     .then = FRAME(HEADERS, END_HEADERS | END_STREAM, "\0\5:path\1/"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: trailers without end",
-     .more = made_endless_trailer,
+     .first = begin_chat,
+     .then = FRAME(HEADERS, END_HEADERS, "\0\1x\1y"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: oversized message",
-     .more = made_too_large,
+     .first = begin_chat,
+     .then = FRAME(DATA, 0, "\0\x7f\0\0\0x"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: oversized message, unread",
-     .more = made_too_large,
+     .first = begin_chat,
+     .then = FRAME(DATA, 0, "\0\x7f\0\0\0x"),
      .deaf = true,
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
     {.name = "MadeYouReset: bad message flag",
-     .more = made_bad_flag,
+     .first = begin_chat,
+     .then = FRAME(DATA, 0, "\2\0\0\0\1x"),
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
@@ -731,17 +670,28 @@ const attack attacks[] = {
      .deaf = true,
      .closes = true,
      .limit = CAW_LIMIT_HEADER_BLOCK},
-    {.name = "PING flood", .more = pings, .closes = true},
-    {.name = "PING flood, unread", .more = pings, .deaf = true, .closes = true},
-    {.name = "SETTINGS flood", .more = settings, .closes = true},
-    {.name = "SETTINGS flood, unread", .more = settings, .deaf = true, .closes = true},
+    {.name = "PING flood", .flood = FRAME(PING, 0, "12345678"), .closes = true},
+    {.name = "PING flood, unread",
+     .flood = FRAME(PING, 0, "12345678"),
+     .deaf = true,
+     .closes = true},
+    {.name = "SETTINGS flood", .flood = FRAME(SETTINGS, 0, "\0\3\0\0\0\x64"), .closes = true},
+    {.name = "SETTINGS flood, unread",
+     .flood = FRAME(SETTINGS, 0, "\0\3\0\0\0\x64"),
+     .deaf = true,
+     .closes = true},
     {.name = "SETTINGS of too many entries",
      .more = settings_long,
      .closes = true,
      .limit = CAW_LIMIT_NOISE},
-    {.name = "PRIORITY flood", .more = priorities, .closes = true, .limit = CAW_LIMIT_NOISE},
+    {.name = "PRIORITY flood",
+     .flood = FRAME(PRIORITY, 0, "\0\0\0\3\x10"),
+     .id = 1,
+     .closes = true,
+     .limit = CAW_LIMIT_NOISE},
     {.name = "PRIORITY flood, unread",
-     .more = priorities,
+     .flood = FRAME(PRIORITY, 0, "\0\0\0\3\x10"),
+     .id = 1,
      .deaf = true,
      .closes = true,
      .limit = CAW_LIMIT_NOISE},
@@ -757,12 +707,16 @@ const attack attacks[] = {
      .limit = CAW_LIMIT_NOISE,
      .handlers = 1},
     {.name = "empty DATA",
-     .more = empty_data,
+     .first = begin_chat,
+     .flood = FRAME(DATA, 0, ""),
+     .id = 1,
      .closes = true,
      .limit = CAW_LIMIT_NOISE,
      .handlers = 1},
     {.name = "empty DATA, unread",
-     .more = empty_data,
+     .first = begin_chat,
+     .flood = FRAME(DATA, 0, ""),
+     .id = 1,
      .deaf = true,
      .closes = true,
      .limit = CAW_LIMIT_NOISE,
@@ -773,9 +727,14 @@ const attack attacks[] = {
      .limit = CAW_LIMIT_NOISE,
      .handlers = 1},
     {.name = "one-octet DATA", .more = one_byte_data, .handlers = 1},
-    {.name = "unknown frames", .more = unknown, .closes = true, .limit = CAW_LIMIT_NOISE},
+    {.name = "unknown frames",
+     .flood = FRAME(0x42, 0xff, "0123456789"),
+     .id = 5,
+     .closes = true,
+     .limit = CAW_LIMIT_NOISE},
     {.name = "unknown frames, unread",
-     .more = unknown,
+     .flood = FRAME(0x42, 0xff, "0123456789"),
+     .id = 5,
      .deaf = true,
      .closes = true,
      .limit = CAW_LIMIT_NOISE},

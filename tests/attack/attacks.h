@@ -6,10 +6,22 @@
 
 #include <caw/limits.h>
 
+/* A frame of any stream. */
+typedef struct frame {
+  unsigned type, flags;
+  const char *payload;
+  size_t len;
+} frame;
+
 typedef struct attack {
   const char *name;
-  /* Says more, into f->out; false: there is no more to say. */
-  bool (*more)(foe *f);
+  /* What a foe says, in one of three ways. */
+  bool (*more)(foe *f);               /* says more, into f->out; false: there is no more to say */
+  void (*first)(foe *f, uint32_t id); /* begins many calls, */
+  const frame *then;                  /* and once their handlers run, this for each */
+  const frame *flood;                 /* again and again, after `first` of one call if it is set, */
+  uint32_t id;                        /* of this stream */
+
   bool quick;     /* with limits of time that a test can wait for */
   bool tls;       /* at the entrance with TLS */
   bool deaf;      /* nothing is read */
@@ -27,6 +39,9 @@ typedef struct attack {
   double cpu_ms;   /* for each foe; 0: as may be */
   unsigned ends;   /* calls that must have come to their end, at least */
 } attack;
+
+/* Has a foe say more, into f->out; false: there is no more to say. */
+bool attack_says(const attack *a, foe *f);
 
 extern const attack attacks[];
 extern const size_t n_attacks;

@@ -105,7 +105,7 @@ static void step(const attack *a, foe *foes, int n) {
   for (int i = 0; i < n; i++) {
     foe *f = &foes[i];
     if (f->closed) continue;
-    if (!f->out.len && f->phase >= 0 && !a->more(f)) f->phase = -1;
+    if (!f->out.len && f->phase >= 0 && !attack_says(a, f)) f->phase = -1;
     busy = busy || f->out.len;
     foe_move(f);
   }

@@ -190,7 +190,7 @@ static void test_one_turn_for_many(void **state) {
   (void)state;
   desk *d = make(0, 0);
   job first = of(0), jobs[100];
-  uint64_t turns, count;
+  desk_numbers numbers;
   hold(true);
   assert_int_equal(desk_write(d, &first.base), 0);
   await_writer();
@@ -201,9 +201,9 @@ static void test_one_turn_for_many(void **state) {
   hold(false);
   for (int i = 0; i < 100; i++) await(&jobs[i]);
   for (int i = 0; i < 100; i++) assert_int_equal(jobs[i].rc, i == 50 ? CAW_NOT_FOUND : 0);
-  desk_counts(d, &turns, &count);
-  assert_int_equal(turns, 2);
-  assert_int_equal(count, 101);
+  desk_look(d, &numbers);
+  assert_int_equal(numbers.turns, 2);
+  assert_int_equal(numbers.jobs, 101);
   end(d);
 }
 
@@ -312,7 +312,7 @@ static void test_bounds(void **state) {
   (void)state;
   desk *d = make(3, 2);
   job jobs[6];
-  uint64_t turns, count;
+  desk_numbers numbers;
   for (int i = 0; i < 6; i++) jobs[i] = of(0);
   hold(true);
   assert_int_equal(desk_write(d, &jobs[0].base), 0);
@@ -324,9 +324,9 @@ static void test_bounds(void **state) {
   assert_int_equal(desk_write(d, &jobs[5].base), 0);
   await(&jobs[5]);
   assert_int_equal(jobs[4].worked, 0);
-  desk_counts(d, &turns, &count);
-  assert_int_equal(count, 5);
-  assert_int_equal(turns, 4); /* 1, 2, 1, 1 */
+  desk_look(d, &numbers);
+  assert_int_equal(numbers.jobs, 5);
+  assert_int_equal(numbers.turns, 4); /* 1, 2, 1, 1 */
   end(d);
 }
 

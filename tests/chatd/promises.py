@@ -29,11 +29,9 @@ class Case(chatting.Case):
 
     def stays(self, *args):
         """A server that can be started again on the same port and folder."""
-        server = self.start("--no-log", *args)
-        host, port = server.address.rsplit(":", 1)
         self.args = args
-        self.address = f"{host}:{port}"
-        return server
+        self.address = f"127.0.0.1:{harness.lasting_port()}"
+        return self.again(self.folder())
 
     def again(self, folder):
         server = Chatd(folder, "--no-log", *self.args, address=self.address)
@@ -53,7 +51,10 @@ class Writer:
     """Sends on Chat streams without a pause; what has no ack is sent again, until it has."""
 
     def __init__(self, address, token, room_id, name):
-        self.talker = Talker(harness.channel_to(address), token)
+        # Without gRPC's transparent retry: that of its C core 1.51 lost the second message of a
+        # stream whose first connection had just been killed (1 in some 20,000 streams; seen on
+        # the wire). This client repeats what has no ack by itself.
+        self.talker = Talker(harness.channel_to(address, ("grpc.enable_retries", 0)), token)
         self.room_id, self.name = room_id, name
         self.acked = {}  # id: number
         self.waiting = []
@@ -116,7 +117,6 @@ class OnceMore(grpc.RpcError):
 class Killed(Case):
     def test_nothing_that_was_acknowledged_is_lost(self):
         """Ack means durable, sent once, one order: eight writers, and SIGKILL again and again."""
-        folder = self.folder()
         server = self.stays()
         folder = server.folder
         owner = self.owner(server)

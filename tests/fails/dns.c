@@ -1,11 +1,11 @@
 /* The name server of dns.h. */
 #include "dns.h"
 
-#include "world.h"
+#include "loopback.h"
 
-#include <arpa/inet.h>
-#include <pthread.h>
-#include <stdio.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -26,8 +26,7 @@ static size_t answer(uint8_t *out, const uint8_t *q, size_t len) {
   return ip4 ? n + sizeof(record) : n;
 }
 
-static void *serve(void *arg) {
-  int fd = *(int *)arg;
+static void serve(int fd) {
   for (;;) {
     uint8_t q[600], a[700];
     struct sockaddr_in from;
@@ -37,22 +36,9 @@ static void *serve(void *arg) {
     size_t len = answer(a, q, (size_t)n);
     if (len) sendto(fd, a, len, 0, (struct sockaddr *)&from, from_len);
   }
-  return NULL;
 }
 
 const char *dns_address(void) {
-  static char text[32];
-  static int fd;
-  pthread_t thread;
-  if (text[0]) return text;
-  struct sockaddr_in in = {.sin_family = AF_INET};
-  socklen_t len = sizeof(in);
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  must_be(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-  must_be(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-  must_be(pthread_create(&thread, NULL, serve, &fd), 0);
-  pthread_detach(thread);
-  snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(in.sin_port));
-  return text;
+  static loopback server = {.type = SOCK_DGRAM, .serve = serve};
+  return loopback_address(&server);
 }

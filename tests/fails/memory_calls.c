@@ -105,6 +105,13 @@ static int deflate_both_ways(world *w) {
   return code;
 }
 
+static int gzip_both_ways(world *w) {
+  served.encoding = CAW_ENCODING_GZIP;
+  int code = gzip_requests(w);
+  served.encoding = CAW_ENCODING_DEFAULT;
+  return code;
+}
+
 static int metadata(world *w) {
   enum { N = 24 };
   static char keys[N][24], values[N][300];
@@ -135,7 +142,10 @@ static int cancelled(world *w) {
 }
 
 static int expired(world *w) {
-  const caw_call_options o = {.size = sizeof(o), .timeout_ms = 3};
+  const caw_call_options o = {.size = sizeof(o),
+                              .timeout_ms = !w->how.cold ? 3
+                                            : w->how.tls ? 40
+                                                         : 20};
   talk t = {0};
   int code = talk_all(w, &t, &waits, &o);
   must(code != 0);
@@ -302,5 +312,14 @@ const scenario call_scenarios[] = {
      .run = with_credentials,
      .close = take_credentials,
      .how = {.warm = true, .prepare = give_credentials}},
+    FIRST("first unary", .run = unary),
+    FIRST("first server stream", .run = server_stream),
+    FIRST("first client stream", .run = client_stream),
+    FIRST("first bidirectional", .run = bidirectional),
+    FIRST("first gzip both ways", .run = gzip_both_ways),
+    FIRST("first cancellation", .run = cancelled),
+    FIRST("first deadline", .run = expired, .also = BIT(CAW_DEADLINE_EXCEEDED)),
+    FIRST("first unary, watched", .run = unary, .how.watched = true),
+    FIRST("first bidirectional, watched", .run = bidirectional, .how.watched = true),
     {.name = NULL},
 };

@@ -263,6 +263,8 @@ const scenario connection_scenarios[] = {
     {.name = "idle channel", .run = idle},
     {.name = "old connection", .run = old_age, .how = {.prepare = grow_old}, .restless = true},
     {.name = "drain", .run = drain, .spent = true},
+    FIRST("drain of the first", .run = drain, .spent = true),
+    FIRST("drain of the first, watched", .run = drain, .spent = true, .how.watched = true),
 #ifdef FAILS_TLS
     {.name = "TLS handshake", .run = call, .how = {.tls = true}},
     {.name = "TLS handshake, inside OpenSSL",

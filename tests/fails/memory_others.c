@@ -43,7 +43,6 @@ static int listen_and_see(caw_server *s, const char *address) {
 }
 
 static int make(world *w) {
-  (void)w;
   caw_loop *loop = NULL;
   caw_server *server = NULL;
   caw_channel *channel = NULL;
@@ -51,7 +50,7 @@ static int make(world *w) {
   static const caw_interceptor interceptor = {.size = sizeof(interceptor)};
   int rc = caw_loop_new(&loop);
   caw_server_options so = {.size = sizeof(so), .loop = loop};
-  caw_channel_options co = {.size = sizeof(co), .loop = loop};
+  caw_channel_options co = {.size = sizeof(co), .loop = loop, .credentials = w->channel_tls};
   if (!rc) rc = caw_timer_new(&timer, loop, ignore, NULL);
   if (!rc) rc = caw_loop_on_signal(loop, SIGUSR1, ignore_signal, NULL);
   if (!rc) rc = caw_server_new(&server, &so);
@@ -63,6 +62,7 @@ static int make(world *w) {
   if (!rc) rc = caw_server_notify_systemd(server);
   if (!rc) rc = caw_reflection_add(server);
   if (!rc) rc = listen_and_see(server, "127.0.0.1:0");
+  if (!rc && w->server_tls) rc = caw_server_listen_tls(server, "127.0.0.1:0", w->server_tls);
   if (!rc) rc = caw_channel_new(&channel, caw_server_address(server, 0), &co, NULL);
   if (!rc) rc = caw_channel_intercept(channel, &interceptor, NULL);
   if (!rc) rc = caw_loop_post(loop, ignore, NULL);
@@ -72,6 +72,27 @@ static int make(world *w) {
   caw_server_free(server);
   caw_loop_free(loop);
   return rc;
+}
+
+/* What was refused for want of memory can be tried again. */
+static int make_again(world *w) {
+  const caw_server_options o = {.size = sizeof(o), .loop = w->loop};
+  talk t = {0};
+  heap_pause(true);
+  must_be(caw_server_new(&w->server, &o), 0);
+  heap_pause(false);
+  int added = caw_server_add(w->server, nothings, 2, NULL, NULL);
+  int listened = listen_and_see(w->server, "127.0.0.1:0");
+  heap_pause(true);
+  if (added) must_be(caw_server_add(w->server, nothings, 2, NULL, NULL), 0);
+  if (listened) {
+    must(strstr(caw_server_error(w->server), " memory") != NULL);
+    must_be(caw_server_listen(w->server, "127.0.0.1:0"), 0);
+  }
+  w->target = caw_server_address(w->server, 0);
+  must_be(world_channel(w, &w->channel), 0);
+  must_be(talk_all(w, &t, &echo, NULL), CAW_OK);
+  return added ? added : listened;
 }
 
 /* What is wrong is said, also when there is no memory for more. */
@@ -385,7 +406,12 @@ static int json(world *w) {
   { .bare = true, .equip = start_threads }
 
 const scenario other_scenarios[] = {
-    {.name = "making", .run = make, .how = {.bare = true}, .sources = HEAP_LOOP},
+    {.name = "making",
+     .run = make,
+     .how = {.bare = true, .tls = true},
+     .sources = HEAP_LOOP,
+     .told = true},
+    {.name = "making again", .run = make_again, .how = {.bare = true}, .told = true},
     {.name = "listening in vain",
      .vague = true,
      .run = listen_in_vain,

@@ -1,12 +1,12 @@
 /* The server of refuser.h. */
 #include "refuser.h"
 
-#include "world.h"
+#include "loopback.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <stdio.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,8 +55,8 @@ static void serve_one(int fd) {
   }
 }
 
-static void *serve(void *arg) {
-  int listener = *(int *)arg, one = 1;
+static void serve(int listener) {
+  int one = 1;
   for (;;) {
     int fd = accept(listener, NULL, NULL);
     if (fd < 0) continue;
@@ -64,23 +64,9 @@ static void *serve(void *arg) {
     serve_one(fd);
     close(fd);
   }
-  return NULL;
 }
 
 const char *refuser_address(void) {
-  static char text[32];
-  static int fd;
-  pthread_t thread;
-  if (text[0]) return text;
-  struct sockaddr_in in = {.sin_family = AF_INET};
-  socklen_t len = sizeof(in);
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  must_be(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-  must_be(listen(fd, 100), 0);
-  must_be(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-  must_be(pthread_create(&thread, NULL, serve, &fd), 0);
-  pthread_detach(thread);
-  snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(in.sin_port));
-  return text;
+  static loopback server = {.type = SOCK_STREAM, .serve = serve};
+  return loopback_address(&server);
 }

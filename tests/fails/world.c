@@ -8,6 +8,7 @@
 #endif
 
 #include <caw/blocking.h>
+#include <caw/channelz.h>
 #include <caw/details.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -284,7 +285,9 @@ static caw_channel_options channel_options(const world *w) {
                                .loop = w->loop,
                                .backoff_initial_ms = 1,
                                .backoff_max_ms = 5,
-                               .credentials = w->channel_tls};
+                               .credentials = w->channel_tls,
+                               .metrics = w->metrics,
+                               .channelz = w->channelz};
 }
 
 static void listen_at(world *w) {
@@ -310,7 +313,15 @@ void world_open(world *w, const setting *how) {
     if (world_begins) world_begins();
     return;
   }
-  caw_server_options so = {.size = sizeof(so), .loop = w->loop, .encoding = how->replies};
+  if (how->watched) {
+    must_be(caw_metrics_new(&w->metrics), 0);
+    must_be(caw_channelz_new(&w->channelz), 0);
+  }
+  caw_server_options so = {.size = sizeof(so),
+                           .loop = w->loop,
+                           .encoding = how->replies,
+                           .metrics = w->metrics,
+                           .channelz = w->channelz};
   caw_channel_options co = channel_options(w);
   if (how->prepare) how->prepare(w, &so, &co);
   must_be(caw_server_new(&w->server, &so), 0);
@@ -320,8 +331,10 @@ void world_open(world *w, const setting *how) {
   co = (caw_channel_options){.size = sizeof(co), .loop = w->loop};
   must_be(caw_channel_new(&w->neighbour, caw_server_address(w->server, 0), &co, NULL), 0);
   if (how->equip) how->equip(w);
-  world_neighbour(w);
-  w->next_door = w->neighbour->conn;
+  if (!how->cold) {
+    world_neighbour(w);
+    w->next_door = w->neighbour->conn;
+  }
   if (world_begins) world_begins();
   if (!how->warm) return;
   talk t = {0};
@@ -333,6 +346,8 @@ void world_close(world *w) {
   caw_channel_free(w->neighbour);
   caw_server_free(w->server);
   must_be(served.done, served.begun); /* each exactly once */
+  caw_metrics_unref(w->metrics);
+  caw_channelz_unref(w->channelz);
   caw_loop_free(w->loop);
 }
 
@@ -348,7 +363,7 @@ void world_turns(world *w, int n) {
 void world_until(world *w, const int *flag) {
   for (int i = 1; !*flag; i++) {
     caw_loop_run(w->loop, CAW_LOOP_ONCE);
-    if (i % 16 == 0 && w->neighbour) world_neighbour(w);
+    if (i % 16 == 0 && w->neighbour && !w->how.cold) world_neighbour(w);
   }
 }
 
@@ -419,11 +434,22 @@ static void on_done(caw_call *call, const caw_status *status, void *user) {
 int talk_begin(world *w, talk *t, const caw_method *method, caw_channel *channel,
                const caw_call_options *options) {
   static const caw_client_events events = {on_metadata, on_reply, on_drain, on_done, NULL};
+  static const caw_metadata_entry entries[] = {
+      {CAW_STR("x-request"), CAW_STR("request")},
+      {CAW_STR("x-request-bin"), CAW_STR("\0\1\2\3")},
+      {CAW_STR("authorization"), CAW_STR("secret")},
+  };
+  caw_call_options o = {.size = sizeof(o)};
+  if (options) o = *options;
+  if (!o.metadata) {
+    o.metadata = entries;
+    o.metadata_len = 3;
+  }
   caw_str text = caw_str_of(big, t->size ? t->size : 8);
   bool one = method->kind == CAW_UNARY || method->kind == CAW_SERVER_STREAM;
   t->call = NULL;
-  int rc = one ? caw_call_start_with(&t->call, channel, method, &text, options, &events, t)
-               : caw_call_start(&t->call, channel, method, options, &events, t);
+  int rc = one ? caw_call_start_with(&t->call, channel, method, &text, &o, &events, t)
+               : caw_call_start(&t->call, channel, method, &o, &events, t);
   if (!rc && !one) send_requests(t->call, t);
   if (rc) {
     world_turns(w, 5);

@@ -40,6 +40,8 @@ typedef struct setting {
   bool tls, mutual;     /* the victim's connection has it */
   bool local;           /* through a Unix socket */
   bool warm;            /* the victim's connection is there before anything fails */
+  bool cold;            /* it is the server's first: the neighbour has none before it is over */
+  bool watched;         /* with metrics and channelz, of both ends */
   bool bare;            /* no server, no channel: the scenario makes what it wants */
   caw_encoding replies; /* of the server's options */
   void (*prepare)(world *w, caw_server_options *server, caw_channel_options *channel);
@@ -54,6 +56,8 @@ struct world {
   const char *target; /* the victim's */
   caw_server_credentials *server_tls;
   caw_channel_credentials *channel_tls;
+  caw_metrics *metrics;
+  struct caw_channelz *channelz;
   struct conn *next_door; /* the neighbour's connection */
   long neighbour_calls;
   void *extra; /* the scenario's */
@@ -83,7 +87,7 @@ void set_flag(void *user);
 
 /* ---- The service ---- */
 
-enum { BIG = 40000, MANY = 6 }; /* together more than a stream's window as it begins */
+enum { BIG = 40000, MANY = 12 }; /* together more than a stream's window as it begins */
 
 extern const caw_method echo, down, up, both, waits, fails, join, relay;
 extern char big[1 << 20];
@@ -112,7 +116,8 @@ typedef struct talk {
   size_t size;                      /* bytes of each; 0: BIG */
 } talk;
 
-/* Starts a call; 0 or CAW_ENOMEM, ... as it is told. `options` may be NULL. */
+/* Starts a call; 0 or CAW_ENOMEM, ... as it is told. `options` may be NULL. It carries some
+ * metadata, unless the options do. */
 int talk_begin(world *w, talk *t, const caw_method *method, caw_channel *channel,
                const caw_call_options *options);
 /* Waits for its end and that of its handler; the status. */

@@ -12,6 +12,7 @@ import atexit
 import functools
 import os
 import queue
+import random
 import re
 import shutil
 import signal
@@ -188,6 +189,19 @@ def run(name, *args, code=0, env=None):
         raise AssertionError(f"{name} {args} ended with {done.returncode}, not {code}: "
                              f"{done.stdout!r} {done.stderr!r}")
     return done.stdout, done.stderr
+
+
+def lasting_port():
+    """A free port that no connection is given while nobody listens there: none of Linux's
+    ephemeral ones, which begin at 32,768."""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no port is free")
 
 
 def add_port(server, address="127.0.0.1:0"):

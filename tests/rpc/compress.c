@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "failing.h"
-#include "rpc/compress.h"
 #include "rpc/payload.h"
+#include "whole.h"
 
 #include <caw/status.h>
 #include <pthread.h>
@@ -47,12 +47,12 @@ static void round_trips(void **state) {
       buf out = {0};
       assert_int_equal(rpc_compress(all[e], text, len, packed, room, &packed_len), 0);
       if (len > 500) assert_true(packed_len < len);
-      assert_int_equal(rpc_decompress(all[e], packed, packed_len, &out, len), 0);
+      assert_int_equal(inflate_whole(all[e], packed, packed_len, &out, len), 0);
       assert_int_equal(out.len, len);
       assert_memory_equal(out.data, text, len);
       buf_finish(&out);
       /* One byte less than it takes, on either side. */
-      assert_int_equal(rpc_decompress(all[e], packed, packed_len, &out, len - 1), CAW_ETOOBIG);
+      assert_int_equal(inflate_whole(all[e], packed, packed_len, &out, len - 1), CAW_ETOOBIG);
       buf_finish(&out);
       assert_int_equal(rpc_compress(all[e], text, len, packed, packed_len - 1, &packed_len),
                        CAW_ETOOBIG);
@@ -72,14 +72,14 @@ static void cut_and_overlong(void **state) {
     assert_int_equal(rpc_compress(all[e], text, 2000, packed, sizeof(packed), &packed_len), 0);
     for (size_t i = 0; i < packed_len; i++) {
       buf out = {0};
-      int rc = rpc_decompress(all[e], packed, i, &out, 4000);
+      int rc = inflate_whole(all[e], packed, i, &out, 4000);
       if (rc != CAW_EMALFORMED) print_error("%s cut at %zu\n", caw_encoding_name(all[e]), i);
       assert_int_equal(rc, CAW_EMALFORMED);
       buf_finish(&out);
     }
     buf out = {0};
     packed[packed_len] = 'x';
-    assert_int_equal(rpc_decompress(all[e], packed, packed_len + 1, &out, 4000), CAW_EMALFORMED);
+    assert_int_equal(inflate_whole(all[e], packed, packed_len + 1, &out, 4000), CAW_EMALFORMED);
     buf_finish(&out);
   }
   free(text);
@@ -96,7 +96,7 @@ static void damaged(void **state) {
     for (size_t i = 0; i < packed_len * 8; i++) {
       buf out = {0};
       packed[i / 8] ^= (uint8_t)(1u << i % 8);
-      int rc = rpc_decompress(all[e], packed, packed_len, &out, 1000);
+      int rc = inflate_whole(all[e], packed, packed_len, &out, 1000);
       assert_true(rc == 0 || rc == CAW_EMALFORMED || rc == CAW_ETOOBIG);
       assert_true(out.len <= 1000);
       buf_finish(&out);
@@ -117,7 +117,7 @@ static void members_of_gzip(void **state) {
   assert_int_equal(rpc_compress(CAW_ENCODING_GZIP, (const uint8_t *)"two", 3, packed + a,
                                 sizeof(packed) - a, &b),
                    0);
-  assert_int_equal(rpc_decompress(CAW_ENCODING_GZIP, packed, a + b, &out, 100), 0);
+  assert_int_equal(inflate_whole(CAW_ENCODING_GZIP, packed, a + b, &out, 100), 0);
   assert_int_equal(out.len, 7);
   assert_memory_equal(out.data, "one two", 7);
   buf_finish(&out);
@@ -134,13 +134,71 @@ static void bombs(void **state) {
     buf out = {0};
     assert_int_equal(rpc_compress(all[e], zeros, len, packed, MIB, &packed_len), 0);
     assert_true(packed_len < len / 900);
-    assert_int_equal(rpc_decompress(all[e], packed, packed_len, &out, 4 * MIB), CAW_ETOOBIG);
+    assert_int_equal(inflate_whole(all[e], packed, packed_len, &out, 4 * MIB), CAW_ETOOBIG);
     assert_int_equal(out.len, 4 * MIB);
     assert_true(out.room <= 8 * MIB);
     buf_finish(&out);
   }
   free(zeros);
   free(packed);
+}
+
+/* What a step does is bounded, both ways: by what it writes of a bomb, and by what it reads of
+ * blocks without contents. The message may move between two steps. */
+static void steps(void **state) {
+  (void)state;
+  caw_encoding all[4];
+  size_t n = encodings(all), len = 4 * MIB, packed_len;
+  uint8_t *zeros = calloc(1, len), *packed = malloc(MIB);
+  for (size_t e = 0; e < n; e++) {
+    assert_int_equal(rpc_compress(all[e], zeros, len, packed, MIB, &packed_len), 0);
+    rpc_inflater *i = rpc_inflater_new(all[e]);
+    assert_non_null(i);
+    for (int rc = CAW_EAGAIN; rc == CAW_EAGAIN;) {
+      size_t before = i->out.len;
+      uint8_t *here = malloc(packed_len);
+      memcpy(here, packed, packed_len);
+      rc = rpc_inflate(i, here, packed_len, len);
+      free(here);
+      assert_true(rc == CAW_EAGAIN || rc == 0);
+      assert_in_range(i->out.len - before, 0, RPC_INFLATE_OUT);
+    }
+    assert_int_equal(i->out.len, len);
+    assert_memory_equal(i->out.data, zeros, len);
+    /* And another in its memory. */
+    size_t room = i->out.room;
+    assert_int_equal(rpc_inflater_again(i), 0);
+    while (rpc_inflate(i, packed, packed_len, len) == CAW_EAGAIN) {
+    }
+    assert_int_equal(i->rc, 0);
+    assert_int_equal(i->out.len, len);
+    assert_int_equal(i->out.room, room);
+    rpc_inflater_free(i);
+  }
+  free(zeros);
+  free(packed);
+}
+
+static void steps_that_write_nothing(void **state) {
+  (void)state;
+  /* RFC 1951 3.2.4: stored blocks of no bytes, behind the header of zlib (RFC 1950). */
+  static const uint8_t header[] = {0x78, 0x9c}, block[] = {0, 0, 0, 0xff, 0xff};
+  enum { BLOCKS = 20000 };
+  size_t len = sizeof(header) + BLOCKS * sizeof(block);
+  uint8_t *data = malloc(len);
+  memcpy(data, header, sizeof(header));
+  for (size_t b = 0; b < BLOCKS; b++)
+    memcpy(data + sizeof(header) + b * sizeof(block), block, sizeof(block));
+  rpc_inflater *i = rpc_inflater_new(CAW_ENCODING_DEFLATE);
+  assert_non_null(i);
+  size_t count = 0;
+  int rc;
+  while ((rc = rpc_inflate(i, data, len, 100)) == CAW_EAGAIN) count++;
+  assert_int_equal(rc, CAW_EMALFORMED); /* it does not end */
+  assert_in_range(count, len / RPC_INFLATE_IN, 2 * len / RPC_INFLATE_IN);
+  assert_int_equal(i->out.len, 0);
+  rpc_inflater_free(i);
+  free(data);
 }
 
 /* Every allocation fails once, in zlib too (libzstd has its own). */
@@ -159,7 +217,7 @@ static void out_of_memory(void **state) {
     for (long at = 1;; at++) {
       buf out = {0};
       fail_at(at);
-      int rc = rpc_decompress(all[e], packed, packed_len, &out, 5000);
+      int rc = inflate_whole(all[e], packed, packed_len, &out, 5000);
       assert_int_equal(rc, failing.failed ? CAW_ENOMEM : 0);
       buf_finish(&out);
       if (!failing.failed) break;
@@ -227,7 +285,7 @@ static void forms_are_made_once(void **state) {
   caw_payload_unref(p);
   buf out = {0};
   assert_int_equal(
-      rpc_decompress(CAW_ENCODING_GZIP, s.data + RPC_PREFIX, s.len - RPC_PREFIX, &out, 5000), 0);
+      inflate_whole(CAW_ENCODING_GZIP, s.data + RPC_PREFIX, s.len - RPC_PREFIX, &out, 5000), 0);
   assert_memory_equal(out.data, text, 5000);
   buf_finish(&out);
   s.release(s.owner);
@@ -302,6 +360,8 @@ int main(void) {
       cmocka_unit_test(damaged),
       cmocka_unit_test(members_of_gzip),
       cmocka_unit_test(bombs),
+      cmocka_unit_test(steps),
+      cmocka_unit_test(steps_that_write_nothing),
       failing_test(out_of_memory),
       failing_test(forms_are_made_once),
       failing_test(what_does_not_shrink),

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "conn/call.h"
 #include "duo.h"
 
 #include <stdio.h>
@@ -304,12 +305,112 @@ static void many_bombs(void **state) {
   free(zeros);
 }
 
+/* ---- By and by ---- */
+
+/* Counts the turns until a flag is set. */
+static int turns_until(duo *d, const int *flag) {
+  int n = 0;
+  for (; !*flag; n++) {
+    assert_in_range(n, 0, 100000);
+    caw_loop_run(d->loop, CAW_LOOP_NOWAIT);
+  }
+  return n;
+}
+
+typedef struct slowly {
+  seen first, second;
+  caw_call *stream; /* the handler's side of the first */
+  size_t bytes;
+  int came;
+} slowly;
+
+static int note_length(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  slowly *s = d->extra;
+  if (reply) *reply = caw_str_from("ok");
+  else s->stream = call;
+  s->bytes = request->len;
+  s->came++;
+  return 0;
+}
+
+static void begin(duo *d, seen *h, const caw_method *method, caw_str request) {
+  const caw_call_options o = {.size = sizeof(o), .encoding = CAW_ENCODING_GZIP};
+  assert_int_equal(caw_call_start_with(&h->call, d->channel, method, &request, &o, &events, h), 0);
+}
+
+/* A stream whose handler has had a first message, and a second is decompressed in part. */
+static void begin_slowly(duo *d, slowly *s, caw_str zeros) {
+  static const caw_call_options o = {.size = sizeof(o), .encoding = CAW_ENCODING_GZIP};
+  caw_str hello = caw_str_from("hello");
+  *s = (slowly){0};
+  d->extra = s;
+  d->on_message = note_length;
+  assert_int_equal(caw_call_start(&s->first.call, d->channel, &duo_bidi, &o, &events, &s->first),
+                   0);
+  assert_int_equal(caw_call_send(s->first.call, &hello), 0);
+  turns_until(d, &s->came);
+  assert_int_equal(s->bytes, 5);
+  s->came = 0;
+  assert_int_equal(caw_call_send(s->first.call, &zeros), 0);
+  /* It is begun as soon as it has all come. */
+  while (!s->stream->rpc.inflater) caw_loop_run(d->loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(s->came, 0);
+  assert_in_range(s->stream->rpc.inflater->out.len, 1, zeros.len - 1);
+}
+
+/* Many turns of the loop for a large one. What its call does meanwhile does not matter to
+ * others: it is cancelled, or paused, and goes on later. */
+static void by_and_by(void **state) {
+  (void)state;
+  char *bytes = calloc(1, 4 * MIB);
+  caw_str zeros = caw_str_of(bytes, 4 * MIB);
+  duo d = {0};
+  slowly s;
+  duo_init(&d);
+
+  begin_slowly(&d, &s, zeros);
+  assert_in_range(turns_until(&d, &s.came), 1, 10000);
+  assert_int_equal(s.bytes, zeros.len);
+  assert_int_equal(caw_call_close_send(s.first.call), 0);
+  duo_until(&d, &s.first.done);
+  assert_int_equal(s.first.code, CAW_OK);
+
+  begin_slowly(&d, &s, zeros);
+  begin(&d, &s.second, &duo_unary, zeros); /* waits for its turn */
+  caw_call_cancel(s.first.call);
+  duo_until(&d, &s.first.done);
+  duo_until(&d, &s.second.done);
+  assert_int_equal(s.first.code, CAW_CANCELLED);
+  assert_int_equal(s.second.code, CAW_OK);
+  assert_int_equal(s.came, 1);
+
+  begin_slowly(&d, &s, zeros);
+  caw_call_pause(s.stream);
+  begin(&d, &s.second, &duo_unary, caw_str_of(bytes, 3 * MIB));
+  duo_until(&d, &s.second.done);
+  assert_int_equal(s.second.code, CAW_OK);
+  assert_int_equal(s.bytes, 3 * MIB);
+  assert_null(s.stream->rpc.inflater);
+  s.came = 0;
+  caw_call_resume(s.stream);
+  turns_until(&d, &s.came);
+  assert_int_equal(s.bytes, zeros.len);
+  assert_int_equal(caw_call_close_send(s.first.call), 0);
+  duo_until(&d, &s.first.done);
+  assert_int_equal(s.first.code, CAW_OK);
+
+  /* The server goes in the midst of one. */
+  begin_slowly(&d, &s, zeros);
+  duo_finish(&d);
+  free(bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(who_decides),         cmocka_unit_test(unknown_encodings),
       cmocka_unit_test(message_by_message),  cmocka_unit_test(after_the_headers),
       cmocka_unit_test(one_payload_for_all), cmocka_unit_test(bombs),
-      cmocka_unit_test(many_bombs),
+      cmocka_unit_test(many_bombs),          cmocka_unit_test(by_and_by),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
