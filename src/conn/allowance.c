@@ -8,22 +8,32 @@
 
 /* How long a stream has its place before its end is excused, and how far from its
  * deadline it may end: see excused(). */
-#define LIVED   (SECOND / 20)
+#define LIVED   ALLOWANCE_SHORT
 #define INEXACT (SECOND / 50)
 
-/* A handler that ran for less has hardly run, and costs so many excuses: see excuse_cost(). */
-#define BRIEF   (SECOND / 2000)
-#define HURRIED 20
+/* Who waited for less has hardly waited: see waited(). */
+#define BRIEF (SECOND / 2000)
+
+/* So many calls that were waited for are worth a further reset; and so many excuses does one cost
+ * whose handler was about to begin. */
+#define EARNED   2
+#define DEFERRED 20
 
 /* Frames of the server's that may cross a client's reset: HEADERS twice, RST_STREAM and a
  * WINDOW_UPDATE. */
 #define CROSSING 4
+
+/* Handlers that are given up before their time: see excuse(). */
+static uint32_t hurried_at_once(const conn *c) {
+  return conn_limits_of(c)->resets_at_once / 4;
+}
 
 void allowance_init(conn *c, bool server) {
   const conn_limits *l = conn_limits_of(c);
   /* No server can end more streams early than its client has begun. */
   c->allowance = (h2_allowance){l->noise_at_once, server ? l->resets_at_once : UINT32_MAX};
   c->excuses = l->noise_at_once;
+  c->hurried = hurried_at_once(c);
   c->filled = io_now(c->loop);
 }
 
@@ -62,6 +72,11 @@ void allowance_pace(conn *c, size_t len, uint64_t before) {
   if (wasted >= FLOOD && wasted * FLOOD_BYTES > len) io_socket_slow(c->socket);
 }
 
+static void give_back(conn *c) {
+  h2_allowance *a = &c->allowance;
+  if (a->resets < conn_limits_of(c)->resets_at_once) a->resets++;
+}
+
 /* When the client's time is over; before the call is routed it must be read. */
 static uint64_t deadline_of(const caw_call *call) {
   uint64_t timeout = call->rpc.timeout;
@@ -86,23 +101,49 @@ static bool excused(const conn *c, const caw_call *call) {
 }
 
 /*
- * What the excuse costs. An honest client's handler has run for about the time that its client
- * gave it, and is cheap: a hundred calls of 10 ms are 10,000 ends a second. Where it has hardly
- * run, the short deadline may be a pretext for a rapid reset. A stream whose handler has not
- * begun took no more than its headers.
+ * Did the client wait for the handler before it gave the call up, or has it but named a short
+ * deadline as a pretext for a rapid reset? How long the stream has lived does not say: the reset
+ * may have lain in the kernel while the loop was at work, for longer than many a deadline. What
+ * counts is for how long one knows that it was not there. Half of the deadline will do, as
+ * gRPC's C core asks for more than it gives: of calls with 1 ms each, hundreds at a time, one in
+ * ten does not even wait for that much; one in twenty of those with 1 to 20 ms; of resets at
+ * once none is taken for one that waited, unless the attacker has not had the processor.
  */
-static uint32_t excuse_cost(const conn *c, const caw_call *call) {
-  uint64_t lived = io_now(c->loop) - call->joined, asked = deadline_of(call) - call->joined;
-  if (!call->method || lived >= LIVED) return 1;
-  return lived < asked / 2 || lived < BRIEF ? HURRIED : 1;
+static bool waited(const conn *c, const caw_call *call) {
+  if (!c->socket) return false;
+  uint64_t known = io_socket_silent_until(c->socket), asked = deadline_of(call) - call->joined;
+  return known >= call->joined + BRIEF && known - call->joined >= asked / 2;
 }
 
-/* Takes the price of an excuse; false: there is none. */
+/* One that was waited for makes up for hurried ones. */
+static void earn(conn *c) {
+  if (++c->earned < EARNED) return;
+  c->earned = 0;
+  if (c->hurried < hurried_at_once(c)) c->hurried++;
+  else give_back(c);
+}
+
+static bool take(uint32_t *have, uint32_t cost) {
+  if (*have < cost) return false;
+  *have -= cost;
+  return true;
+}
+
+/*
+ * Takes an excuse; false: there is none, and it is a reset like any other. A stream whose handler
+ * has not begun took no more than its headers, and is cheap unless it was about to begin. Of those
+ * whose handler has, an honest client has some hurried ones: a hundred at once when either side is
+ * held up. They have few excuses of their own, which no time fills up, but calls that were waited
+ * for. So whoever has nothing but hurried ones is soon cut off, and whoever has waits is bound by
+ * these: at most max_streams for each half of the time that he asks for.
+ */
 static bool excuse(conn *c, const caw_call *call) {
   if (!excused(c, call)) return false;
-  uint32_t cost = excuse_cost(c, call);
-  if (c->excuses < cost) return false;
-  c->excuses -= cost;
+  if (!call->method) return take(&c->excuses, call->deferred ? DEFERRED : 1);
+  if (io_now(c->loop) - call->joined >= LIVED) return take(&c->excuses, 1);
+  if (!waited(c, call)) return take(&c->hurried, 1);
+  if (!take(&c->excuses, 1)) return false;
+  earn(c);
   return true;
 }
 
@@ -120,7 +161,23 @@ void allowance_closed(conn *c, const caw_call *call) {
   }
   if (call->rpc.faulty) return;
   if (!normal && (!remote || !excuse(c, call))) return;
-  if (a->resets < conn_limits_of(c)->resets_at_once) a->resets++;
+  give_back(c);
+}
+
+/*
+ * When the loop was held up there are many calls to read, and behind each the reset by which it
+ * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
+ * in vain, hundreds in all; so those with short deadlines wait until all is read.
+ */
+bool allowance_defers(caw_call *call) {
+  conn *c = call->conn;
+  if (!c || !c->socket || !io_socket_has_more(c->socket)) return false;
+  if (c->hurried > hurried_at_once(c) / 2) return false;
+  if (!io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
+  if (io_now(c->loop) - call->joined >= call->rpc.timeout / 2) return false;
+  call->deferred = true;
+  call_next_turn(call);
+  return true;
 }
 
 void allowance_blame(caw_call *call) {

@@ -84,6 +84,7 @@ struct caw_call {
   uint8_t encoding;   /* of what is sent; set before anything is */
   bool counted;       /* in conn->live */
   bool unheard;       /* in conn->unheard */
+  bool deferred;      /* its handler waited for what else there was to read: allowance.c */
   io_post end_post;
   union {
     struct {          /* server */
@@ -214,5 +215,7 @@ void call_consumed(caw_call *call);
 /* inflate.c: decompresses the message that was peeked at, if need be, as far as it may be in
  * this turn of the loop. Shall it wait? Then the call is woken in the next. */
 bool call_put_off(caw_call *call, const rpc_message *m);
+/* Woken in the next turn; of a connection whose socket is open. */
+void call_next_turn(caw_call *call);
 
 #endif

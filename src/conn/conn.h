@@ -86,6 +86,8 @@ struct conn {
   uint64_t refused;       /* streams, so far */
   h2_allowance allowance; /* what the peer may still do; filled up with time */
   uint32_t excuses;       /* server: of resets; filled up with it */
+  uint32_t hurried;       /* server: excuses of calls given up before their time: allowance.c */
+  uint8_t earned;         /* server: towards one more of these */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;

@@ -47,15 +47,29 @@ static bool work(caw_call *call, const rpc_message *m) {
   return rc != CAW_EAGAIN;
 }
 
+static void begin_timer(inflate *i, caw_loop *loop) {
+  if (!i->spent && list_empty(&i->waiting)) io_timer_start(&i->timer, io_now(loop));
+}
+
+static void wait_turn(inflate *i, caw_call *call) {
+  list_remove(&call->put_off); /* it may be among those who wait for memory */
+  list_push_back(&i->waiting, &call->put_off);
+}
+
 bool call_put_off(caw_call *call, const rpc_message *m) {
   conn *c = call->conn;
   if (!m->compressed || !c || !c->socket) return false;
   inflate *i = &c->inflate;
-  if (!i->spent && list_empty(&i->waiting)) io_timer_start(&i->timer, io_now(c->loop));
+  begin_timer(i, c->loop);
   if ((!i->whose || i->whose == call) && work(call, m)) return false;
-  list_remove(&call->put_off); /* it may be among those who wait for memory */
-  list_push_back(&i->waiting, &call->put_off);
+  wait_turn(i, call);
   return true;
+}
+
+void call_next_turn(caw_call *call) {
+  inflate *i = &call->conn->inflate;
+  begin_timer(i, call->loop);
+  wait_turn(i, call);
 }
 
 int inflate_init(conn *c) {

@@ -38,6 +38,9 @@ enum { SCRATCH = 65536 };
 
 #define NS_PER_MS UINT64_C(1000000)
 
+/* A look at the descriptors that took longer was a wait for them. */
+#define WAITED UINT64_C(50000)
+
 typedef struct signal_watch {
   uv_signal_t uv;
   struct signal_watch *next;
@@ -59,8 +62,11 @@ struct caw_loop {
   list costly;
   signal_watch *signals;
   uint64_t now;
-  bool now_fresh; /* `now` was read in this turn */
-  bool stale;     /* watches have changed since libuv told the kernel */
+  uint64_t began;  /* the first `now` of this turn; 0: there was none yet */
+  uint64_t before; /* that of an earlier one, the last that had one */
+  uint64_t waits;  /* when this turn began to wait for its events; 0: it did not */
+  bool now_fresh;  /* `now` was read in this turn */
+  bool stale;      /* watches have changed since libuv told the kernel */
 
   atomic_uintptr_t owner;   /* a mark of the loop's thread */
   _Atomic(io_post *) posts; /* newest first */
@@ -96,7 +102,18 @@ uint64_t io_now(const caw_loop *loop) {
   l->now = io_sys_clock();
   /* Between runs there is no turn, and the last reading may be hours old. */
   l->now_fresh = atomic_load_explicit(&l->running, memory_order_relaxed);
+  if (l->now_fresh && !l->began) l->began = l->now;
   return l->now;
+}
+
+uint64_t io_silent_until(const caw_loop *loop, bool more) {
+  io_now(loop); /* the turn has begun */
+  bool waited = loop->waits && loop->began > loop->waits + WAITED;
+  return waited ? loop->began : more ? 0 : loop->before;
+}
+
+bool io_is_of_turn(const caw_loop *loop, uint64_t at) {
+  return loop->began && at >= loop->began;
 }
 
 void io_time_passed(caw_loop *loop) {
@@ -200,7 +217,7 @@ void caw_timer_free(caw_timer *t) {
 static int timer_wait(caw_loop *loop) {
   const heap_node *first = heap_top(&loop->timers);
   if (!first) return -1;
-  uint64_t now = io_sys_clock();
+  uint64_t now = loop->waits = io_sys_clock();
   if (first->key <= now) return 0;
   uint64_t ms = (first->key - now - 1) / NS_PER_MS + 1;
   return ms < INT_MAX ? (int)ms : INT_MAX;
@@ -454,6 +471,8 @@ static void wait_input(caw_loop *loop, bool may_wait) {
     int ms = may_wait ? timer_wait(loop) : 0;
     if (posts_wait(loop) || tasks_wait(loop) || atomic_load(&loop->stop)) ms = 0;
     loop->alarm_rang = false;
+    if (loop->began) loop->before = loop->began;
+    loop->began = 0;
     loop->now_fresh = false;
     if (ms > 0) {
       uv_update_time(&loop->uv); /* uv_timer_start counts from libuv's cached time */
@@ -471,6 +490,7 @@ static void turn(caw_loop *loop, bool may_wait) {
   io_loop_run_posts(loop);
   run_timers(loop);
   run_tasks(loop);
+  loop->waits = 0;
 }
 
 int caw_loop_run(caw_loop *loop, caw_loop_mode mode) {

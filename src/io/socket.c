@@ -58,6 +58,7 @@ struct io_socket {
   uint8_t state;
   uint8_t step;
   bool reading;
+  bool more;    /* io_socket_has_more */
   bool full;    /* a write took less than all: on_writable is due */
   bool in_call; /* inside `ready`, which sets the mask at its end */
   uint8_t peer_len, local_len, local_room;
@@ -180,18 +181,31 @@ static void read_some(io_socket *s, bool broken) {
        * deadline that counts from there would end too early. */
       io_time_passed(s->watch.loop);
       s->events->on_read(s->user, data, (size_t)n);
-      if ((size_t)n < room && !broken) return; /* the kernel has no more; no need to ask */
+      if ((size_t)n < room && !broken) { /* the kernel has no more; no need to ask */
+        s->more = false;
+        return;
+      }
     } else if (n == 0) {
       /* After an error that a write was told, recv only says that it is over. */
       tell_end(s, s->err ? broken_code(s->err) : CAW_EEND);
     } else if (errno == EAGAIN) {
+      s->more = false;
       return;
     } else if (errno != EINTR) {
       s->err = errno;
       tell_end(s, broken_code(s->err));
     }
   }
+  s->more = true;
   if (taken == turn && s->turn == turn && turn < TURN_MOST) s->turn *= 2;
+}
+
+bool io_socket_has_more(const io_socket *s) {
+  return s->more;
+}
+
+uint64_t io_socket_silent_until(const io_socket *s) {
+  return io_silent_until(s->watch.loop, s->more);
 }
 
 void io_socket_slow(io_socket *s) {

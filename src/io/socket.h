@@ -52,6 +52,11 @@ void io_socket_read(io_socket *s, bool on);
  * 256 KiB. A new socket begins like this.
  */
 void io_socket_slow(io_socket *s);
+/* Was there perhaps more to read than the turn took that read last? Inside on_read that is one
+ * before this. */
+bool io_socket_has_more(const io_socket *s);
+/* Inside on_read: what is read came later, as far as one knows; on the loop's clock. */
+uint64_t io_socket_silent_until(const io_socket *s);
 
 /*
  * Writes with one writev (EINTR repeated). Returns the bytes that the kernel

@@ -65,18 +65,39 @@ static void begin_hold(foe *f, uint32_t id) {
 }
 
 /* Each could be one whose time was over, if one does not look closely. */
-static void begin_hurried(foe *f, uint32_t id) {
+static bool reset_before(foe *f, const char *timeout, double seconds) {
+  enum { N = 90 };
+  const char *const soon[] = {"grpc-timeout", timeout, NULL};
+  /* The resets of the last but one went out with the last; unless it was the server that did
+   * not read. */
+  if (f->phase > 1 && f->full_at < f->told[0] &&
+      f->sent_at - f->told[0] >= (seconds > 0.001 ? seconds / 2 : 0.0005))
+    f->waited += N;
+  f->told[0] = f->told[1];
+  f->told[1] = now();
+  if (f->phase++)
+    for (uint32_t id = f->next_id - 2 * N; id < f->next_id; id += 2) reset(f, id);
+  for (int i = 0; i < N; i++) {
+    uint32_t id = next(f);
+    put_request(&f->out, id, 0, HOLD_PATH, soon);
+    put_message(&f->out, id, 5, END_STREAM);
+  }
+  return true;
+}
+
+#define BEFORE(timeout, seconds)                                                                   \
+  static bool reset_before_##timeout(foe *f) {                                                     \
+    return reset_before(f, #timeout, seconds);                                                     \
+  }
+BEFORE(20m, 0.02)
+BEFORE(5m, 0.005)
+BEFORE(1m, 0.001)
+BEFORE(100u, 0.0001)
+
+static void begin_20m(foe *f, uint32_t id) {
   static const char *const soon[] = {"grpc-timeout", "20m", NULL};
   put_request(&f->out, id, 0, HOLD_PATH, soon);
   put_message(&f->out, id, 5, END_STREAM);
-}
-
-static bool reset_before_its_time(foe *f) {
-  enum { N = 90 };
-  if (f->phase++)
-    for (uint32_t id = f->next_id - 2 * N; id < f->next_id; id += 2) reset(f, id);
-  for (int i = 0; i < N; i++) begin_hurried(f, next(f));
-  return true;
 }
 
 /* Too late before it began: nothing of it is for a handler. */
@@ -539,11 +560,29 @@ const attack attacks[] = {
      .closes = true,
      .limit = RESETS,
      .handlers = 400},
-    {.name = "reset of handlers before their time",
-     .more = reset_before_its_time,
+    {.name = "reset before a deadline of 20 ms",
+     .more = reset_before_20m,
      .closes = true,
      .limit = RESETS,
-     .handlers = 1500},
+     .handlers = 400},
+    {.name = "reset of running handlers before 20 ms",
+     .first = begin_20m,
+     .then = CANCEL,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 400},
+    {.name = "reset before a deadline of 5 ms",
+     .more = reset_before_5m,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 400},
+    {.name = "reset before a deadline of 1 ms",
+     .more = reset_before_1m,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 400},
+    /* Where time runs out before a handler begins, that is all. */
+    {.name = "reset before a deadline of 100 us", .more = reset_before_100u, .handlers = 400},
     {.name = "reset after a deadline of 1 ns", .more = reset_too_late},
     {.name = "reset of large headers, 8 peers", .more = reset_large_headers, .foes = 8},
     {.name = "MadeYouReset: window overflow",

@@ -50,7 +50,7 @@ typedef struct cost {
   double cpu_ms, closed_after; /* seconds after the breach; negative: it was not */
   double memory;               /* MiB, of all foes */
   unsigned long started, most;
-  unsigned ended;
+  unsigned ended, waited;
   double kind; /* seconds that somebody else's call took afterwards */
 } cost;
 
@@ -133,10 +133,12 @@ static void play(const attack *a, const target *t, cost *c) {
     double after = foes[i].closed_at - foes[i].began - a->after;
     if (c->closed_after >= 0 && after > c->closed_after) c->closed_after = after;
     c->ended += foes[i].ended;
+    c->waited += foes[i].waited;
     if (getenv("ATTACK_DEBUG"))
-      printf("  foe %d: wrote %llu, GOAWAY %llu code %u, RST %llu, ended %u\n", i,
+      printf("  foe %d: wrote %llu, GOAWAY %llu code %u, RST %llu, ended %u, waited %u\n", i,
              (unsigned long long)foes[i].wrote, (unsigned long long)foes[i].frames[GOAWAY],
-             foes[i].goaway, (unsigned long long)foes[i].frames[RST_STREAM], foes[i].ended);
+             foes[i].goaway, (unsigned long long)foes[i].frames[RST_STREAM], foes[i].ended,
+             foes[i].waited);
   }
   c->started = atomic_load(&t->seen->started);
   c->most = atomic_load(&t->seen->most);
@@ -159,7 +161,10 @@ static void judge(const attack *a, const target *t, const cost *c) {
   double memory = a->memory > 0 ? a->memory : 1;
   if (a->closes && c->closed_after < 0) blame(a->name, "not closed", 1, 0);
   expect(a->name, "seconds until closed", c->closed_after, SANITIZED ? 5 : 1, a->closes);
-  expect(a->name, "handlers", (double)c->started, (double)(a->handlers * n), a->handlers >= 0);
+  /* A foe that did not have the processor has waited as an honest client does, which allows it
+   * these calls, and as many more. */
+  expect(a->name, "handlers", (double)c->started, (double)(a->handlers * n + 2 * c->waited),
+         a->handlers >= 0);
   expect(a->name, "handlers at once", (double)c->most, (double)(AT_ONCE * n), true);
   expect(a->name, "MiB", c->memory, memory * n, !SANITIZED);
   expect(a->name, "ms of CPU each", c->cpu_ms / n, a->cpu_ms, !SANITIZED && a->cpu_ms > 0);

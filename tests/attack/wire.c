@@ -186,7 +186,10 @@ void foe_move(foe *f) {
   if (f->closed) return;
   while (f->at < f->out.len) {
     ssize_t n = send(f->fd, f->out.data + f->at, f->out.len - f->at, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+      f->full_at = now();
+      break;
+    }
     if (n < 0) {
       if (f->reads) take(f); /* what it said before */
       end(f);
@@ -194,6 +197,7 @@ void foe_move(foe *f) {
     }
     f->at += (size_t)n;
     f->wrote += (uint64_t)n;
+    f->sent_at = now();
   }
   if (f->at == f->out.len) f->at = f->out.len = 0;
   if (f->reads) {

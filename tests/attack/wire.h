@@ -51,6 +51,8 @@ typedef struct foe {
   bytes out; /* not yet written, from `at` on */
   size_t at;
   uint64_t wrote; /* bytes */
+  double sent_at; /* when the last of them was, */
+  double full_at; /* and when the kernel last took no more */
   bool reads, closed;
   double began, closed_at;
 
@@ -66,6 +68,8 @@ typedef struct foe {
   uint32_t next_id;
   int phase;
   uint64_t said;
+  double told[2];  /* when it said the last but one, and the last */
+  unsigned waited; /* calls that were not reset before their time, as it was held up itself */
 } foe;
 
 /* Seconds of a clock that never goes back. */

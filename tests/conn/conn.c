@@ -32,6 +32,7 @@ typedef struct rig {
   char why[128];
   bool refuse;            /* on_open answers NULL */
   bool begins;            /* the handlers of new calls have begun */
+  int deferred, admitted; /* turns of calls with a timeout that allowance_defers put off, or not */
   caw_call *call;         /* the last that was opened */
   uint64_t timeout, left; /* of new calls, if not 0: asked for, and until their deadline */
   /* What the peer heard. */
@@ -44,6 +45,12 @@ typedef struct rig {
 static void dispatch(caw_call *call) {
   bool drain;
   call_take_news(call, &drain);
+  if (call->rpc.timeout != UINT64_MAX && call->rpc.state != RPC_DONE &&
+      call->rpc.headers_received) {
+    if (call->rpc.timeout <= ALLOWANCE_SHORT && allowance_defers(call))
+      ((rig *)call->data)->deferred++;
+    else ((rig *)call->data)->admitted++;
+  }
   if (call->rpc.headers_received && call->rpc.state == RPC_HALF_CLOSED_REMOTE) {
     const caw_status ok = {0};
     assert_int_equal(rpc_call_end(&call->rpc, &ok, NULL, NULL), 0);
@@ -462,9 +469,10 @@ static void unread_answers_among_payload(void **state) {
 
 /* ---- Allowances ---- */
 
-/* Calls that the client gives up as soon as it has made them; `excuses`: what it has
- * before each. */
-static void give_up_within(rig *r, int calls, const char *timeout, uint32_t excuses) {
+/* Calls that the client gives up; `excuses`: what it has before each; `pause`: how long (ns) it
+ * waits after the first two of three. */
+static void give_up_within(rig *r, int calls, const char *timeout, uint32_t excuses,
+                           uint64_t pause) {
   for (int i = 0; i < calls && !r->closed; i++) {
     int before = r->opened;
     r->c->excuses = excuses;
@@ -473,6 +481,9 @@ static void give_up_within(rig *r, int calls, const char *timeout, uint32_t excu
     for (int n = 0; n < 1000 && r->opened == before && !r->closed; n++)
       caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
     if (r->closed) return;
+    uint64_t at = i % 3 < 2 ? caw_loop_now(r->loop) + pause : 0;
+    while (caw_loop_now(r->loop) < at) caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+    caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
     assert_int_equal(h2_reset(r->peer, st, H2_CANCEL), 0);
     say(r);
     caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
@@ -480,7 +491,7 @@ static void give_up_within(rig *r, int calls, const char *timeout, uint32_t excu
 }
 
 static void give_up(rig *r, int calls) {
-  give_up_within(r, calls, NULL, 1000);
+  give_up_within(r, calls, NULL, 1000, 0);
 }
 
 /* A client that does nothing but give calls up is cut off after some hundreds. */
@@ -498,26 +509,69 @@ static void cuts_off_who_resets(void **state) {
   stop(&r);
 }
 
-/* Whose calls are about over when it gives them up has no choice. But a handler that has hardly
- * begun makes that a dear excuse. */
+/* Whose calls are about over when it gives them up has no choice. But when a handler has begun,
+ * only for those for which it waited, and some others. */
 static void excuses_deadlines(void **state) {
   (void)state;
   static const struct {
     const char *timeout;
     uint32_t excuses;
-    bool begins, closed;
-  } cases[] = {{"1n", 1, false, false}, {"15m", 1, false, false}, {"10S", 1000, false, true},
-               {"15m", 0, false, true}, {"15m", 20, true, false}, {"15m", 19, true, true}};
+    bool begins;
+    uint64_t patience;
+    int calls;
+    bool closed;
+  } cases[] = {{"1n", 1, false, 0, 3000, false},    {"15m", 1, false, 0, 3000, false},
+               {"10S", 1000, false, 0, 3000, true}, {"15m", 0, false, 0, 3000, true},
+               {"20m", 1000, true, 0, 3000, true},  {"1m", 1000, true, 0, 3000, true},
+               {"100u", 1000, true, 0, 3000, true}, {"20m", 1000, true, MS, 1000, true},
+               {"2m", 1, true, MS, 1200, false},    {"2m", 0, true, MS, 1200, true}};
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     rig r;
     start(&r, 100, LONG);
     greet(&r);
     r.begins = cases[i].begins;
-    give_up_within(&r, 3000, cases[i].timeout, cases[i].excuses);
+    give_up_within(&r, cases[i].calls, cases[i].timeout, cases[i].excuses, cases[i].patience);
     for (int n = 0; n < 100; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     if (r.closed != cases[i].closed)
-      print_error("%s, %u, %d\n", cases[i].timeout, cases[i].excuses, cases[i].begins);
+      print_error("%s, %u, %d, %llu\n", cases[i].timeout, cases[i].excuses, cases[i].begins,
+                  (unsigned long long)cases[i].patience);
     assert_int_equal(r.closed, cases[i].closed);
+    stop(&r);
+  }
+}
+
+/* After hurried ones, calls with short deadlines wait until all is read; their resets cost more
+ * than those of others whose handlers have not begun. */
+static void defers_calls(void **state) {
+  (void)state;
+  static uint8_t more[9 + 5000] = {5000 >> 8 >> 8, 5000 >> 8, 5000 & 255, 0x42};
+  static const struct {
+    const char *timeout;
+    bool hurried, more;
+    int deferred;
+  } cases[] = {{"20m", true, true, 10},
+               {"20m", true, false, 0},
+               {"20m", false, true, 0},
+               {"60m", true, true, 0}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    rig r;
+    h2_stream *st[10];
+    start(&r, 100, LONG);
+    greet(&r);
+    if (cases[i].hurried) r.c->hurried = 0;
+    for (int n = 0; n < 10; n++) st[n] = request_within(&r, false, cases[i].timeout);
+    say(&r);
+    if (cases[i].more) assert_int_equal(raw_write(r.fd, more, sizeof(more)), sizeof(more));
+    for (int n = 0; n < 3; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    if (r.deferred != cases[i].deferred) print_error("case %zu\n", i);
+    assert_int_equal(r.deferred, cases[i].deferred);
+    assert_int_equal(r.admitted, 10);
+    uint32_t before = r.c->excuses;
+    for (int n = 0; n < 10; n++) assert_int_equal(h2_reset(r.peer, st[n], H2_CANCEL), 0);
+    say(&r);
+    until(&r, &r.done, 10);
+    if (!strcmp(cases[i].timeout, "20m")) assert_true(before - r.c->excuses >= 10);
+    if (cases[i].deferred) assert_true(before - r.c->excuses >= 50);
     stop(&r);
   }
 }
@@ -769,6 +823,7 @@ int main(void) {
       cmocka_unit_test(unread_answers_among_payload),
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(excuses_deadlines),
+      cmocka_unit_test(defers_calls),
       cmocka_unit_test(excuses_long_calls),
       cmocka_unit_test(honest_cancels),
       cmocka_unit_test(expired_calls),

@@ -1,6 +1,7 @@
 /* Sockets: reading, writing, ends of every kind, and closing at any moment. */
 #include "kit.h"
 
+#include "io/filter.h"
 #include "io/socket.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,8 @@ typedef struct end {
   int connects, connect_rc, ends, end_rc, writables, reads;
   size_t bytes, most; /* received; the largest read */
   uint8_t sum;        /* of the bytes, by position */
+  uint64_t silent;    /* io_socket_silent_until, of the last read */
+  uint64_t read_at;   /* the loop's time then */
   bool close_on_connect, close_on_read, close_on_end, close_on_writable, pause_on_read;
 } end;
 
@@ -41,6 +45,8 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   for (size_t i = 0; i < len; i++) e->sum ^= (uint8_t)(data[i] + e->bytes + i);
   e->bytes += len;
   e->reads++;
+  e->silent = io_socket_silent_until(e->s);
+  e->read_at = io_now(io_socket_loop(e->s));
   if (len > e->most) e->most = len;
   if (e->pause_on_read) io_socket_read(e->s, false);
   if (e->close_on_read) drop(e);
@@ -262,17 +268,66 @@ static void reads_are_fair(void **state) {
   for (size_t turn = 4096; had + turn <= sent; turn *= turn < 4 * (size_t)65536 ? 2 : 1) {
     while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     assert_int_equal(r.e.bytes - had, turn);
+    assert_true(io_socket_has_more(r.e.s));
     had = r.e.bytes;
   }
   assert_true(had > 4 * 65536);
   while (r.e.bytes < sent) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   assert_int_equal(r.e.most, 65536);
+  assert_false(io_socket_has_more(r.e.s));
   /* And little again when it was worth little. */
   had = r.e.bytes;
   for (sent = 0; (n = send(r.peer, chunk, sizeof(chunk), 0)) > 0;) sent += (size_t)n;
   io_socket_slow(r.e.s);
   while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   assert_int_equal(r.e.bytes - had, 4096);
+  rig_stop(&r);
+}
+
+static void *send_later(void *fd) {
+  usleep(5000);
+  assert_int_equal(send(*(int *)fd, "later", 5, 0), 5);
+  return NULL;
+}
+
+static void never(io_timer *timer) {
+  (void)timer;
+}
+
+/* Since when may have been there what is read? */
+static void knows_the_silence(void **state) {
+  static uint8_t chunk[2 * 4096];
+  rig r;
+  io_timer timer; /* without one nobody knows how long the loop waits */
+  pthread_t thread;
+  (void)state;
+  rig_start(&r, local_pair);
+  assert_int_equal(io_timer_init(&timer, r.loop, never), 0);
+  io_timer_start(&timer, io_now(r.loop) + 60000 * KIT_MS);
+  io_socket_read(r.e.s, true);
+  for (int i = 0; i < 3; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  /* Perhaps since the turn before. */
+  uint64_t sent = kit_clock();
+  assert_int_equal(send(r.peer, "now", 3, 0), 3);
+  while (!r.e.reads) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_true(r.e.silent > 0 && r.e.silent <= sent);
+  /* It came just now, as the loop has waited for it. */
+  r.e.reads = 0;
+  sent = kit_clock();
+  assert_int_equal(pthread_create(&thread, NULL, send_later, &r.peer), 0);
+  while (!r.e.reads) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  pthread_join(thread, NULL);
+  assert_true(r.e.silent <= r.e.read_at);
+  assert_true(r.e.silent >= sent + 5 * KIT_MS);
+  /* It may have been there for long, behind what was read. */
+  size_t had = r.e.bytes;
+  assert_true(send(r.peer, chunk, sizeof(chunk), 0) > 4096);
+  while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.e.bytes, had + 4096);
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_true(r.e.bytes > had + 4096);
+  assert_int_equal(r.e.silent, 0);
+  io_timer_finish(&timer);
   rig_stop(&r);
 }
 
@@ -794,6 +849,7 @@ int main(void) {
       cmocka_unit_test(reads_when_told),
       cmocka_unit_test(pause_inside_read),
       cmocka_unit_test(reads_are_fair),
+      cmocka_unit_test(knows_the_silence),
       cmocka_unit_test(backpressure),
       cmocka_unit_test(odd_writes),
       cmocka_unit_test(write_to_nobody),
