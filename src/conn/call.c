@@ -150,8 +150,7 @@ static int take(caw_call *call, rpc_message *m) {
   int code = rpc_call_take(&call->rpc, m, room);
   if (!m->compressed) return code;
   memory_count(call);
-  if (code == CAW_RESOURCE_EXHAUSTED && c && room < call->rpc.in.limit)
-    limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
+  if (c && rpc_call_lacks_room(&call->rpc)) limit_hit(c, CAW_LIMIT_CONNECTION_BYTES);
   return code;
 }
 

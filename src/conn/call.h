@@ -84,6 +84,7 @@ struct caw_call {
   uint8_t encoding;   /* of what is sent; set before anything is */
   bool counted;       /* in conn->live */
   bool unheard;       /* in conn->unheard */
+  bool in_line;       /* in conn->inflate.line */
   bool deferred;      /* its handler waited for what else there was to read: allowance.c */
   io_post end_post;
   union {
@@ -102,7 +103,7 @@ struct caw_call {
       list sibling;
     };
   };
-  list put_off;     /* in conn->put_off, or who waits for memory */
+  list put_off;     /* in conn->inflate, or who waits for memory */
   size_t accounted; /* of conn->memory.came */
 };
 
@@ -212,8 +213,13 @@ int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **me
 /* The received messages are not needed any more: see rpc_call_consumed. */
 void call_consumed(caw_call *call);
 
-/* inflate.c: decompresses the message that was peeked at, if need be, as far as it may be in
- * this turn of the loop. Shall it wait? Then the call is woken in the next. */
+/* inflate.c: must the message that was peeked at, as it is compressed, wait for others? Then the
+ * call is woken when it is its turn. */
+bool call_inflate_waits(caw_call *call, const rpc_message *m);
+/* Decompresses it then, if need be, as far as it may be in this turn of the loop. Is there more to
+ * do? Then the call is woken in the next. */
+bool call_inflate(caw_call *call, const rpc_message *m);
+/* Either. */
 bool call_put_off(caw_call *call, const rpc_message *m);
 /* Woken in the next turn; of a connection whose socket is open. */
 void call_next_turn(caw_call *call);

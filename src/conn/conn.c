@@ -32,6 +32,7 @@ void conn_ref(conn *c) {
 
 void conn_unref(conn *c) {
   if (--c->refs) return;
+  inflate_finish(c);
   caw_free(c->told);
   caw_free(c->peer);
   caw_free(c->why);
@@ -55,7 +56,6 @@ void conn_close(conn *c, int rc, const char *why) {
   TRACE(CONN, "conn %p with %s ends: %s", (void *)c, conn_peer(c), why);
   io_task_cancel(&c->flush);
   io_timer_finish(&c->deadline);
-  inflate_finish(c);
   keepalive_finish(c);
   patience_finish(c);
   age_finish(c);

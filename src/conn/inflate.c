@@ -12,28 +12,73 @@
  * some 100 KiB of text. */
 #define PER_TURN UINT64_C(200000)
 
-static caw_call *pop(inflate *i) {
-  list *l = list_pop(&i->waiting);
-  return l ? LIST_ENTRY(l, caw_call, put_off) : NULL;
+static caw_call *first_of(const inflate *i) {
+  return list_empty(&i->line) ? NULL : LIST_ENTRY(i->line.next, caw_call, put_off);
 }
 
-/* Whoever did not go on in their turn, as they are paused, or wait for memory, begin anew
- * some day: others want theirs. */
+static void run_timer(conn *c) {
+  if (!io_timer_runs(&c->inflate.timer)) io_timer_start(&c->inflate.timer, io_now(c->loop));
+}
+
+static void wake_first(inflate *i) {
+  i->woken = first_of(i);
+  if (i->woken) call_wake(i->woken);
+}
+
+void inflate_leave(caw_call *call) {
+  inflate *i = &call->conn->inflate;
+  if (i->woken == call) i->woken = NULL;
+  list_remove(&call->put_off);
+  call->in_line = false;
+}
+
+static void enter_line(caw_call *call) {
+  list_remove(&call->put_off); /* it may be among those who wait for memory */
+  list_push_back(&call->conn->inflate.line, &call->put_off);
+  call->in_line = true;
+}
+
+/* It had its turn and did not go on: it is paused, or waits for memory, or is over. It begins
+ * anew some day; others want theirs. */
+static void pass_over(caw_call *call) {
+  inflate_leave(call);
+  rpc_call_stop_inflating(&call->rpc);
+  memory_count(call);
+}
+
 static void next_turn(io_timer *timer) {
   conn *c = LIST_ENTRY(timer, conn, inflate.timer);
   inflate *i = &c->inflate;
-  bool goes_on = false;
+  caw_call *first = first_of(i);
   i->spent = 0;
-  for (caw_call *call; (call = pop(i)); call_wake(call)) goes_on |= call == i->whose;
-  if (goes_on || !i->whose) return;
-  rpc_call_stop_inflating(&i->whose->rpc);
-  memory_count(i->whose);
-  i->whose = NULL;
+  for (list *l; (l = list_pop(&i->deferred));) call_wake(LIST_ENTRY(l, caw_call, put_off));
+  /* In a loop with much to do its turn may be still to come. */
+  if (first && first == i->woken && !list_linked(&first->task.node)) pass_over(first);
+  wake_first(i);
+  if (i->woken) run_timer(c);
 }
 
-/* As far as it goes in this turn. Is there an outcome? */
-static bool work(caw_call *call, const rpc_message *m) {
-  inflate *i = &call->conn->inflate;
+/* Is it known what becomes of the next message? */
+static bool is_inflated(const rpc_call *rpc) {
+  return rpc->inflater && !rpc->taken && rpc->inflater->rc != CAW_EAGAIN;
+}
+
+bool call_inflate_waits(caw_call *call, const rpc_message *m) {
+  conn *c = call->conn;
+  if (!m->compressed || !c || is_inflated(&call->rpc)) return false;
+  inflate *i = &c->inflate;
+  caw_call *first = first_of(i);
+  run_timer(c);
+  if ((!first || first == call) && i->spent < PER_TURN) return false;
+  if (!call->in_line) enter_line(call);
+  if (i->woken == call) i->woken = NULL; /* it has had this turn */
+  return true;
+}
+
+bool call_inflate(caw_call *call, const rpc_message *m) {
+  conn *c = call->conn;
+  if (!m->compressed || !c) return false;
+  inflate *i = &c->inflate;
   uint64_t before = io_sys_clock();
   int rc = CAW_EAGAIN;
   while (rc == CAW_EAGAIN && i->spent < PER_TURN) {
@@ -43,41 +88,33 @@ static bool work(caw_call *call, const rpc_message *m) {
     before = now;
   }
   memory_count(call);
-  i->whose = rc == CAW_EAGAIN && call->rpc.inflater ? call : NULL;
-  return rc != CAW_EAGAIN;
-}
-
-static void begin_timer(inflate *i, caw_loop *loop) {
-  if (!i->spent && list_empty(&i->waiting)) io_timer_start(&i->timer, io_now(loop));
-}
-
-static void wait_turn(inflate *i, caw_call *call) {
-  list_remove(&call->put_off); /* it may be among those who wait for memory */
-  list_push_back(&i->waiting, &call->put_off);
+  if (i->woken == call) i->woken = NULL;
+  if (rc == CAW_EAGAIN) {
+    if (!call->in_line) enter_line(call);
+    return true;
+  }
+  if (call->in_line) inflate_leave(call);
+  if (i->spent < PER_TURN) wake_first(i);
+  return false;
 }
 
 bool call_put_off(caw_call *call, const rpc_message *m) {
-  conn *c = call->conn;
-  if (!m->compressed || !c || !c->socket) return false;
-  inflate *i = &c->inflate;
-  begin_timer(i, c->loop);
-  if ((!i->whose || i->whose == call) && work(call, m)) return false;
-  wait_turn(i, call);
-  return true;
+  return call_inflate_waits(call, m) || call_inflate(call, m);
 }
 
 void call_next_turn(caw_call *call) {
-  inflate *i = &call->conn->inflate;
-  begin_timer(i, call->loop);
-  wait_turn(i, call);
+  conn *c = call->conn;
+  run_timer(c);
+  list_remove(&call->put_off);
+  list_push_back(&c->inflate.deferred, &call->put_off);
 }
 
 int inflate_init(conn *c) {
-  list_init(&c->inflate.waiting);
+  list_init(&c->inflate.line);
+  list_init(&c->inflate.deferred);
   return io_timer_init(&c->inflate.timer, c->loop, next_turn);
 }
 
 void inflate_finish(conn *c) {
   io_timer_finish(&c->inflate.timer);
-  for (caw_call *call; (call = pop(&c->inflate));) call_wake(call);
 }

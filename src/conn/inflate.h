@@ -1,8 +1,8 @@
 /*
  * Decompressing takes time that the peer pays little for: a few KiB can be a message of the
  * largest size. So a connection does only so much of it in a turn of the loop, in steps, and
- * goes on in the next; its calls come one after the other, so that one message only is there
- * in part. Private to src/conn, but for call_put_off (conn/call.h).
+ * goes on in the next. Its calls stand in a line for it: one message only is there in part.
+ * Private to src/conn, but for what conn/call.h has of it.
  */
 #ifndef CONN_INFLATE_H
 #define CONN_INFLATE_H
@@ -15,15 +15,19 @@
 typedef struct conn conn;
 
 typedef struct inflate {
-  list waiting;    /* of caw_call.put_off: calls whose turn comes with the loop's next */
-  io_timer timer;  /* the next turn; runs while somebody waits, or `spent` is not 0 */
-  caw_call *whose; /* message is decompressed in part; NULL: nobody's */
+  list line;       /* of caw_call.put_off: the first one's message is decompressed */
+  list deferred;   /* of the same: who is woken in the loop's next turn */
+  io_timer timer;  /* that turn; runs while there are any, or `spent` is not 0 */
+  caw_call *woken; /* the first of the line, which was woken to go on, and has not yet */
   uint64_t spent;  /* nanoseconds in this turn */
 } inflate;
 
 /* 0 or CAW_ENOMEM. */
 int inflate_init(conn *c);
-/* The connection ends: nobody waits any more. */
+/* No call has the connection any more. */
 void inflate_finish(conn *c);
+
+/* The call, which is in the line, leaves it. */
+void inflate_leave(caw_call *call);
 
 #endif

@@ -62,6 +62,7 @@ size_t memory_room(const caw_call *call) {
 static void wait_in(caw_call *call, list *where) {
   conn_memory *m = &call->conn->memory;
   if (list_empty(&m->queue) && list_empty(&m->starved)) patience_queue(call->conn);
+  if (call->in_line) inflate_leave(call);
   list_remove(&call->put_off);
   list_push_back(where, &call->put_off);
 }

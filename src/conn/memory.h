@@ -45,7 +45,7 @@ void memory_change(caw_call *call, size_t now);
 /* It has changed perhaps. Room that nothing came for yet is no memory. */
 static inline void memory_count(caw_call *call) {
   const rpc_inflater *i = call->rpc.inflater;
-  size_t now = (call->rpc.in.len + (i ? i->out.room : 0)) & ~(MEMORY_STEP - 1);
+  size_t now = (call->rpc.in.len + (i ? i->out.room + i->beside : 0)) & ~(MEMORY_STEP - 1);
   if (now != call->accounted) memory_change(call, now);
 }
 
@@ -70,8 +70,8 @@ static inline void memory_sated(caw_call *call) {
 
 /* The call leaves the connection. */
 static inline void memory_leave(caw_call *call) {
+  if (call->in_line) inflate_leave(call);
   list_remove(&call->put_off);
-  if (call->conn->inflate.whose == call) call->conn->inflate.whose = NULL;
   if (call->accounted) memory_change(call, 0);
   memory_sated(call);
 }

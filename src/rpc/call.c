@@ -226,6 +226,10 @@ void rpc_call_stop_inflating(rpc_call *c) {
   if (!c->taken) free_inflated(c);
 }
 
+bool rpc_call_lacks_room(const rpc_call *c) {
+  return c->inflater && c->inflater->rc == CAW_ETOOBIG && c->inflater->limit < c->in.limit;
+}
+
 static int take_inflated(rpc_call *c, rpc_message *m, size_t room) {
   int rc;
   do rc = rpc_call_inflate(c, m, room);
@@ -237,7 +241,7 @@ static int take_inflated(rpc_call *c, rpc_message *m, size_t room) {
     m->len = c->inflater->out.len;
     return 0;
   case CAW_ETOOBIG:
-    m->why = room < c->in.limit
+    m->why = rpc_call_lacks_room(c)
                  ? "the connection's messages take too much memory when they are decompressed"
                  : "a message is larger than the receiver's limit when it is decompressed";
     return CAW_RESOURCE_EXHAUSTED;

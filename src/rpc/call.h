@@ -175,6 +175,8 @@ rpc_next rpc_call_peek(const rpc_call *c, rpc_message *m);
  * CAW_EAGAIN: there are more steps; else rpc_call_take has nothing left to do but to say
  * what came of it. */
 int rpc_call_inflate(rpc_call *c, const rpc_message *m, size_t room);
+/* Was it not for the receiver's limit but for `room` that the last one had no outcome? */
+bool rpc_call_lacks_room(const rpc_call *c);
 /* Forgets the steps that were done. */
 void rpc_call_stop_inflating(rpc_call *c);
 /* Takes the message that peek showed and does what is left of decompressing it, into `room`

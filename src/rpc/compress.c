@@ -81,6 +81,11 @@ int rpc_room_of(rpc_room *r, buf *out, size_t limit) {
   return 0;
 }
 
+size_t rpc_inflate_in(const rpc_inflater *i, size_t len) {
+  size_t most = i->fruitful ? RPC_INFLATE_IN : RPC_INFLATE_LITTLE;
+  return len - i->at < most ? len - i->at : most;
+}
+
 int rpc_room_used(const rpc_room *r, buf *out, size_t len) {
   if (r->full) return len ? CAW_ETOOBIG : 0;
   out->len += len;
@@ -158,6 +163,9 @@ typedef struct engine {
   };
 } engine;
 
+/* zlib.h: an inflater with a window of 32 KiB takes this. */
+#define ZLIB_TAKES ((size_t)40 * 1024)
+
 /* What inflate's result means for the message; RFC 1952 2.2: a gzip file is a series of
  * members. */
 static int outcome_of(engine *e, int rc, bool more) {
@@ -171,7 +179,7 @@ static int zlib_inflate(engine *e, const uint8_t *data, size_t len, size_t limit
   rpc_room room;
   rpc_inflater *i = &e->base;
   if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
-  size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
+  size_t give = rpc_inflate_in(i, len);
   e->z.next_in = (Bytef *)(uintptr_t)(data + i->at); /* zlib does not write there */
   e->z.avail_in = (unsigned)give;
   e->z.next_out = room.data;
@@ -196,6 +204,7 @@ static bool begin(engine *e) {
 #ifdef CAW_ZSTD
   if (e->base.encoding == CAW_ENCODING_ZSTD) return (e->zstd = zstd_inflater_new()) != NULL;
 #endif
+  e->base.beside = ZLIB_TAKES;
   e->z.zalloc = zlib_alloc;
   e->z.zfree = zlib_free;
   return inflateInit2(&e->z, window_bits(e->base.encoding, MAX_WBITS)) == Z_OK;
@@ -219,6 +228,11 @@ static void end(engine *e) {
   inflateEnd(&e->z);
 }
 
+static void finish(engine *e) {
+  end(e);
+  e->base.beside = 0;
+}
+
 rpc_inflater *rpc_inflater_new(caw_encoding encoding) {
   engine *e = caw_calloc(1, sizeof(*e));
   if (!e) return NULL;
@@ -233,6 +247,7 @@ int rpc_inflater_again(rpc_inflater *i) {
   engine *e = (engine *)i;
   if (i->rc == CAW_EAGAIN) end(e);
   i->out.len = i->at = 0;
+  i->fruitful = false;
   i->rc = CAW_EAGAIN;
   memset(&e->z, 0, sizeof(e->z));
   if (begin(e)) return 0;
@@ -242,8 +257,11 @@ int rpc_inflater_again(rpc_inflater *i) {
 int rpc_inflate(rpc_inflater *i, const uint8_t *data, size_t len, size_t limit) {
   engine *e = (engine *)i;
   if (i->rc != CAW_EAGAIN) return i->rc;
+  size_t at = i->at, had = i->out.len;
+  i->limit = limit;
   i->rc = step(e, data, len, limit);
-  if (i->rc != CAW_EAGAIN) end(e);
+  i->fruitful = i->out.len - had >= i->at - at;
+  if (i->rc != CAW_EAGAIN) finish(e);
   return i->rc;
 }
 

@@ -33,7 +33,10 @@ typedef struct rpc_inflater {
   int rc;  /* CAW_EAGAIN: there are more steps; 0: it is whole; CAW_ETOOBIG, CAW_EMALFORMED,
               CAW_ENOMEM */
   caw_encoding encoding;
-  size_t at; /* what has been read */
+  size_t at;     /* what has been read */
+  bool fruitful; /* the last step wrote no less than it read */
+  size_t limit;  /* of the last step: where CAW_ETOOBIG came from */
+  size_t beside; /* bytes that the library takes besides, about */
 } rpc_inflater;
 
 /* NULL without memory. */
@@ -43,9 +46,11 @@ int rpc_inflater_again(rpc_inflater *i);
 void rpc_inflater_free(rpc_inflater *i);
 
 /* A step reads so many bytes at most, and writes so many. Where nothing comes of what is
- * read, reading costs 100 ns a byte (tables of codes that no block uses). */
-#define RPC_INFLATE_IN  ((size_t)2 * 1024)
-#define RPC_INFLATE_OUT ((size_t)32 * 1024)
+ * read, reading costs 100 ns a byte (tables of codes that no block uses): then the next step
+ * reads little. libzstd decodes a block, 128 KiB at most, in the step that has its end. */
+#define RPC_INFLATE_IN     ((size_t)8 * 1024)
+#define RPC_INFLATE_LITTLE ((size_t)2 * 1024)
+#define RPC_INFLATE_OUT    ((size_t)32 * 1024)
 
 /* The next step of a message, which is the same in each, and may have moved; of what it becomes
  * there may be `limit` bytes. Returns i->rc. */
@@ -69,6 +74,9 @@ typedef struct rpc_room {
   uint8_t beyond;
 } rpc_room;
 int rpc_room_of(rpc_room *r, buf *out, size_t limit);
+
+/* How much the next step reads: less after one that read more than it wrote. */
+size_t rpc_inflate_in(const rpc_inflater *i, size_t len);
 
 /* So much was written there. 0, or CAW_ETOOBIG. */
 int rpc_room_used(const rpc_room *r, buf *out, size_t len);

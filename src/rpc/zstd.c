@@ -34,13 +34,14 @@ int zstd_inflate(rpc_inflater *i, struct ZSTD_DCtx_s *ctx, const uint8_t *data, 
                  size_t limit) {
   rpc_room room;
   if (rpc_room_of(&room, &i->out, limit)) return CAW_ENOMEM;
-  size_t give = len - i->at < RPC_INFLATE_IN ? len - i->at : RPC_INFLATE_IN;
+  size_t give = rpc_inflate_in(i, len);
   ZSTD_inBuffer in = {data, i->at + give, i->at};
   ZSTD_outBuffer to = {room.data, room.len, 0};
   /* 0 at the end of a frame, of which there may be several. */
   size_t rest = ZSTD_decompressStream(ctx, &to, &in);
   if (ZSTD_isError(rest)) return error_of(rest);
   i->at = in.pos;
+  i->beside = ZSTD_sizeof_DCtx(ctx); /* its window is as large as the sender says */
   if (rpc_room_used(&room, &i->out, to.pos)) return CAW_ETOOBIG;
   if (i->at < len) return CAW_EAGAIN;
   if (!rest) return 0;

@@ -34,6 +34,7 @@ typedef struct server_call {
   _Atomic(answer *) answer; /* NULL: nothing was said of it yet */
   caw_status *told;         /* the outcome's texts, in the protocol's arena; NULL: none */
   int code;                 /* and its code */
+  bool admitted : 1;        /* there is memory for its request */
   bool placed : 1;          /* it has its place among the connection's calls */
   bool begun : 1;           /* those who count and watch have heard of it */
   bool routed : 1;
@@ -546,6 +547,16 @@ static void deliver_many(server_call *sc) {
   }
 }
 
+/* Is there memory for what comes of a request that is whole? Asked until there is: while it is
+ * decompressed it goes on. */
+static bool is_admitted(server_call *sc) {
+  if (sc->admitted) return true;
+  memory_answer room = memory_admits(&sc->base);
+  if (room == MEMORY_REFUSE) cut(sc, CAW_RESOURCE_EXHAUSTED, caw_str_from(memory_why));
+  sc->admitted = room == MEMORY_GO;
+  return sc->admitted;
+}
+
 /* Exactly one request, known to be the only one when the client has ended
  * (statuscodes.md: a cardinality violation is UNIMPLEMENTED). The message's
  * bytes stay in place until the call is over. */
@@ -563,10 +574,8 @@ static void deliver_one(server_call *sc) {
     cut(sc, CAW_UNIMPLEMENTED, caw_str_from("the method takes one request, none came"));
     return;
   }
-  if (!sc->base.rpc.remote_ended || call_put_off(&sc->base, &bytes)) return;
-  memory_answer room = memory_admits(&sc->base);
-  if (room == MEMORY_REFUSE) cut(sc, CAW_RESOURCE_EXHAUSTED, caw_str_from(memory_why));
-  if (room) return;
+  if (!sc->base.rpc.remote_ended || call_inflate_waits(&sc->base, &bytes)) return;
+  if (!is_admitted(sc) || call_inflate(&sc->base, &bytes)) return;
   int code = call_receive(&sc->base, caw_call_arena(&sc->base), &bytes, &message, &why);
   next = rpc_call_peek(&sc->base.rpc, &more);
   if (next == RPC_NEXT_MESSAGE) {
