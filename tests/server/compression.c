@@ -430,26 +430,31 @@ static void begin_many(caw_channel *channel, tally *t, int n, caw_str request) {
                      0);
 }
 
-static int say_ok(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
-  (void)d, (void)call, (void)request;
-  *reply = caw_str_from("ok");
-  return 0;
+static int send_extra(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
+  (void)request, (void)reply;
+  return caw_call_send_payload(call, d->extra);
 }
 
-/* More calls than a loop has tasks in a turn, each with a message of more than a turn: that the
- * loop has not come to one yet is no reason to begin it anew. */
+/* More calls than a loop has tasks in a turn, each with a reply of more than a turn: all come to
+ * their turn. */
 static void more_calls_than_tasks(void **state) {
   (void)state;
   enum { CALLS = 1200 };
   size_t len = 400 * 1024;
   char *zeros = calloc(1, len);
-  duo d = {.server_options.max_streams = 2 * CALLS};
+  caw_str big = caw_str_of(zeros, len);
+  caw_payload *payload;
+  duo d = {.server_options.max_streams = 2 * CALLS,
+           .server_options.encoding = CAW_ENCODING_GZIP,
+           .on_message = send_extra};
   tally t;
   duo_init(&d);
-  d.on_message = say_ok;
-  begin_many(d.channel, &t, CALLS, caw_str_of(zeros, len));
+  assert_int_equal(caw_payload_new(&payload, &caw_type_bytes, &big), 0);
+  d.extra = payload;
+  begin_many(d.channel, &t, CALLS, caw_str_from("x"));
   duo_until(&d, &t.all);
   assert_int_equal(t.ok, CALLS);
+  caw_payload_unref(payload);
   duo_finish(&d);
   free(zeros);
 }
