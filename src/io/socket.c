@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 /* Bytes read in one turn, after which other sockets get theirs: see io_socket_slow. */
-enum { TURN_LEAST = 4096, TURN_MOST = 262144 };
+enum { TURN_SLOW = 1024, TURN_LEAST = 4096, TURN_MOST = 262144 };
 
 /* Room for the text of any IP address. */
 enum { IP_TEXT = 80 };
@@ -59,6 +59,7 @@ struct io_socket {
   uint8_t step;
   bool reading;
   bool more;    /* io_socket_has_more */
+  bool slowed;  /* io_socket_slow was called for what this turn reads */
   bool full;    /* a write took less than all: on_writable is due */
   bool in_call; /* inside `ready`, which sets the mask at its end */
   uint8_t peer_len, local_len, local_room;
@@ -169,6 +170,7 @@ static void settle(io_task *task) {
 /* Reads for one turn. A `broken` connection is read to its end, which a short read is not. */
 static void read_some(io_socket *s, bool broken) {
   const uint32_t turn = s->turn;
+  s->slowed = false;
   size_t taken = 0;
   while ((broken || taken < s->turn) && s->state == SOCKET_OPEN && s->reading) {
     size_t room;
@@ -197,7 +199,7 @@ static void read_some(io_socket *s, bool broken) {
     }
   }
   s->more = true;
-  if (taken == turn && s->turn == turn && turn < TURN_MOST) s->turn *= 2;
+  if (taken == turn && !s->slowed && turn < TURN_MOST) s->turn *= 2;
 }
 
 bool io_socket_has_more(const io_socket *s) {
@@ -209,7 +211,8 @@ uint64_t io_socket_silent_until(const io_socket *s) {
 }
 
 void io_socket_slow(io_socket *s) {
-  s->turn = TURN_LEAST;
+  s->turn = TURN_SLOW;
+  s->slowed = true;
 }
 
 static void ready_broken(io_socket *s) {

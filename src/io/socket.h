@@ -47,9 +47,9 @@ int io_socket_adopt(io_socket **out, caw_loop *loop, int fd, const io_socket_eve
 void io_socket_read(io_socket *s, bool on);
 
 /*
- * Reads little in each turn of the loop, 4 KiB: what came is hardly worth its work, and others
+ * Reads little in each turn of the loop, 1 KiB: what came is hardly worth its work, and others
  * wait. With each turn in which there was more to read it is twice as much from then on, up to
- * 256 KiB. A new socket begins like this.
+ * 256 KiB. A new socket begins with 4 KiB.
  */
 void io_socket_slow(io_socket *s);
 /* Was there perhaps more to read than the turn took that read last? Inside on_read that is one
