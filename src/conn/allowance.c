@@ -61,15 +61,15 @@ void allowance_fill(conn *c) {
 
 /* So many useless frames, and one at least in so many bytes, are a flood. */
 #define FLOOD       32
-#define FLOOD_BYTES 128
+#define FLOOD_BYTES 512
 
-uint64_t allowance_wasted(const conn *c) {
-  return h2_noise(c->rpc.h2) + h2_resets(c->rpc.h2) + c->refused;
+int64_t allowance_wasted(const conn *c) {
+  return (int64_t)(h2_resets(c->rpc.h2) + c->refused) - (int64_t)c->allowance.noise;
 }
 
-void allowance_pace(conn *c, size_t len, uint64_t before) {
-  uint64_t wasted = allowance_wasted(c) - before;
-  if (wasted >= FLOOD && wasted * FLOOD_BYTES > len) io_socket_slow(c->socket);
+void allowance_pace(conn *c, size_t len, int64_t before) {
+  int64_t wasted = allowance_wasted(c) - before;
+  if (wasted >= FLOOD && (uint64_t)wasted * FLOOD_BYTES > len) io_socket_slow(c->socket);
 }
 
 static void give_back(conn *c) {

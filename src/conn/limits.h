@@ -47,11 +47,12 @@ void limit_hit_by_session(const conn *c);
 void allowance_init(conn *c, bool server);
 /* Bytes are about to be read: what the time since the last ones has filled up. */
 void allowance_fill(conn *c);
-/* How much was done so far that was of no use to anybody. */
-uint64_t allowance_wasted(const conn *c);
+/* How much was done so far that was of no use to anybody, less what payload makes up for: only
+ * differences say something. */
+int64_t allowance_wasted(const conn *c);
 /* `len` bytes were read, before which that was `before`: who sends many small frames of no use
  * is read in small steps, so that others wait no longer for it than for one who works. */
-void allowance_pace(conn *c, size_t len, uint64_t before);
+void allowance_pace(conn *c, size_t len, int64_t before);
 /* A stream is closed. */
 void allowance_closed(conn *c, const struct caw_call *call);
 /* Server: shall the call, which is new and asks for ALLOWANCE_SHORT (ns) at most, wait for what

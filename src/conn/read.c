@@ -103,7 +103,7 @@ void read_data(void *user, const uint8_t *data, size_t len) {
   h2_at(c->rpc.h2, now);
   allowance_fill(c);
   conn_ref(c);
-  const uint64_t before = allowance_wasted(c);
+  const int64_t before = allowance_wasted(c);
   const size_t all = len;
   while (len && read_piece(c, &data, &len)) {
   }
