@@ -307,6 +307,30 @@ static void stands_still(void **state) {
   }
 }
 
+/* The same while our SETTINGS are not acknowledged. */
+static void stands_still_before_the_ack(void **state) {
+  (void)state;
+  rig r;
+  const struct timespec still = {0, 300 * (long)MS};
+  conn_limits limits = default_limits;
+  limits.settings_ack = 100 * MS;
+  start(&r, 100, LONG);
+  r.config.limits = &limits;
+  assert_int_equal(h2_session_new(&r.peer, H2_CLIENT, NULL, &peer_events, &r), 0);
+  say(&r);
+  while (!r.ready) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  nanosleep(&still, NULL);
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.closed, 0);
+  until(&r, &r.settings, 1);
+  while (!r.closed && !h2_settings_acked(r.c->rpc.h2)) {
+    say(&r);
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  }
+  assert_int_equal(r.closed, 0);
+  stop(&r);
+}
+
 static void nobody_listens(void **state) {
   (void)state;
   rig r;
@@ -842,6 +866,7 @@ int main(void) {
       cmocka_unit_test(becomes_ready),
       cmocka_unit_test(says_nothing),
       cmocka_unit_test(stands_still),
+      cmocka_unit_test(stands_still_before_the_ack),
       cmocka_unit_test(nobody_listens),
       cmocka_unit_test(garbage),
       cmocka_unit_test(too_many_calls),
