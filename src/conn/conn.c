@@ -223,10 +223,13 @@ void conn_flush_later(conn *c) {
 
 /* ---- Events of the socket ---- */
 
-/* From the time at which the connection was made. */
+/* From the time at which the connection was made. A TLS handshake that took all of it had more
+ * because we stood still: so has what follows. */
 static void start_ready(conn *c, uint64_t from) {
-  uint64_t most = UINT64_MAX - from;
-  io_timer_start(&c->deadline, from + (c->ready_timeout < most ? c->ready_timeout : most));
+  uint64_t most = UINT64_MAX - from, now = io_now(c->loop);
+  uint64_t at = from + (c->ready_timeout < most ? c->ready_timeout : most);
+  if (at <= now) at = now + (c->ready_timeout < SECOND ? c->ready_timeout : SECOND);
+  io_timer_start(&c->deadline, at);
 }
 
 /* Shows the connection to those who look. */
@@ -353,6 +356,10 @@ static void expire(io_timer *timer) {
   }
   if (c->failure || c->lingering) {
     conn_finish(c);
+    return;
+  }
+  if (!c->excused && io_timer_excuses(&c->deadline, c->ready_timeout)) {
+    c->excused = true;
     return;
   }
   const char *tls = io_socket_why(c->socket);

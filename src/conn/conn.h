@@ -98,6 +98,7 @@ struct conn {
   bool dismissed;           /* client: the server wants no more calls here; nothing is wrong */
   bool too_many_pings;      /* client: the server ends it for its PINGs */
   bool connected;           /* TCP is there, and TLS */
+  bool excused;             /* it got more time to begin, after a standstill */
   bool heard;               /* the peer has said something */
   bool useful;              /* a call's leading headers came */
   bool crowded;             /* not read until calls that are gone have had their turn */

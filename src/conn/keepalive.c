@@ -55,6 +55,7 @@ static void send_ping(conn *c) {
   TRACE(CONN, "conn %p: a PING, as nothing came", (void *)c);
   k->without_data++;
   k->waiting = true;
+  k->excused = false;
   k->delivered = io_socket_delivered(c->socket);
   wait_for_answer(c);
   conn_flush_later(c);
@@ -70,14 +71,16 @@ static void give_up(conn *c) {
 /*
  * The time after a PING is over. That does not mean the peer is dead while what was
  * written before the PING is still on its way, and gets on: a slow path is no broken
- * one. While we do not read for reasons of our own, it says nothing either.
+ * one. While we do not read for reasons of our own, or stood still, it says nothing either.
  */
 static void judge_silence(conn *c) {
   keepalive *k = &c->keepalive;
   uint64_t delivered = io_socket_delivered(c->socket);
   bool moves = delivered != k->delivered && (c->blocked || delivered < io_socket_sent(c->socket));
   if (!moves && !c->throttled && !c->crowded) {
-    give_up(c);
+    bool excused = !k->excused && io_timer_excuses(&k->timer, config_of(c)->timeout);
+    k->excused = excused;
+    if (!excused) give_up(c);
     return;
   }
   k->delivered = delivered;

@@ -30,6 +30,7 @@ typedef struct keepalive {
   unsigned without_data; /* PINGs since then without a frame of a call */
   bool on;               /* `timer` is in use */
   bool waiting;          /* a PING was sent, and nothing was read since */
+  bool excused;          /* its answer got more time, after a standstill */
   bool resting;          /* nothing was read for long, but there is no call */
 
   /* Of the client's PINGs. */

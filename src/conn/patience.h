@@ -14,6 +14,7 @@ typedef struct conn conn;
 typedef struct patience {
   io_timer timer;
   uint64_t at;        /* when the timer fires; UINT64_MAX: it does not run */
+  bool excused;       /* it came late, and nobody was judged: not twice in a row */
   uint64_t ack_until; /* our SETTINGS must be acknowledged; UINT64_MAX: they are */
 
   uint32_t block; /* h2_open_block when it was last looked at */

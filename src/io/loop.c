@@ -41,6 +41,10 @@ enum { SCRATCH = 65536 };
 /* A look at the descriptors that took longer was a wait for them. */
 #define WAITED UINT64_C(50000)
 
+/* A timer that is so late has met a standstill, and the least that is given after one. */
+#define STANDSTILL       (100 * NS_PER_MS)
+#define AFTER_STANDSTILL (1000 * NS_PER_MS)
+
 typedef struct signal_watch {
   uv_signal_t uv;
   struct signal_watch *next;
@@ -156,6 +160,14 @@ void io_timer_start(io_timer *t, uint64_t at_ns) {
 void io_timer_stop(io_timer *t) {
   io_assert_on_loop(t->loop);
   heap_remove(&t->loop->timers, &t->node);
+}
+
+bool io_timer_excuses(io_timer *t, uint64_t most) {
+  uint64_t now = io_now(t->loop), late = now - t->node.key;
+  if (late < STANDSTILL) return false;
+  uint64_t more = late > AFTER_STANDSTILL ? late : AFTER_STANDSTILL;
+  io_timer_start(t, now + (more < most ? more : most));
+  return true;
 }
 
 static void run_timers(caw_loop *loop) {

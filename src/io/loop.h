@@ -36,6 +36,12 @@ void io_timer_finish(io_timer *t);
  * the turn that starts it. Equal times fire in the order of their starts. */
 void io_timer_start(io_timer *t, uint64_t at_ns);
 void io_timer_stop(io_timer *t);
+/* In the timer's callback, when what a peer has time for did not come. Is the timer so late that
+ * the process, or the machine, has stood still? Then that time was not the peer's, and what it
+ * sent may not have been looked at: the timer is started again, for as long as it was late, but at
+ * least a second, and at most `most`. Who asks does so once, so that a loop that is always late
+ * keeps nobody for ever. */
+bool io_timer_excuses(io_timer *t, uint64_t most);
 static inline bool io_timer_runs(const io_timer *t) {
   return heap_linked(&t->node);
 }

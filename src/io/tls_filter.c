@@ -69,6 +69,7 @@ typedef struct tls_filter {
   bool plain;       /* it was none of TLS */
   bool asked;       /* client: for a certificate, and has none */
   bool served;      /* something was read */
+  bool excused;     /* server: it got more time after a standstill */
   bool closed;      /* freed when the last function is left */
   uint32_t records; /* sent with the present key */
   uint32_t updates; /* of UPDATES_MAX */
@@ -518,17 +519,26 @@ static void raw_writable(void *user) {
 
 static const io_socket_events raw_events = {raw_connect, raw_read, raw_end, raw_writable};
 
+/* The time of a handshake is over, unless we stood still and the client could do nothing. */
+static void expire_shake(tls_filter *f) {
+  if (!f->excused && io_timer_excuses(&f->resume, f->server->handshake_timeout)) {
+    f->excused = true;
+    return;
+  }
+  io_task_cancel(&f->step);
+  tls_say(&f->why, "the client did not finish the TLS handshake in time");
+  f->broken = true;
+  report(f);
+  if (!f->closed) tell_connect(f, CAW_ETIMEDOUT);
+}
+
 static void on_resume(io_timer *timer) {
   tls_filter *f = LIST_ENTRY(timer, tls_filter, resume);
   enter(f);
   if (f->state == TLS_LINGERING) {
     tell_connect(f, f->rc);
   } else if (f->state == TLS_SHAKING) {
-    io_task_cancel(&f->step);
-    tls_say(&f->why, "the client did not finish the TLS handshake in time");
-    f->broken = true;
-    report(f);
-    if (!f->closed) tell_connect(f, CAW_ETIMEDOUT);
+    expire_shake(f);
   } else {
     advance(f);
   }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- The rig: a connection of ours, and a peer made of a bare session ---- */
@@ -278,6 +279,55 @@ static void says_nothing(void **state) {
   while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   assert_int_equal(r.rc, CAW_ETIMEDOUT);
   assert_string_equal(r.why, "the peer did not begin HTTP/2 in time");
+  stop(&r);
+}
+
+/* The process stands still for longer than the peer has time: that was not the peer's. But one
+ * that says nothing afterwards either has its end. */
+static void stands_still(void **state) {
+  (void)state;
+  for (int speaks = 0; speaks < 2; speaks++) {
+    rig r;
+    const struct timespec still = {0, 300 * (long)MS};
+    start(&r, 100, 100 * MS);
+    while (!r.closed && !r.c->connected) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    nanosleep(&still, NULL);
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    assert_int_equal(r.closed, 0);
+    if (speaks) {
+      /* It is read before the timer is looked at, however long this takes. */
+      assert_int_equal(h2_session_new(&r.peer, H2_CLIENT, NULL, &peer_events, &r), 0);
+      say(&r);
+      until(&r, &r.ready, 1);
+    } else {
+      while (!r.closed) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+      assert_string_equal(r.why, "the peer did not begin HTTP/2 in time");
+    }
+    stop(&r);
+  }
+}
+
+/* The same while our SETTINGS are not acknowledged. */
+static void stands_still_before_the_ack(void **state) {
+  (void)state;
+  rig r;
+  const struct timespec still = {0, 300 * (long)MS};
+  conn_limits limits = default_limits;
+  limits.settings_ack = 100 * MS;
+  start(&r, 100, LONG);
+  r.config.limits = &limits;
+  assert_int_equal(h2_session_new(&r.peer, H2_CLIENT, NULL, &peer_events, &r), 0);
+  say(&r);
+  while (!r.ready) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  nanosleep(&still, NULL);
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r.closed, 0);
+  until(&r, &r.settings, 1);
+  while (!r.closed && !h2_settings_acked(r.c->rpc.h2)) {
+    say(&r);
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  }
+  assert_int_equal(r.closed, 0);
   stop(&r);
 }
 
@@ -815,6 +865,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(becomes_ready),
       cmocka_unit_test(says_nothing),
+      cmocka_unit_test(stands_still),
+      cmocka_unit_test(stands_still_before_the_ack),
       cmocka_unit_test(nobody_listens),
       cmocka_unit_test(garbage),
       cmocka_unit_test(too_many_calls),

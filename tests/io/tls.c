@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- Two ends ---- */
@@ -46,6 +47,7 @@ typedef struct pair {
   int fd[2];         /* the relay's: towards the client, towards the server */
   size_t passed[2];  /* from the client, from the server */
   size_t allowed[2]; /* of passed */
+  uint64_t time;     /* of the server's handshake; 0: what the credentials say */
   bool over[2];      /* that side has ended */
 } pair;
 
@@ -141,7 +143,7 @@ static int adopt_server(pair *p) {
   p->fd[1] = fds[1];
   int rc = io_socket_adopt(&p->server.socket, p->loop, fds[0], &events, &p->server);
   if (rc) close(fds[0]);
-  else rc = io_tls_accept(p->server.socket, p->server_credentials, UINT64_MAX);
+  else rc = io_tls_accept(p->server.socket, p->server_credentials, p->time ? p->time : UINT64_MAX);
   return rc;
 }
 
@@ -307,6 +309,28 @@ static void a_cut_after_every_byte(void **state) {
     for (size_t n = 0; n < want[i]; n++) cut_at(i, n, n + VARIES >= want[i]);
 }
 
+/* ---- Standstills ---- */
+
+/* Everything stands still in the middle of a handshake, for longer than the server gives it:
+ * with the client's last words on their way, and with its first. */
+static void a_standstill_is_not_the_clients(void **state) {
+  (void)state;
+  for (int turns = 0; turns < 3; turns++) {
+    const struct timespec still = {1, 200000000};
+    pair p = fresh();
+    p.time = 1000000000;
+    assert_int_equal(pair_open(&p), 0);
+    for (int i = 0; i < turns; i++) turn(&p, 65536);
+    assert_int_equal(p.server.connected, 0);
+    nanosleep(&still, NULL);
+    for (int i = 0; i < 1000 && !p.server.connected; i++) turn(&p, 65536);
+    assert_string_equal(p.server.why, "");
+    assert_int_equal(p.server.connected, 1);
+    assert_int_equal(p.server.connect_rc, 0);
+    pair_close(&p);
+  }
+}
+
 /* ---- Back-pressure ---- */
 
 static void what_waits_is_bounded(void **state) {
@@ -447,8 +471,11 @@ static int set_up(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(any_chunks_make_the_same_bytes), cmocka_unit_test(a_cut_after_every_byte),
-      cmocka_unit_test(what_waits_is_bounded),          cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(any_chunks_make_the_same_bytes),
+      cmocka_unit_test(a_cut_after_every_byte),
+      cmocka_unit_test(a_standstill_is_not_the_clients),
+      cmocka_unit_test(what_waits_is_bounded),
+      cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(credentials_may_lack_memory),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
