@@ -19,6 +19,11 @@
 #define EARNED   2
 #define DEFERRED 20
 
+/* gRPC's C core begins calls with less than some milliseconds and resets them at once: nothing
+ * tells them from a pretext, and each costs so many excuses. */
+#define HASTY      (SECOND / 200)
+#define HASTY_COST 20
+
 /* Frames of the server's that may cross a client's reset: HEADERS twice, RST_STREAM and a
  * WINDOW_UPDATE. */
 #define CROSSING 4
@@ -115,6 +120,10 @@ static bool waited(const conn *c, const caw_call *call) {
   return known >= call->joined + BRIEF && known - call->joined >= asked / 2;
 }
 
+static bool is_hasty(const caw_call *call) {
+  return deadline_of(call) - call->joined < HASTY;
+}
+
 /* One that was waited for makes up for hurried ones. */
 static void earn(conn *c) {
   if (++c->earned < EARNED) return;
@@ -141,7 +150,8 @@ static bool excuse(conn *c, const caw_call *call) {
   if (!excused(c, call)) return false;
   if (!call->method) return take(&c->excuses, call->deferred ? DEFERRED : 1);
   if (io_now(c->loop) - call->joined >= LIVED) return take(&c->excuses, 1);
-  if (!waited(c, call)) return take(&c->hurried, 1);
+  if (!waited(c, call))
+    return is_hasty(call) ? take(&c->excuses, HASTY_COST) : take(&c->hurried, 1);
   if (!take(&c->excuses, 1)) return false;
   earn(c);
   return true;

@@ -580,9 +580,9 @@ const attack attacks[] = {
      .more = reset_before_1m,
      .closes = true,
      .limit = RESETS,
-     .handlers = 400},
+     .handlers = 2000},
     /* Where time runs out before a handler begins, that is all. */
-    {.name = "reset before a deadline of 100 us", .more = reset_before_100u, .handlers = 400},
+    {.name = "reset before a deadline of 100 us", .more = reset_before_100u, .handlers = 2000},
     {.name = "reset after a deadline of 1 ns", .more = reset_too_late},
     {.name = "reset of large headers, 8 peers", .more = reset_large_headers, .foes = 8},
     {.name = "MadeYouReset: window overflow",
