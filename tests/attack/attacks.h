@@ -35,6 +35,7 @@ typedef struct attack {
   double after;    /* seconds after the begin */
   caw_limit limit; /* that must be hit; CAW_LIMIT_NONE: any or none */
   long handlers;   /* at most, for each foe; 0: none; -1: as many as like */
+  bool timed;      /* how many depends on a clock: with sanitizers they are not judged */
   double memory;   /* MiB for each foe; 0: 1 */
   double cpu_ms;   /* for each foe; 0: as may be */
   unsigned ends;   /* calls that must have come to their end, at least */
