@@ -68,8 +68,12 @@ void allowance_fill(conn *c) {
 #define FLOOD       32
 #define FLOOD_BYTES 512
 
+/* What a stream that ended early has wasted: itself, and what its request made up for, which
+ * was of no use to anybody either. */
+#define WASTED 4
+
 int64_t allowance_wasted(const conn *c) {
-  return (int64_t)(h2_resets(c->rpc.h2) + c->refused) - (int64_t)c->allowance.noise;
+  return (int64_t)(WASTED * h2_resets(c->rpc.h2) + c->refused) - (int64_t)c->allowance.noise;
 }
 
 void allowance_pace(conn *c, size_t len, int64_t before) {

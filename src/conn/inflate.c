@@ -9,8 +9,8 @@
 #include <caw/status.h>
 
 /* What a connection may take of a turn of the loop before others have theirs, in nanoseconds:
- * some 100 KiB of text. */
-#define PER_TURN UINT64_C(200000)
+ * some 25 KiB of text. */
+#define PER_TURN UINT64_C(50000)
 
 static caw_call *first_of(const inflate *i) {
   return list_empty(&i->line) ? NULL : LIST_ENTRY(i->line.next, caw_call, put_off);
