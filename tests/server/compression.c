@@ -459,6 +459,42 @@ static void more_calls_than_tasks(void **state) {
   free(zeros);
 }
 
+/* One of many that always have something to do. */
+typedef struct busy {
+  io_task task;
+  caw_loop *loop;
+} busy;
+
+static void be_busy(io_task *task) {
+  busy *b = LIST_ENTRY(task, busy, task);
+  io_defer(b->loop, &b->task);
+}
+
+/* In a loop that has more tasks than it runs in a turn a call is woken a turn and more before it
+ * goes on. It has its place in the line until then. */
+static void a_busy_loop(void **state) {
+  (void)state;
+  enum { TASKS = 3500 };
+  static busy tasks[TASKS];
+  char *zeros = calloc(1, 4 * MIB);
+  duo d = {.on_message = note_length};
+  slowly s = {0};
+  duo_init(&d);
+  d.extra = &s;
+  for (int i = 0; i < TASKS; i++) {
+    tasks[i].loop = d.loop;
+    io_task_init(&tasks[i].task, be_busy);
+    io_defer(d.loop, &tasks[i].task);
+  }
+  begin(&d, &s.first, &duo_unary, caw_str_of(zeros, 4 * MIB));
+  turns_until(&d, &s.came);
+  assert_int_equal(s.bytes, 4 * MIB);
+  for (int i = 0; i < TASKS; i++) io_task_cancel(&tasks[i].task);
+  duo_until(&d, &s.first.done);
+  duo_finish(&d);
+  free(zeros);
+}
+
 static int echo_plain(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
   (void)d;
   caw_call_compress(call, false);
@@ -506,6 +542,7 @@ int main(void) {
       cmocka_unit_test(many_bombs),
       cmocka_unit_test(by_and_by),
       cmocka_unit_test(more_calls_than_tasks),
+      cmocka_unit_test(a_busy_loop),
       cmocka_unit_test(memory_before_decompressing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
