@@ -45,10 +45,22 @@ static size_t character(const unsigned char *p, size_t len) {
   return 0;
 }
 
-/* Control characters, C1's too, and in text what would end a word. */
+/* The number of a character of two or three bytes. */
+static unsigned number_of(const unsigned char *p, size_t n) {
+  return n == 2 ? (p[0] & 31u) << 6 | (p[1] & 63u)
+                : (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
+}
+
+/* C1's control characters, what ends a line for many who read one (U+2028, U+2029), and what turns
+ * the order of what follows around. */
+static bool is_trick(unsigned c) {
+  return c < 0xa0 || c == 0x61c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+         (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Also other control characters, and in text what would end a word. */
 static bool to_escape(const unsigned char *p, size_t n, bool json) {
-  if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0) return true;
-  if (n != 1) return false;
+  if (n > 1) return n < 4 && is_trick(number_of(p, n));
   if (*p < ' ' || *p == 0x7f || *p == '\\' || *p == '"') return true;
   return !json && *p == ' ';
 }
@@ -59,7 +71,7 @@ static void put_escaped(line *l, const unsigned char *p, size_t n, bool json) {
   } else if (n == 1 && (*p == '"' || *p == '\\')) {
     put(l, "\\%c", *p);
   } else {
-    put(l, "\\u%04x", n == 1 ? *p : p[1]);
+    put(l, "\\u%04x", n == 1 ? *p : number_of(p, n));
   }
 }
 

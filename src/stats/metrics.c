@@ -100,7 +100,7 @@ void metrics_call_ended(metrics_row *row, int code, uint64_t ns) {
 metrics_row *metrics_row_of(metrics_table *t, caw_str method) {
   metrics_row *row = map_get(&t->by_method, method);
   if (row) return row;
-  if (t->by_method.len >= METRICS_METHODS && !caw_str_is(method, other))
+  if (t->client && t->by_method.len >= METRICS_METHODS && !caw_str_is(method, other))
     return metrics_row_of(t, caw_str_from(other));
   if (!method.len || map_reserve(&t->by_method, 1)) return NULL;
   row = caw_calloc(1, sizeof(*row) + method.len + 1);
