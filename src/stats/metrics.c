@@ -137,7 +137,7 @@ static metrics_table *find_free(caw_metrics *m, const char *target, size_t *targ
   for (list *l = m->tables.next; l != &m->tables; l = l->next) {
     metrics_table *t = LIST_ENTRY(l, metrics_table, node);
     if (!t->owned && same_target(t, target)) return t;
-    *targets += t->client;
+    *targets += t->client && t->first;
   }
   return NULL;
 }
@@ -153,6 +153,7 @@ static metrics_table *new_table(caw_metrics *m, const char *target) {
   if (!t) return NULL;
   t->metrics = m;
   t->client = target != NULL;
+  t->first = !target_known(m, target);
   if (target) {
     size_t size = strlen(target) + 1;
     t->target = caw_malloc(size);

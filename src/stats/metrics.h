@@ -57,6 +57,7 @@ typedef struct metrics_table {
   caw_metrics *metrics;
   bool client;
   bool owned;
+  bool first;                  /* of its target: others with the same do not count as another */
   char *target;                /* client; else NULL */
   _Atomic(metrics_row *) rows; /* the newest first */
   metrics_row *seen;           /* under the metrics' lock: the newest when they were counted */
