@@ -1,6 +1,8 @@
 /* The lines of access_log.h. Room is there for all of them: see MOST. */
 #include "access_log.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,26 +25,6 @@ CAW_PRINTF(2, 3) static void put(line *l, const char *format, ...) {
   va_end(args);
   if (n > 0) l->len += (size_t)n;
   if (l->len >= ACCESS_LOG_ROOM) l->len = ACCESS_LOG_ROOM - 1;
-}
-
-/* How many of the bytes are one character in UTF-8 (RFC 3629); 0: they are none. */
-static size_t character(const unsigned char *p, size_t len) {
-  static const struct {
-    unsigned char from, to, second_from, second_to, len;
-  } forms[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2},
-               {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-               {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-               {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-               {0xf4, 0xf4, 0x80, 0x8f, 4}};
-  for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-    if (p[0] < forms[i].from || p[0] > forms[i].to) continue;
-    if (forms[i].len > len) return 0;
-    if (forms[i].len > 1 && (p[1] < forms[i].second_from || p[1] > forms[i].second_to)) return 0;
-    for (size_t k = 2; k < forms[i].len; k++)
-      if (p[k] < 0x80 || p[k] > 0xbf) return 0;
-    return forms[i].len;
-  }
-  return 0;
 }
 
 /* The number of a character of two or three bytes. */
@@ -80,7 +62,7 @@ static void put_text(line *l, caw_str text, bool json) {
   const unsigned char *p = (const unsigned char *)text.data;
   size_t len = text.len < MOST ? text.len : MOST;
   for (size_t i = 0, n; i < len; i += n) {
-    n = character(p + i, text.len - i);
+    n = text_character(p + i, text.len - i);
     if (!n && json) put(l, "\\ufffd");
     else if (!n || to_escape(p + i, n, json)) put_escaped(l, p + i, n ? n : 1, json);
     else {

@@ -73,9 +73,10 @@ void client_stats_attempt_began(client_call *cc) {
 void client_stats_attempt_ended(client_call *cc, int code) {
   if (!cc->attempt || !cc->channel) return;
   cc->attempt = false;
+  /* Without a stream all that the program sent is here still. */
+  uint64_t sent = cc->base.rpc.state == RPC_IDLE ? 0 : cc->base.sent_bytes;
   channelz_call_ended(cc->channel->subchannel, 0, code);
-  metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, cc->base.sent_bytes,
-                cc->base.received_bytes);
+  metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, sent, cc->base.received_bytes);
 }
 
 /* A channel that is freed in a callback takes its table with it, so it counts the end before. */

@@ -325,6 +325,11 @@ static void who_finds_no_server_is_counted(void **state) {
                          "grpc_client_attempt_duration_seconds_count{grpc_method=\"" UNARY
                          "\",grpc_target=\"dns:///127.0.0.1:1\",grpc_status=\"UNAVAILABLE\"} 1\n"));
   caw_free((char *)text.data);
+  /* Nothing was sent to anybody. */
+  wanted w = read_metric(d.server_options.metrics,
+                         "grpc.client.attempt.sent_total_compressed_message_size", UNARY, NULL);
+  assert_int_equal(w.count, 1);
+  assert_int_equal((int)w.sum, 0);
   end(&d);
 }
 
