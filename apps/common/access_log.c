@@ -1,6 +1,8 @@
 /* The lines of access_log.h. Room is there for all of them: see MOST. */
 #include "access_log.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,30 +27,22 @@ CAW_PRINTF(2, 3) static void put(line *l, const char *format, ...) {
   if (l->len >= ACCESS_LOG_ROOM) l->len = ACCESS_LOG_ROOM - 1;
 }
 
-/* How many of the bytes are one character in UTF-8 (RFC 3629); 0: they are none. */
-static size_t character(const unsigned char *p, size_t len) {
-  static const struct {
-    unsigned char from, to, second_from, second_to, len;
-  } forms[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2},
-               {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-               {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-               {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-               {0xf4, 0xf4, 0x80, 0x8f, 4}};
-  for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-    if (p[0] < forms[i].from || p[0] > forms[i].to) continue;
-    if (forms[i].len > len) return 0;
-    if (forms[i].len > 1 && (p[1] < forms[i].second_from || p[1] > forms[i].second_to)) return 0;
-    for (size_t k = 2; k < forms[i].len; k++)
-      if (p[k] < 0x80 || p[k] > 0xbf) return 0;
-    return forms[i].len;
-  }
-  return 0;
+/* The number of a character of two or three bytes. */
+static unsigned number_of(const unsigned char *p, size_t n) {
+  return n == 2 ? (p[0] & 31u) << 6 | (p[1] & 63u)
+                : (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
 }
 
-/* Control characters, C1's too, and in text what would end a word. */
+/* C1's control characters, what ends a line for many who read one (U+2028, U+2029), and what turns
+ * the order of what follows around. */
+static bool is_trick(unsigned c) {
+  return c < 0xa0 || c == 0x61c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+         (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Also other control characters, and in text what would end a word. */
 static bool to_escape(const unsigned char *p, size_t n, bool json) {
-  if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0) return true;
-  if (n != 1) return false;
+  if (n > 1) return n < 4 && is_trick(number_of(p, n));
   if (*p < ' ' || *p == 0x7f || *p == '\\' || *p == '"') return true;
   return !json && *p == ' ';
 }
@@ -59,7 +53,7 @@ static void put_escaped(line *l, const unsigned char *p, size_t n, bool json) {
   } else if (n == 1 && (*p == '"' || *p == '\\')) {
     put(l, "\\%c", *p);
   } else {
-    put(l, "\\u%04x", n == 1 ? *p : p[1]);
+    put(l, "\\u%04x", n == 1 ? *p : number_of(p, n));
   }
 }
 
@@ -68,7 +62,7 @@ static void put_text(line *l, caw_str text, bool json) {
   const unsigned char *p = (const unsigned char *)text.data;
   size_t len = text.len < MOST ? text.len : MOST;
   for (size_t i = 0, n; i < len; i += n) {
-    n = character(p + i, text.len - i);
+    n = text_character(p + i, text.len - i);
     if (!n && json) put(l, "\\ufffd");
     else if (!n || to_escape(p + i, n, json)) put_escaped(l, p + i, n ? n : 1, json);
     else {

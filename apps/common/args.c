@@ -3,9 +3,11 @@
 
 #include <caw/version.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 CAW_PRINTF(2, 0)
 static void complain(const char *program, const char *format, va_list args) {
@@ -58,8 +60,19 @@ int args_next(const char *program, void (*help)(void), int argc, char **argv,
   return option;
 }
 
+/* A standard stream that is closed would be the number of the next socket, or of the pipe that
+ * wakes the loop, and what is printed went there. It still cannot be read or written. */
+static void fill_standard_streams(void) {
+  static bool filled;
+  for (int fd = 0; !filled && fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  filled = true;
+}
+
 int args_next_mixed(const char *program, void (*help)(void), int argc, char **argv,
                     const struct option *options, int *index) {
+  fill_standard_streams();
   int option = getopt_long(argc, argv, "", options, index);
   switch (option) {
   case 'h':

@@ -27,7 +27,8 @@ _Noreturn void args_fail(const char *program, const char *format, ...) CAW_PRINT
 /*
  * The next option, its value in optarg and its place among `options` in *index
  * (which may be NULL); -1 when there are no more. --help and --version are done
- * here; an option that is none and an argument beside the options exit with 2.
+ * here; an option that is none and an argument beside the options exit with 2. The first
+ * call comes before anything is opened: a standard stream that is closed becomes one that fails.
  */
 int args_next(const char *program, void (*help)(void), int argc, char **argv,
               const struct option *options, int *index);

@@ -67,7 +67,7 @@ static int wait_for_it(observe *o) {
 }
 
 void observe_begin(observe *o, const char *program, caw_server *server) {
-  char why[300];
+  char why[300] = "out of memory";
   int rc = o->channelz ? caw_channelz_add(server, o->channelz) : 0;
   if (rc) args_fail(program, "cannot add channelz: %s", caw_strerror(rc));
   if (!o->metrics) return;

@@ -6,8 +6,8 @@
  *
  * A channel has one subchannel, and that has the sockets of its connections, usually one; a server
  * has the addresses that it listens at and the sockets of its clients. Each has an id, from 1 on,
- * that no other gets. What is gone is gone from here, too. Counting costs each loop some ten
- * instructions for what is counted, and each connection some 300 bytes.
+ * that no other gets. What is gone is gone from here, too. Counting costs each loop some 160
+ * instructions a unary call, and each connection some 400 bytes.
  *
  * The service tells everybody who may call the server who its peers are: guard it with an
  * interceptor, or add it to a server of its own that only friends reach.

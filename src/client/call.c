@@ -351,6 +351,7 @@ void client_calls_end(caw_channel *ch) {
     cc->base.rpc.paused = false;
     if (cc->on_stack) {
       /* Its callback is freeing the channel: its dispatch ends it afterwards. */
+      if (!cc->told) client_stats_call_ended(cc, cc->status.code);
       list_remove(&cc->node);
       cc->channel = NULL;
     } else {
@@ -380,6 +381,13 @@ static int set_deadline(client_call *cc, const caw_call_options *o) {
     at = now + o->timeout_ms * 1000000;
   if (o->parent && caw_call_deadline(o->parent) < at) at = caw_call_deadline(o->parent);
   return call_set_deadline(&cc->base, at);
+}
+
+/* The call is one: what begins is told to those who watch. */
+static void announce(client_call *cc) {
+  client_stats_call_stands(cc);
+  PROBE2(client__call__begin, &cc->base, cc->base.method->path);
+  TRACE(CALL, "call %p is %s to %s", (void *)cc, cc->base.method->path, cc->channel->authority);
 }
 
 /* Takes the call apart that nobody has heard of. */
@@ -425,8 +433,6 @@ static int begin(client_call **out, caw_channel *ch, const caw_method *method,
   }
   list_push_back(&ch->calls, &cc->node);
   client_stats_call_began(cc);
-  PROBE2(client__call__begin, call, method->path);
-  TRACE(CALL, "call %p is %s to %s", (void *)cc, method->path, ch->authority);
   if (cc->step == STEP_READY) list_push_back(&ch->waiting, &cc->wait);
   if (o.parent) call_adopt(o.parent, call);
   *out = cc;
@@ -440,6 +446,7 @@ int caw_call_start(caw_call **out, caw_channel *ch, const caw_method *method,
   int rc = begin(&cc, ch, method, options, user);
   if (rc) return rc;
   cc->events = *events;
+  announce(cc);
   client_launch(cc);
   if (out) *out = &cc->base;
   return 0;
@@ -452,6 +459,7 @@ static int send_only(client_call *cc, const void *request) {
     abandon(cc);
     return rc;
   }
+  announce(cc);
   caw_call_close_send(&cc->base);
   client_launch(cc);
   return 0;

@@ -75,8 +75,10 @@ void client_launch(client_call *cc);
 
 /* ---- stats.c: each does nothing when nobody counts ---- */
 
-/* The call begins; its next attempt does; that has ended; the call has. */
+/* The call begins; it has what it needs, and is one; its next attempt begins; that has ended; the
+ * call has. */
 void client_stats_call_began(client_call *cc);
+void client_stats_call_stands(client_call *cc);
 void client_stats_attempt_began(client_call *cc);
 void client_stats_attempt_ended(client_call *cc, int code);
 void client_stats_call_ended(client_call *cc, int code);

@@ -53,10 +53,13 @@ void client_stats_call_began(client_call *cc) {
   if (!ch->metrics && !ch->channelz) return;
   cc->counts = true;
   cc->began = io_sys_clock();
-  channelz_call_began(ch->z, 0, cc->began);
   if (!ch->metrics) return;
   const char *path = cc->base.method->path;
   cc->row = metrics_row_of(ch->metrics, caw_str_from(*path == '/' ? path + 1 : path));
+}
+
+void client_stats_call_stands(client_call *cc) {
+  if (cc->counts) channelz_call_began(cc->channel->z, 0, cc->began);
 }
 
 void client_stats_attempt_began(client_call *cc) {
@@ -70,12 +73,13 @@ void client_stats_attempt_began(client_call *cc) {
 void client_stats_attempt_ended(client_call *cc, int code) {
   if (!cc->attempt || !cc->channel) return;
   cc->attempt = false;
+  /* Without a stream all that the program sent is here still. */
+  uint64_t sent = cc->base.rpc.state == RPC_IDLE ? 0 : cc->base.sent_bytes;
   channelz_call_ended(cc->channel->subchannel, 0, code);
-  metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, cc->base.sent_bytes,
-                cc->base.received_bytes);
+  metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, sent, cc->base.received_bytes);
 }
 
-/* A channel that is freed in a callback has taken its table with it. */
+/* A channel that is freed in a callback takes its table with it, so it counts the end before. */
 void client_stats_call_ended(client_call *cc, int code) {
   client_stats_attempt_ended(cc, code);
   if (!cc->counts || !cc->channel) return;

@@ -13,6 +13,7 @@
  */
 #include "io/filter.h"
 
+#include "base/utf8.h"
 #include "io/sys.h"
 #include "io/watch.h"
 
@@ -135,7 +136,9 @@ static size_t name_text(char out[IO_ADDRESS_TEXT], int fd, name_fn name) {
   memset(&a, 0, sizeof(a));
   a.len = sizeof(a.u);
   if (name(fd, &a.u.any, &a.len)) a.len = 0;
-  return io_address_format(out, &a);
+  size_t n = io_address_format(out, &a);
+  utf8_mend(out, n); /* a peer at a Unix socket chooses the name of its own */
+  return n;
 }
 
 /* --- connecting ---------------------------------------------------------- */

@@ -200,9 +200,22 @@ static void on_writable(void *user) {
 
 static const io_socket_events events = {on_connect, on_read, on_end, on_writable};
 
+/* Is there a place for another? Who has his answer and stays gives his up, or else the oldest of
+ * those who have not asked: sixteen that do nothing keep nobody out. */
+static bool make_room(caw_metrics_http *h) {
+  scrape *idle = NULL;
+  if (h->n_conns < MOST_CONNS) return true;
+  for (list *l = h->conns.prev; l != &h->conns; l = l->prev) {
+    scrape *s = LIST_ENTRY(l, scrape, node);
+    if (s->lingering || (!s->answered && !(idle && idle->lingering))) idle = s;
+  }
+  if (idle) close_scrape(idle);
+  return idle != NULL;
+}
+
 static void on_accept(void *user, int fd) {
   caw_metrics_http *h = user;
-  scrape *s = h->n_conns < MOST_CONNS ? caw_calloc(1, sizeof(*s)) : NULL;
+  scrape *s = make_room(h) ? caw_calloc(1, sizeof(*s)) : NULL;
   if (!s || io_timer_init(&s->timer, h->loop, on_timer)) {
     caw_free(s);
     close(fd);

@@ -123,13 +123,29 @@ static void intercept_status(server_call *sc, caw_status *status) {
   chain_status(sc->base.chain, status);
 }
 
-/* ---- The end of a call ---- */
+/* ---- The beginning, for those who count and watch ---- */
 
 /* Cold, as what a function may have to do is paid for in its beginning. */
 __attribute__((cold)) static void trace_begin_of(const server_call *sc) {
   trace_write(TRACE_CALL, "call %p is %.*s from %s", (const void *)sc,
               CAW_STR_ARG(sc->base.rpc.path), conn_peer(sc->base.conn));
 }
+
+/* It is this server's call from now on, whatever becomes of it. */
+static void announce(server_call *sc) {
+  sc->routed = sc->begun = true;
+  PROBE3(server__call__begin, &sc->base, sc->base.rpc.path.data, sc->base.rpc.path.len);
+  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
+  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
+}
+
+/* One that came, and ends before its first turn: the client may have given it up in the very
+ * write that brought it. */
+__attribute__((cold)) static void announce_late(server_call *sc) {
+  if (!sc->begun && sc->base.rpc.headers_received) announce(sc);
+}
+
+/* ---- The end of a call ---- */
 
 __attribute__((cold)) static void trace_end(const server_call *sc, const caw_status *status) {
   trace_write(TRACE_CALL, "call %p ends with %s%s%.*s", (const void *)sc,
@@ -190,6 +206,7 @@ static void release_handler(server_call *sc) {
 /* The call ends by something else than its handler. */
 static void cut(server_call *sc, int code, caw_str text) {
   if (sc->over) return;
+  announce_late(sc);
   call_mark_cancelled(&sc->base);
   send_status(sc, code, text, false);
   sc->tell_cancel = true;
@@ -203,6 +220,7 @@ static void server_abort(caw_call *call, int code, const char *text) {
     /* Expired, or finished and stuck: PROTOCOL-HTTP2.md, Client Cancellation,
      * has servers reset an expired call's stream. */
     if (!sc->over) {
+      announce_late(sc);
       call_mark_cancelled(call);
       sc->tell_cancel = true;
       tell(sc, code, caw_str_from(text));
@@ -441,14 +459,6 @@ static bool comes_too_late(const server_call *sc) {
   return sc->base.deadline != UINT64_MAX && sc->base.deadline <= io_sys_clock();
 }
 
-/* It is this server's call from now on, whatever becomes of it. */
-static void announce(server_call *sc) {
-  sc->routed = sc->begun = true;
-  PROBE3(server__call__begin, &sc->base, sc->base.rpc.path.data, sc->base.rpc.path.len);
-  if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
-  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
-}
-
 /* The call that came: is it one, and who has something against it? */
 static void route(server_call *sc) {
   rpc_call *rpc = &sc->base.rpc;
@@ -652,6 +662,7 @@ static void server_dispatch(caw_call *call) {
   unsigned news = call_take_news(call, &drain);
   conn_heard(call);
   if ((news & RPC_NEWS_CLOSED) && !sc->over) {
+    announce_late(sc);
     call_mark_cancelled(call);
     sc->tell_cancel = true;
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));

@@ -1,6 +1,8 @@
 /* The entries of channelz.h. */
 #include "stats/channelz.h"
 
+#include "base/utf8.h"
+
 #include <caw/alloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -16,13 +18,16 @@ struct caw_channelz {
 
 /* ---- Entries ---- */
 
-/* True unless memory is out. */
+/* True unless memory is out. The service's strings are of UTF-8: a name that is not would keep
+ * all from those who ask. */
 static bool copy_text(char **to, const char *from) {
   if (!from) return true;
   size_t size = strlen(from) + 1;
   *to = caw_malloc(size);
-  if (*to) memcpy(*to, from, size);
-  return *to != NULL;
+  if (!*to) return false;
+  memcpy(*to, from, size);
+  utf8_mend(*to, size - 1);
+  return true;
 }
 
 static void free_entry(z_entry *e) {
@@ -120,15 +125,17 @@ static uint64_t time_of_day(moment m, const stats_number *at) {
   return n < m.loop ? m.day - (m.loop - n) : m.day;
 }
 
+/* What has ended is read first: it had begun, so never more have ended than have begun. */
 static void add_calls(caw_channelz_info *out, const z_calls *c, moment m) {
   uint64_t last = time_of_day(m, &c->last);
-  out->calls_started += stats_read(&c->started);
   out->calls_succeeded += stats_read(&c->succeeded);
   out->calls_failed += stats_read(&c->failed);
+  out->calls_started += stats_read(&c->started);
   if (last > out->last_call_started_ns) out->last_call_started_ns = last;
 }
 
 static caw_channelz_info info_of(const z_entry *e, moment m) {
+  uint64_t succeeded = stats_read(&e->streams_succeeded), failed = stats_read(&e->streams_failed);
   caw_channelz_info out = {.kind = e->kind,
                            .id = e->id,
                            .parent = e->parent,
@@ -136,8 +143,8 @@ static caw_channelz_info info_of(const z_entry *e, moment m) {
                            .state = (caw_connectivity)atomic_load_explicit((atomic_int *)&e->state,
                                                                            memory_order_relaxed),
                            .streams_started = stats_read(&e->streams_started),
-                           .streams_succeeded = stats_read(&e->streams_succeeded),
-                           .streams_failed = stats_read(&e->streams_failed),
+                           .streams_succeeded = succeeded,
+                           .streams_failed = failed,
                            .messages_sent = stats_read(&e->sent),
                            .messages_received = stats_read(&e->received),
                            .keepalives_sent = stats_read(&e->keepalives),

@@ -4,6 +4,7 @@
  * the lines that programs add.
  */
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "stats/metrics.h"
 
 #include <caw/alloc.h>
@@ -18,14 +19,17 @@ static void put(buf *out, const char *text) {
   buf_append(out, text, strlen(text));
 }
 
-/* A label's value, or (`help`) a text for people, in which quotes may stand. */
+/* A label's value, or (`help`) a text for people, in which quotes may stand. A byte that is no
+ * UTF-8 would cost the reader all of the page. */
 static void put_escaped(buf *out, caw_str text, bool help) {
-  for (size_t i = 0; i < text.len; i++) {
+  for (size_t i = 0, n; i < text.len; i += n) {
     char c = text.data[i];
+    n = utf8_length(text.data + i, text.len - i);
     if (c == '\\') put(out, "\\\\");
     else if (c == '\n') put(out, "\\n");
     else if (c == '"' && !help) put(out, "\\\"");
-    else buf_append(out, &c, 1);
+    else buf_append(out, n ? text.data + i : "?", n ? n : 1);
+    if (!n) n = 1;
   }
 }
 

@@ -100,7 +100,7 @@ void metrics_call_ended(metrics_row *row, int code, uint64_t ns) {
 metrics_row *metrics_row_of(metrics_table *t, caw_str method) {
   metrics_row *row = map_get(&t->by_method, method);
   if (row) return row;
-  if (t->by_method.len >= METRICS_METHODS && !caw_str_is(method, other))
+  if (t->client && t->by_method.len >= METRICS_METHODS && !caw_str_is(method, other))
     return metrics_row_of(t, caw_str_from(other));
   if (!method.len || map_reserve(&t->by_method, 1)) return NULL;
   row = caw_calloc(1, sizeof(*row) + method.len + 1);
@@ -137,7 +137,7 @@ static metrics_table *find_free(caw_metrics *m, const char *target, size_t *targ
   for (list *l = m->tables.next; l != &m->tables; l = l->next) {
     metrics_table *t = LIST_ENTRY(l, metrics_table, node);
     if (!t->owned && same_target(t, target)) return t;
-    *targets += t->client;
+    *targets += t->client && t->first;
   }
   return NULL;
 }
@@ -153,6 +153,7 @@ static metrics_table *new_table(caw_metrics *m, const char *target) {
   if (!t) return NULL;
   t->metrics = m;
   t->client = target != NULL;
+  t->first = !target_known(m, target);
   if (target) {
     size_t size = strlen(target) + 1;
     t->target = caw_malloc(size);

@@ -57,10 +57,11 @@ typedef struct metrics_table {
   caw_metrics *metrics;
   bool client;
   bool owned;
+  bool first;                  /* of its target: others with the same do not count as another */
   char *target;                /* client; else NULL */
   _Atomic(metrics_row *) rows; /* the newest first */
   metrics_row *seen;           /* under the metrics' lock: the newest when they were counted */
-  map by_method;               /* the owner's: rows of METRICS_METHODS and "other" */
+  map by_method;               /* the owner's: a channel's of METRICS_METHODS and "other" */
 } metrics_table;
 
 struct caw_metrics {
@@ -86,7 +87,7 @@ metrics_table *metrics_open(caw_metrics *m, const char *target);
 void metrics_close(metrics_table *t);
 
 /* The row of a method, "package.Service/Method", made when there is none yet; "other" when
- * there are too many. NULL: out of memory. Its owner's thread. */
+ * a channel has too many. NULL: out of memory. Its owner's thread. */
 metrics_row *metrics_row_of(metrics_table *t, caw_str method);
 
 /* A call, or attempt, begins; and ends, after `ns` with these bytes of messages. Its

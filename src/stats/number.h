@@ -8,10 +8,10 @@
 typedef atomic_uint_fast64_t stats_number;
 
 /* One thread writes, so no locked instruction is needed: what another reads meanwhile is the old
- * number or the new. */
+ * number or the new. Who has read a number sees what was counted before it, too. */
 static inline void stats_add(stats_number *n, uint64_t more) {
   atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
-                        memory_order_relaxed);
+                        memory_order_release);
 }
 
 static inline void stats_set(stats_number *n, uint64_t to) {
@@ -19,7 +19,7 @@ static inline void stats_set(stats_number *n, uint64_t to) {
 }
 
 static inline uint64_t stats_read(const stats_number *n) {
-  return atomic_load_explicit((stats_number *)n, memory_order_relaxed);
+  return atomic_load_explicit((stats_number *)n, memory_order_acquire);
 }
 
 #endif

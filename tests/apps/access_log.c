@@ -44,6 +44,11 @@ static const struct {
     {"/\xc0\xaf", "/\\ufffd\\ufffd", "/\\xc0\\xaf"},                 /* overlong */
     {"/\xed\xa0\x80", "/\\ufffd\\ufffd\\ufffd", "/\\xed\\xa0\\x80"}, /* a surrogate */
     {"/\xf4\x90\x80\x80", "/\\ufffd\\ufffd\\ufffd\\ufffd", "/\\xf4\\x90\\x80\\x80"},
+    /* What ends a line elsewhere, or turns its order around. */
+    {"/\xe2\x80\xa8\xe2\x80\xa9", "/\\u2028\\u2029", "/\\xe2\\x80\\xa8\\xe2\\x80\\xa9"},
+    {"/\xe2\x80\xae\xe2\x81\xa6\xd8\x9c", "/\\u202e\\u2066\\u061c",
+     "/\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xd8\\x9c"},
+    {"/\xe2\x80\xa6\xd7\x90", "/\xe2\x80\xa6\xd7\x90", "/\xe2\x80\xa6\xd7\x90"},
     {"/\xf0\x9f\x90\xa6", "/\xf0\x9f\x90\xa6", "/\xf0\x9f\x90\xa6"}, /* a bird */
 };
 

@@ -156,6 +156,18 @@ class AccessLog(harness.Case):
         self.assertIn(" UNIMPLEMENTED ", second)
         self.assertTrue(second.isprintable(), second)
 
+    def test_without_a_standard_error(self):
+        """What is closed must not be a socket's, or the loop's own pipe's, for the log to go to."""
+        for closed in ("2>&-", "<&- 2>&-"):
+            server = harness.Child("sh", "-c", f'exec "$@" {closed}', "sh", *harness.command(
+                "greeter-server", "--listen", "127.0.0.1:0", "--access-log", "json"))
+            self.addCleanup(lambda s=server: None if s.checked else s.stop())
+            stub = greeter_pb2_grpc.GreeterStub(
+                self.connect(server.wait_line(r"^listening on (.+)$").group(1)))
+            for _ in range(5):
+                stub.SayHello(greeter_pb2.HelloRequest(name="World"), timeout=harness.TIMEOUT)
+            server.stop()
+
     def test_another_kind(self):
         _, errors = harness.run("greeter-server", "--access-log", "xml", code=2)
         self.assertIn('--access-log: "xml" is neither text nor json', errors)

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -805,6 +806,40 @@ static void names_of_a_pair(void **state) {
   rig_stop(&r);
 }
 
+/* Whoever may connect to a Unix socket chooses his own name; it goes into logs and messages. */
+static void a_name_is_a_text(void **state) {
+  static const char *const cases[][2] = {{"\xc3\xa9", "\xc3\xa9"},
+                                         {"a\xff\n[31m\x1b", "a??[31m?"},
+                                         {"\xc3", "?"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char folder[] = "/tmp/caw-socket-XXXXXX", want[120];
+    struct sockaddr_un at = {.sun_family = AF_UNIX}, me = at;
+    caw_loop *loop = kit_loop();
+    io_socket *s;
+    end e = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/l", folder);
+    snprintf(me.sun_path, sizeof(me.sun_path), "%s/%s", folder, cases[i][0]);
+    snprintf(want, sizeof(want), "unix:%s/%s", folder, cases[i][1]);
+    int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(l, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(l, 1), 0);
+    assert_int_equal(bind(c, (struct sockaddr *)&me, sizeof(me)), 0);
+    assert_int_equal(connect(c, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(io_socket_adopt(&s, loop, accept(l, NULL, NULL), &events, &e), 0);
+    if (!caw_str_is(io_socket_peer(s), want))
+      fail_msg("%.*s, not %s", CAW_STR_ARG(io_socket_peer(s)), want);
+    io_socket_close(s);
+    caw_loop_free(loop);
+    close(c);
+    close(l);
+    unlink(at.sun_path);
+    unlink(me.sun_path);
+    rmdir(folder);
+  }
+}
+
 static void not_a_socket(void **state) {
   caw_loop *loop = kit_loop();
   io_socket *s = NULL;
@@ -869,6 +904,7 @@ int main(void) {
       cmocka_unit_test(not_to_itself),
       cmocka_unit_test(close_while_connecting),
       cmocka_unit_test(names_of_a_pair),
+      cmocka_unit_test(a_name_is_a_text),
       cmocka_unit_test(not_a_socket),
       cmocka_unit_test(out_of_memory),
   };

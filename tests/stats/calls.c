@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include "duo.h"
+#include "raw.h"
 #include "server/server.h"
 
 #include <caw/alloc.h>
+#include <caw/channelz.h>
 #include <caw/interceptor.h>
 #include <caw/metrics.h>
 #include <stdio.h>
@@ -184,6 +186,125 @@ static void what_is_cancelled_has_ended(void **state) {
   end(&d);
 }
 
+/* HEADERS of a unary call of stream 1, without the end, and its RST_STREAM, in one write: a
+ * client that gives up at once, or one that means no good, would not be seen otherwise. */
+static void what_is_reset_at_once_is_counted(void **state) {
+  static const char path[] = "/" UNARY;
+  uint8_t out[256] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+  size_t at = 24 + 9, head = at;
+  duo d;
+  (void)state;
+  begin(&d);
+  duo_init(&d);
+  caw_metrics *m = d.server_options.metrics;
+  memcpy(out + at, "\0\0\0\1\4\0\0\0\1\x83\x86\1\1a\4", 15);
+  out[at + 15] = sizeof(path) - 1;
+  memcpy(out + at + 16, path, sizeof(path) - 1);
+  at += 16 + sizeof(path) - 1;
+  memcpy(out + at,
+         "\x0f\x10\x10"
+         "application/grpc",
+         19);
+  at += 19;
+  memcpy(out + at, "\0\2te\x08trailers", 13);
+  at += 13;
+  out[head + 2] = (uint8_t)(at - head - 9);
+  memcpy(out + at, "\0\0\4\3\0\0\0\0\1\0\0\0\x08", 13);
+  at += 13;
+  int fd = raw_dial(caw_server_address(d.server, 0));
+  assert_int_equal(raw_write(fd, out, at), at);
+  for (int i = 0; i < 1000 && !d.summaries; i++) caw_loop_run(d.loop, CAW_LOOP_ONCE);
+  assert_int_equal(d.last_code, CAW_CANCELLED);
+  assert_count(m, "grpc.server.call.started", UNARY, NULL, 1u);
+  assert_count(m, "grpc.server.call.duration", UNARY, "CANCELLED", 1u);
+  raw_close(fd);
+  end(&d);
+}
+
+static void add_calls(const caw_channelz_info *info, void *user) {
+  caw_channelz_info *sum = user;
+  sum->calls_started += info->calls_started;
+  sum->calls_failed += info->calls_failed;
+  sum->calls_succeeded += info->calls_succeeded;
+}
+
+static caw_channelz_info channel_of(caw_channelz *z) {
+  caw_channelz_info sum = {0};
+  caw_channelz_read(z, CAW_CHANNELZ_CHANNEL, 0, 0, 0, add_calls, &sum, NULL);
+  return sum;
+}
+
+static void on_unary(caw_call *call, const caw_status *status, const void *reply, void *user) {
+  (void)call, (void)status, (void)reply, (void)user;
+  fail_msg("a call that never was ends");
+}
+
+static int refuse(const void *desc, const void *message, size_t *len) {
+  (void)desc, (void)message, (void)len;
+  return CAW_EUTF8;
+}
+
+/* A call whose request cannot be encoded never was. */
+static void what_cannot_be_sent_was_not_begun(void **state) {
+  caw_codec codec = *caw_type_bytes.codec;
+  const caw_type type = {&codec, NULL, sizeof(caw_str)};
+  const caw_method method = {"/" UNARY, CAW_UNARY, &type, &caw_type_bytes};
+  const caw_str request = CAW_STR("x");
+  heard h = {0};
+  duo d;
+  (void)state;
+  codec.measure = refuse;
+  begin(&d);
+  caw_metrics *m = d.server_options.metrics;
+  assert_int_equal(caw_channelz_new(&d.channel_options.channelz), 0);
+  caw_channelz *z = d.channel_options.channelz;
+  duo_init(&d);
+  assert_int_equal(caw_call_start_unary(NULL, d.channel, &method, &request, NULL, on_unary, NULL,
+                                        NULL),
+                   CAW_EUTF8);
+  assert_count(m, "grpc.client.attempt.started", UNARY, NULL, 0u);
+  assert_int_equal(channel_of(z).calls_started, 0);
+  duo_call(&d, &h, &duo_unary, "x", NULL);
+  duo_done(&d, &h);
+  assert_int_equal(channel_of(z).calls_started, 1);
+  assert_int_equal(channel_of(z).calls_succeeded, 1);
+  end(&d);
+  caw_channelz_unref(z);
+}
+
+static void free_the_channel(caw_call *call, const void *message, void *user) {
+  duo *d = user;
+  (void)call, (void)message;
+  caw_channel_free(d->channel);
+  d->channel = NULL;
+}
+
+static void on_freed_done(caw_call *call, const caw_status *status, void *user) {
+  duo *d = user;
+  (void)call;
+  d->n_done = status->code ? status->code : -1;
+}
+
+/* Its last callback comes when the channel has gone, but it was the channel's. */
+static void who_frees_the_channel_is_counted(void **state) {
+  static const caw_client_events events = {.on_message = free_the_channel,
+                                           .on_done = on_freed_done};
+  const caw_str request = CAW_STR("x");
+  caw_call *call;
+  duo d;
+  (void)state;
+  begin(&d);
+  caw_metrics *m = d.server_options.metrics;
+  duo_init(&d);
+  assert_int_equal(caw_call_start(&call, d.channel, &duo_bidi, NULL, &events, &d), 0);
+  assert_int_equal(caw_call_send(call, &request), 0);
+  duo_until(&d, &d.n_done);
+  assert_int_equal(d.n_done, CAW_CANCELLED);
+  assert_count(m, "grpc.client.attempt.duration", "test.Duo/Bidi", "CANCELLED", 1u);
+  assert_count(m, "grpc.client.call.duration", "test.Duo/Bidi", "CANCELLED", 1u);
+  end(&d);
+}
+
 static void who_finds_no_server_is_counted(void **state) {
   duo d;
   heard h = {0};
@@ -204,6 +325,11 @@ static void who_finds_no_server_is_counted(void **state) {
                          "grpc_client_attempt_duration_seconds_count{grpc_method=\"" UNARY
                          "\",grpc_target=\"dns:///127.0.0.1:1\",grpc_status=\"UNAVAILABLE\"} 1\n"));
   caw_free((char *)text.data);
+  /* Nothing was sent to anybody. */
+  wanted w = read_metric(d.server_options.metrics,
+                         "grpc.client.attempt.sent_total_compressed_message_size", UNARY, NULL);
+  assert_int_equal(w.count, 1);
+  assert_int_equal((int)w.sum, 0);
   end(&d);
 }
 
@@ -297,6 +423,9 @@ int main(void) {
                                      cmocka_unit_test(a_stream_counts_all_its_messages),
                                      cmocka_unit_test(what_is_not_served_is_other),
                                      cmocka_unit_test(what_is_cancelled_has_ended),
+                                     cmocka_unit_test(what_is_reset_at_once_is_counted),
+                                     cmocka_unit_test(what_cannot_be_sent_was_not_begun),
+                                     cmocka_unit_test(who_frees_the_channel_is_counted),
                                      cmocka_unit_test(who_finds_no_server_is_counted),
                                      cmocka_unit_test(a_target_may_have_another_name),
                                      cmocka_unit_test(without_metrics_nothing_is_counted),

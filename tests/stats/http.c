@@ -167,43 +167,71 @@ static void a_request_has_its_time(void **state) {
   atomic_store(&scrape_request_time, 5000 * UINT64_C(1000000));
 }
 
-static void so_many_come_at_once_and_no_more(void **state) {
-  int fds[17];
-  stage s;
-  (void)state;
-  stage_open(&s);
-  for (int i = 0; i < 17; i++) {
-    fds[i] = dial(&s);
-    for (int k = 0; k < 5; k++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT);
-  }
-  assert_int_equal(take_all(&s, fds[16], page, sizeof(page)), 0); /* closed at once */
-  ask(fds[0], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-  take_all(&s, fds[0], page, sizeof(page));
-  assert_begins(page, "HTTP/1.1 200 OK\r\n");
-  close(fds[0]);
-  close(fds[16]);
-  for (int k = 0; k < 20; k++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT);
-  fds[0] = dial(&s); /* a place is free again */
-  ask(fds[0], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-  take_all(&s, fds[0], page, sizeof(page));
-  assert_begins(page, "HTTP/1.1 200 OK\r\n");
-  for (int i = 0; i < 16; i++) close(fds[i]);
-  stage_close(&s);
-}
+static const char get[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/* A page of a thousand series and more is made as it is read, and comes whole. */
-static void a_large_page_comes_in_chunks(void **state) {
-  stage s;
+/* So many series that no socket takes their text at once. */
+static metrics_table *count_many(const stage *s) {
   char name[32];
-  static char big[16 << 20];
-  (void)state;
-  stage_open(&s);
-  metrics_table *t = metrics_open(s.metrics, NULL);
+  metrics_table *t = metrics_open(s->metrics, NULL);
   for (int i = 0; i < 100; i++) {
     snprintf(name, sizeof(name), "s/m%d", i);
     for (int code = 0; code < 17; code++)
       metrics_ended(metrics_row_of(t, caw_str_from(name)), code, 1, 1, 1);
   }
+  return t;
+}
+
+static void so_many_come_at_once_and_no_more(void **state) {
+  int fds[17];
+  stage s;
+  (void)state;
+  stage_open(&s);
+  metrics_table *t = count_many(&s);
+  for (int i = 0; i < 17; i++) {
+    fds[i] = dial(&s);
+    if (i < 16) ask(fds[i], get);
+    for (int k = 0; k < 20; k++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT);
+  }
+  assert_int_equal(take_all(&s, fds[16], page, sizeof(page)), 0); /* closed at once */
+  close(fds[0]);
+  close(fds[16]);
+  for (int k = 0; k < 2000; k++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT);
+  fds[0] = dial(&s); /* a place is free again */
+  ask(fds[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  take_all(&s, fds[0], page, sizeof(page));
+  assert_begins(page, "HTTP/1.1 404 Not Found\r\n");
+  for (int i = 0; i < 16; i++) close(fds[i]);
+  metrics_close(t);
+  stage_close(&s);
+}
+
+/* Who does not ask, or has his answer and stays, keeps nobody out who comes to ask. */
+static void who_is_idle_makes_room(void **state) {
+  for (int asked = 0; asked < 2; asked++) {
+    int fds[17];
+    stage s;
+    (void)state;
+    stage_open(&s);
+    for (int i = 0; i < 17; i++) {
+      fds[i] = dial(&s);
+      if (asked || i == 16) ask(fds[i], get);
+      for (int k = 0; k < 20; k++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT);
+    }
+    take_all(&s, fds[16], page, sizeof(page));
+    assert_begins(page, "HTTP/1.1 200 OK\r\n");
+    if (!asked) assert_int_equal(take_all(&s, fds[0], page, sizeof(page)), 0); /* the oldest */
+    for (int i = 0; i < 17; i++) close(fds[i]);
+    stage_close(&s);
+  }
+}
+
+/* A page of a thousand series and more is made as it is read, and comes whole. */
+static void a_large_page_comes_in_chunks(void **state) {
+  stage s;
+  static char big[16 << 20];
+  (void)state;
+  stage_open(&s);
+  metrics_table *t = count_many(&s);
   int fd = dial(&s);
   ask(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
   for (int i = 0; i < 100; i++) caw_loop_run(s.loop, CAW_LOOP_NOWAIT); /* it does not read */
@@ -303,6 +331,7 @@ int main(void) {
                                      cmocka_unit_test(a_request_has_its_size),
                                      cmocka_unit_test(a_request_has_its_time),
                                      cmocka_unit_test(so_many_come_at_once_and_no_more),
+                                     cmocka_unit_test(who_is_idle_makes_room),
                                      cmocka_unit_test(a_large_page_comes_in_chunks),
                                      cmocka_unit_test(an_address_is_checked),
                                      cmocka_unit_test(it_may_go_at_any_time),
