@@ -584,11 +584,11 @@ static void excuses_deadlines(void **state) {
     bool closed;
   } cases[] = {{"1n", 1, false, 0, 3000, false},    {"15m", 1, false, 0, 3000, false},
                {"10S", 1, false, 0, 3000, false},   {"15m", 0, false, 0, 3000, true},
-               {"10S", 1000, true, 0, 3000, true},
-               {"20m", 1000, true, 0, 3000, true},  {"5m", 1000, true, 0, 3000, true},
-               {"1m", 20, true, 0, 3000, false},    {"1m", 19, true, 0, 3000, true},
-               {"100u", 19, true, 0, 3000, true},   {"20m", 1000, true, MS, 1000, true},
-               {"2m", 1, true, MS, 1200, false},    {"2m", 0, true, MS, 1200, true}};
+               {"10S", 1000, true, 0, 3000, true},  {"20m", 1000, true, 0, 3000, true},
+               {"5m", 1000, true, 0, 3000, true},   {"1m", 20, true, 0, 3000, false},
+               {"1m", 19, true, 0, 3000, true},     {"100u", 19, true, 0, 3000, true},
+               {"20m", 1000, true, MS, 1000, true}, {"2m", 1, true, MS, 1200, false},
+               {"2m", 0, true, MS, 1200, true}};
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     rig r;
     start(&r, 100, LONG);
