@@ -149,7 +149,8 @@ static bool excuse(conn *c, const caw_call *call) {
 }
 
 /*
- * A call that came to its end was worth its stream. A reset of the client's may be
+ * A call that a handler brought to its end was worth its stream; one that was refused was worth
+ * nothing to anybody, and costs the client as little as a reset. A reset of the client's may be
  * excused; streams that broke a rule are not, whatever their deadline. To a
  * client, one that it has ended itself excuses the frames that crossed its reset.
  */
@@ -161,7 +162,7 @@ void allowance_closed(conn *c, const caw_call *call) {
     return;
   }
   if (call->rpc.faulty) return;
-  if (!normal && (!remote || !excuse(c, call))) return;
+  if (normal ? !call->served : !remote || !excuse(c, call)) return;
   give_back(c);
 }
 

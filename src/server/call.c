@@ -395,6 +395,7 @@ static void enter(server_call *sc) {
     return;
   }
   sc->entry = entry;
+  sc->base.served = true;
   caw_encoding encoding = sc->worker->server->options.encoding;
   if (accepts(sc, encoding)) rpc->out_encoding = sc->base.encoding = (uint8_t)encoding;
   int rc = begin(sc);

@@ -67,6 +67,7 @@ static void dispatch(caw_call *call) {
     admit(call);
   if (call->rpc.headers_received && call->rpc.state == RPC_HALF_CLOSED_REMOTE) {
     const caw_status ok = {0};
+    call->served = true;
     assert_int_equal(rpc_call_end(&call->rpc, &ok, NULL, NULL), 0);
     call_set(call, CALL_LOCAL_END);
     conn_flush_later(call->conn);
