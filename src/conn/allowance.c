@@ -64,9 +64,9 @@ void allowance_fill(conn *c) {
 #define FLOOD       32
 #define FLOOD_BYTES 512
 
-/* What a stream that ended early has wasted: itself, and what its request made up for, which
- * was of no use to anybody either. */
-#define WASTED 4
+/* What a stream that ended early has wasted, in useless frames: it costs as much as some of
+ * them, and what its request made up for was of no use either. */
+#define WASTED 8
 
 int64_t allowance_wasted(const conn *c) {
   return (int64_t)(WASTED * h2_resets(c->rpc.h2) + c->refused) - (int64_t)c->allowance.noise;

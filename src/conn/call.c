@@ -196,7 +196,12 @@ int call_receive(caw_call *call, caw_arena *arena, rpc_message *bytes, void **me
   *why = bytes->why;
   if (call->chain && !code)
     chain_message(call->chain, false, bytes->compressed, bytes->len, travels);
-  return code ? code : decode(call, arena, bytes, message, why);
+  if (code) return code;
+  if (!bytes->compressed) return decode(call, arena, bytes, message, why);
+  uint64_t began = io_sys_clock();
+  code = decode(call, arena, bytes, message, why);
+  call_inflate_took(call, io_sys_clock() - began);
+  return code;
 }
 
 /* ---- Operations from any thread ---- */

@@ -221,6 +221,8 @@ bool call_inflate_waits(caw_call *call, const rpc_message *m);
 bool call_inflate(caw_call *call, const rpc_message *m);
 /* Either. */
 bool call_put_off(caw_call *call, const rpc_message *m);
+/* What was decompressed was decoded, in so many nanoseconds: they count for the turn. */
+void call_inflate_took(caw_call *call, uint64_t took);
 /* Woken in the next turn; of a connection whose socket is open. */
 void call_next_turn(caw_call *call);
 

@@ -102,6 +102,10 @@ bool call_put_off(caw_call *call, const rpc_message *m) {
   return call_inflate_waits(call, m) || call_inflate(call, m);
 }
 
+void call_inflate_took(caw_call *call, uint64_t took) {
+  if (call->conn) call->conn->inflate.spent += took;
+}
+
 void call_next_turn(caw_call *call) {
   conn *c = call->conn;
   run_timer(c);

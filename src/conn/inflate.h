@@ -1,8 +1,9 @@
 /*
  * Decompressing takes time that the peer pays little for: a few KiB can be a message of the
  * largest size. So a connection does only so much of it in a turn of the loop, in steps, and
- * goes on in the next. Its calls stand in a line for it: one message only is there in part.
- * Private to src/conn, but for what conn/call.h has of it.
+ * goes on in the next. Decoding what came of it counts, too, but has no steps. Its calls stand in a
+ * line for it: one message only is there in part. Private to src/conn, but for what conn/call.h has
+ * of it.
  */
 #ifndef CONN_INFLATE_H
 #define CONN_INFLATE_H

@@ -628,6 +628,7 @@ const attack attacks[] = {
      .then = FRAME(PRIORITY, 0, "\0\0\0\0"),
      .closes = true,
      .limit = RESETS,
+     .or_code = 6, /* FRAME_SIZE_ERROR: a server that is behind has refused such a stream */
      .handlers = 400},
     {.name = "MadeYouReset: bad header", .more = made_bad_header, .closes = true, .limit = RESETS},
     {.name = "MadeYouReset: content-length",

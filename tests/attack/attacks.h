@@ -31,14 +31,15 @@ typedef struct attack {
   double seconds; /* to go on for; 0: 1 */
 
   /* What must come of it. */
-  bool closes;     /* within a second of the breach, which is: */
-  double after;    /* seconds after the begin */
-  caw_limit limit; /* that must be hit; CAW_LIMIT_NONE: any or none */
-  long handlers;   /* at most, for each foe; 0: none; -1: as many as like */
-  bool timed;      /* how many depends on a clock: with sanitizers they are not judged */
-  double memory;   /* MiB for each foe; 0: 1 */
-  double cpu_ms;   /* for each foe; 0: as may be */
-  unsigned ends;   /* calls that must have come to their end, at least */
+  bool closes;      /* within a second of the breach, which is: */
+  double after;     /* seconds after the begin */
+  caw_limit limit;  /* that must be hit; CAW_LIMIT_NONE: any or none */
+  uint32_t or_code; /* the connection's error that will do instead; 0: none will */
+  long handlers;    /* at most, for each foe; 0: none; -1: as many as like */
+  bool timed;       /* how many depends on a clock: with sanitizers they are not judged */
+  double memory;    /* MiB for each foe; 0: 1 */
+  double cpu_ms;    /* for each foe; 0: as may be */
+  unsigned ends;    /* calls that must have come to their end, at least */
 } attack;
 
 /* Has a foe say more, into f->out; false: there is no more to say. */

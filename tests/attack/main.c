@@ -51,7 +51,8 @@ typedef struct cost {
   double memory;               /* MiB, of all foes */
   unsigned long started, most;
   unsigned ended, waited;
-  double kind; /* seconds that somebody else's call took afterwards */
+  uint32_t goaway; /* the code that the last foe read */
+  double kind;     /* seconds that somebody else's call took afterwards */
 } cost;
 
 static void blame(const char *name, const char *what, double have, double most) {
@@ -134,6 +135,7 @@ static void play(const attack *a, const target *t, cost *c) {
     if (c->closed_after >= 0 && after > c->closed_after) c->closed_after = after;
     c->ended += foes[i].ended;
     c->waited += foes[i].waited;
+    c->goaway = foes[i].goaway;
     if (getenv("ATTACK_DEBUG"))
       printf("  foe %d: wrote %llu, GOAWAY %llu code %u, RST %llu, ended %u, waited %u\n", i,
              (unsigned long long)foes[i].wrote, (unsigned long long)foes[i].frames[GOAWAY],
@@ -169,7 +171,8 @@ static void judge(const attack *a, const target *t, const cost *c) {
   expect(a->name, "MiB", c->memory, memory * n, !SANITIZED);
   expect(a->name, "ms of CPU each", c->cpu_ms / n, a->cpu_ms, !SANITIZED && a->cpu_ms > 0);
   if (c->ended < a->ends) blame(a->name, "ends of calls that are missing", a->ends - c->ended, 0);
-  if (a->limit && !atomic_load(&t->seen->hits[a->limit]))
+  if (a->limit && !atomic_load(&t->seen->hits[a->limit]) &&
+      !(a->or_code && c->goaway == a->or_code))
     blame(a->name, caw_limit_name(a->limit), 0, -1);
   if (c->kind < 0) blame(a->name, "somebody else's call failed", 1, 0);
 }

@@ -93,7 +93,7 @@ class Soak:
         self.targets = [self.server.address, self.server.address]
         if "CAW_GRPC_TESTDATA" in os.environ:
             self.targets[1] = self.server.wait_line(r"^listening on (.+)$").group(1)
-        self.restarts, self.gone, self.bad = 0, [0, 0, 0], []
+        self.restarts, self.gone, self.bad, self.longest = 0, [0, 0, 0], [], 0
 
     def start_other(self):
         """One that comes and goes: a tenth as much again, in some sixty lives."""
@@ -131,8 +131,10 @@ class Soak:
         self.start_other()
         step, minute, last, moved = max(0.5, SECONDS / 720), 0, 0, begin
         while self.main.process.poll() is None:
+            before = time.monotonic()
             time.sleep(step)
             now = time.monotonic()
+            self.note_pause(now - begin, now - before - step)
             for process in watched:
                 process.sample(now - begin)
             if now - self.born > self.life * (0.9 if self.restarts % 2 else 0.6):
@@ -148,6 +150,12 @@ class Soak:
                 minute = int((now - begin) // 60)
                 self.say(minute, watched)
         self.finish(watched, base, time.monotonic() - begin)
+
+    def note_pause(self, at, late):
+        """We ran late: so did everybody, and failures at that time may be the machine's."""
+        self.longest = max(self.longest, late)
+        if late > 2:
+            print(f"     the machine stood still for {late:.1f} s until {at:.0f} s", flush=True)
 
     def say(self, minute, watched):
         calls, channels, failed = self.totals()
@@ -185,7 +193,7 @@ class Soak:
             self.bad.append(f"{calls} calls and {channels} channels are fewer than were asked for")
         print(f"{took:.0f} s, {calls} calls, {channels} channels, {failed} failed, "
               f"{self.restarts} restarts of clients; server's descriptors {before} before, "
-              f"{base.samples[-1][2]} after")
+              f"{base.samples[-1][2]} after; longest pause of the machine {self.longest:.2f} s")
 
 
 def main():

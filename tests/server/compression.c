@@ -8,6 +8,7 @@
 
 #include "conn/call.h"
 #include "duo.h"
+#include "io/sys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -405,6 +406,53 @@ static void by_and_by(void **state) {
   free(bytes);
 }
 
+/* A codec that takes longer than what a connection may take of a turn. */
+static int decode_slowly(const void *desc, void *message, const uint8_t *data, size_t len,
+                         caw_arena *arena) {
+  (void)desc, (void)arena;
+  for (uint64_t end = io_sys_clock() + 200000; io_sys_clock() < end;) continue;
+  *(caw_str *)message = caw_str_of((const char *)data, len);
+  return 0;
+}
+
+static int count_message(caw_call *call, const void *request, void *reply, const void *impl,
+                         void *self) {
+  (void)call, (void)request, (void)impl;
+  *(caw_str *)reply = caw_str_from("ok");
+  ++*(int *)self;
+  return 0;
+}
+
+/* What a message unpacks to is decoded at once, and that takes its time, too: the next one of the
+ * connection comes in another turn. */
+static void decoding_counts(void **state) {
+  (void)state;
+  enum { CALLS = 20 };
+  caw_codec codec = *caw_type_bytes.codec;
+  codec.decode = decode_slowly;
+  const caw_type type = {&codec, NULL, sizeof(caw_str)};
+  const caw_method slow = {"/test.Slow/Unary", CAW_UNARY, &type, &caw_type_bytes};
+  const caw_method sent = {slow.path, CAW_UNARY, &caw_type_bytes, &caw_type_bytes};
+  const caw_handler handler = {.method = &slow, .message = count_message};
+  int came = 0, most = 0;
+  duo d = {0};
+  seen h[CALLS];
+  memset(h, 0, sizeof(h));
+  duo_init(&d);
+  assert_int_equal(caw_server_add(d.server, &handler, 1, NULL, &came), 0);
+  for (int i = 0; i < CALLS; i++) begin(&d, &h[i], &sent, long_text());
+  for (int before = 0; before < CALLS; before = came) {
+    caw_loop_run(d.loop, CAW_LOOP_ONCE);
+    if (came - before > most) most = came - before;
+  }
+  assert_int_equal(most, 1);
+  for (int i = 0; i < CALLS; i++) {
+    duo_until(&d, &h[i].done);
+    assert_int_equal(h[i].code, CAW_OK);
+  }
+  duo_finish(&d);
+}
+
 /* ---- With much else to do ---- */
 
 typedef struct tally {
@@ -459,6 +507,42 @@ static void more_calls_than_tasks(void **state) {
   free(zeros);
 }
 
+/* One of many that always have something to do. */
+typedef struct busy {
+  io_task task;
+  caw_loop *loop;
+} busy;
+
+static void be_busy(io_task *task) {
+  busy *b = LIST_ENTRY(task, busy, task);
+  io_defer(b->loop, &b->task);
+}
+
+/* In a loop that has more tasks than it runs in a turn a call is woken a turn and more before it
+ * goes on. It has its place in the line until then. */
+static void a_busy_loop(void **state) {
+  (void)state;
+  enum { TASKS = 3500 };
+  static busy tasks[TASKS];
+  char *zeros = calloc(1, 4 * MIB);
+  duo d = {.on_message = note_length};
+  slowly s = {0};
+  duo_init(&d);
+  d.extra = &s;
+  for (int i = 0; i < TASKS; i++) {
+    tasks[i].loop = d.loop;
+    io_task_init(&tasks[i].task, be_busy);
+    io_defer(d.loop, &tasks[i].task);
+  }
+  begin(&d, &s.first, &duo_unary, caw_str_of(zeros, 4 * MIB));
+  turns_until(&d, &s.came);
+  assert_int_equal(s.bytes, 4 * MIB);
+  for (int i = 0; i < TASKS; i++) io_task_cancel(&tasks[i].task);
+  duo_until(&d, &s.first.done);
+  duo_finish(&d);
+  free(zeros);
+}
+
 static int echo_plain(duo *d, caw_call *call, const caw_str *request, caw_str *reply) {
   (void)d;
   caw_call_compress(call, false);
@@ -497,16 +581,12 @@ static void memory_before_decompressing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(who_decides),
-      cmocka_unit_test(unknown_encodings),
-      cmocka_unit_test(message_by_message),
-      cmocka_unit_test(after_the_headers),
-      cmocka_unit_test(one_payload_for_all),
-      cmocka_unit_test(bombs),
-      cmocka_unit_test(many_bombs),
-      cmocka_unit_test(by_and_by),
-      cmocka_unit_test(more_calls_than_tasks),
-      cmocka_unit_test(memory_before_decompressing),
+      cmocka_unit_test(who_decides),         cmocka_unit_test(unknown_encodings),
+      cmocka_unit_test(message_by_message),  cmocka_unit_test(after_the_headers),
+      cmocka_unit_test(one_payload_for_all), cmocka_unit_test(bombs),
+      cmocka_unit_test(many_bombs),          cmocka_unit_test(by_and_by),
+      cmocka_unit_test(decoding_counts),     cmocka_unit_test(more_calls_than_tasks),
+      cmocka_unit_test(a_busy_loop),         cmocka_unit_test(memory_before_decompressing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

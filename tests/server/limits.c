@@ -408,6 +408,10 @@ static void replies_that_nobody_takes(void **state) {
   close_crowd(&c);
 }
 
+static conn *first_conn(const crowd *c) {
+  return LIST_ENTRY(c->d.server->workers[0].conns.next, conn, node);
+}
+
 /* Their streams are reset: who waited for their memory goes on at once. */
 static void replies_that_are_reset(void **state) {
   (void)state;
@@ -423,7 +427,7 @@ static void replies_that_are_reset(void **state) {
   }
   while (!readers[0].n_replies) turn_soon(&c);
   duo_turns(&c.d, 50);
-  conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+  conn *k = first_conn(&c);
   for (int i = 0, ended = 0; ended < READERS; i++) {
     assert_in_range(i, 0, READERS); /* some each time */
     if (!i) assert_false(list_empty(&k->memory.queue));
@@ -567,6 +571,20 @@ static void send_octets(crowd *c, int fd, octets *o) {
   turn_soon(c);
 }
 
+/* A peer of its own that begins uploads of `len` octets with the first `part` of each; its
+ * socket. */
+static int begin_uploads(crowd *c, octets *o, int calls, size_t len, size_t part) {
+  int fd = raw_dial(caw_server_address(c->d.server, 0));
+  o->len = 0;
+  put_preface(o);
+  for (int i = 0; i < calls; i++) {
+    put_call(o, 1 + 2 * (uint32_t)i, len, part);
+    send_octets(c, fd, o);
+  }
+  duo_turns(&c->d, 50);
+  return fd;
+}
+
 /* Uploads come one after the other. The first ones stop: they do not keep the rest. */
 static void uploads_that_stop(void **state) {
   (void)state;
@@ -576,15 +594,9 @@ static void uploads_that_stop(void **state) {
   const caw_limits limits = {.size = sizeof(limits), .connection_bytes = MIB};
   crowd c;
   open_crowd(&c, &limits, len, 5);
-  octets o = {.len = 0};
-  int fd = raw_dial(caw_server_address(c.d.server, 0));
-  put_preface(&o);
-  for (uint32_t i = 0; i < CALLS; i++) {
-    put_call(&o, 1 + 2 * i, len, part);
-    send_octets(&c, fd, &o);
-  }
-  duo_turns(&c.d, 50);
-  const conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+  octets o;
+  int fd = begin_uploads(&c, &o, CALLS, len, part);
+  const conn *k = first_conn(&c);
   const caw_call *last = k->memory.fed;
   assert_non_null(last);
   for (int i = 0; i < STOP; i++, last = k->memory.fed) {
@@ -627,7 +639,6 @@ enum { READERS = 12 };
 /* What fills a server's memory, until somebody waits: replies that their readers do not take, or
  * requests that handlers hold. */
 static void fill(crowd *c, heard readers[READERS], bool requests, const conn_memory **m) {
-  const list *conns = &c->d.server->workers[0].conns;
   c->hold = requests;
   if (!requests) c->d.on_message = answer_at_length;
   for (int i = 0; !requests && i < READERS; i++) {
@@ -638,7 +649,7 @@ static void fill(crowd *c, heard readers[READERS], bool requests, const conn_mem
     assert_in_range(c->calls, 0, 90);
     if (requests) start_calls(c, 1);
     duo_turns(&c->d, 30);
-    *m = &LIST_ENTRY(conns->next, conn, node)->memory;
+    *m = &first_conn(c)->memory;
   } while (list_empty(requests ? &(*m)->starved : &(*m)->queue));
   duo_turns(&c->d, 30);
 }
@@ -748,15 +759,9 @@ static void a_server_ends_those_who_wait(void **state) {
     crowd c;
     open_crowd(&c, &limits, len, 5);
     c.hold = true;
-    octets o = {.len = 0};
-    int fd = raw_dial(caw_server_address(c.d.server, 0));
-    put_preface(&o);
-    for (uint32_t n = 0; n < CALLS; n++) {
-      put_call(&o, 1 + 2 * n, len, len);
-      send_octets(&c, fd, &o);
-    }
-    duo_turns(&c.d, 50);
-    const conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+    octets o;
+    int fd = begin_uploads(&c, &o, CALLS, len, len);
+    const conn *k = first_conn(&c);
     size_t queue = length(&k->memory.queue);
     assert_in_range(queue, 1, 20);
     uint64_t began = io_now(c.d.loop);
@@ -789,7 +794,7 @@ static void waiting_ends(void **state) {
     start_calls(&c, 20);
     while (c.n_held < 5) turn(&c);
     duo_turns(&c.d, 500);
-    conn *k = LIST_ENTRY(c.d.server->workers[0].conns.next, conn, node);
+    conn *k = first_conn(&c);
     assert_false(list_empty(&k->memory.queue) && list_empty(&k->memory.starved));
     caw_str reply = caw_str_of(c.zeros, 5);
     c.cut = true;
