@@ -45,8 +45,8 @@ typedef struct caw_limits {
   /*
    * Streams that end early by the peer's doing: resets that it sends, and resets that
    * we have to send since it breaks a rule. So many at once, so many more each second, and
-   * one for each call that came to its end; then the connection ends. Servers only: what a
-   * client begins, it begins itself. (Rapid reset, CVE-2023-44487; MadeYouReset,
+   * one for each call that a handler brought to its end; then the connection ends. Servers only:
+   * what a client begins, it begins itself. (Rapid reset, CVE-2023-44487; MadeYouReset,
    * CVE-2025-8671.)
    */
   uint32_t resets_at_once;    /* 200 */

@@ -6,18 +6,14 @@
 
 #define SECOND UINT64_C(1000000000)
 
-/* How long a stream has its place before its end is excused, and how far from its
- * deadline it may end: see excused(). */
-#define LIVED   ALLOWANCE_SHORT
-#define INEXACT (SECOND / 50)
+/* Who has had a place for so long has not given up at once: see excuse(). */
+#define LIVED (SECOND / 20)
 
 /* Who waited for less has hardly waited: see waited(). */
 #define BRIEF (SECOND / 2000)
 
-/* So many calls that were waited for are worth a further reset; and so many excuses does one cost
- * whose handler was about to begin. */
-#define EARNED   2
-#define DEFERRED 20
+/* So many calls that were waited for are worth a further reset. */
+#define EARNED 2
 
 /* gRPC's C core begins calls with less than some milliseconds and resets them at once: nothing
  * tells them from a pretext, and each costs so many excuses. */
@@ -94,22 +90,6 @@ static uint64_t deadline_of(const caw_call *call) {
 }
 
 /*
- * Did a stream that ended early end as it had to? Its time was about over: a client
- * counts in whole milliseconds, and its request and its reset wait for the wire, for the
- * loop and for each other. Or it had its place for a while: places are few, so such ends
- * come in no storm. A client with a thousand calls of 20 ms at a handler that is slower
- * ends 5,000 a second; on a busy machine one in twenty was off by more than 3 ms.
- */
-static bool excused(const conn *c, const caw_call *call) {
-  uint64_t now = io_now(c->loop), deadline = deadline_of(call);
-  if (now - call->joined >= LIVED) return true;
-  if (deadline == UINT64_MAX) return false;
-  /* gRPC's C core rounds what it asks for up to three digits: 1,001 ms become 1,010. */
-  uint64_t asked = call->rpc.timeout != UINT64_MAX ? call->rpc.timeout : deadline - call->joined;
-  return deadline <= now + INEXACT + asked / 64;
-}
-
-/*
  * Did the client wait for the handler before it gave the call up, or has it but named a short
  * deadline as a pretext for a rapid reset? How long the stream has lived does not say: the reset
  * may have lain in the kernel while the loop was at work, for longer than many a deadline. What
@@ -143,26 +123,34 @@ static bool take(uint32_t *have, uint32_t cost) {
 }
 
 /*
- * Takes an excuse; false: there is none, and it is a reset like any other. A stream whose handler
- * has not begun took no more than its headers, and is cheap unless it was about to begin. Of those
- * whose handler has, an honest client has some hurried ones: a hundred at once when either side is
- * held up. They have few excuses of their own, which no time fills up, but calls that were waited
- * for. So whoever has nothing but hurried ones is soon cut off, and whoever has waits is bound by
- * these: at most max_streams for each half of the time that he asks for.
+ * Takes an excuse; false: there is none, and it is a reset like any other. Only those are asked
+ * about that have lasted for a while, as places are few, and those that have a deadline: an honest
+ * client resets them when it is over. That may be long before it is over here, for what came while
+ * we, or the way to us, stood still is read at once; and whoever wants a pretext names a short one
+ * anyhow.
+ *
+ * A stream whose handler has not begun took no more than its headers, and is cheap. Of those whose
+ * handler has, an honest client has some hurried ones: a hundred at once when either side is held
+ * up. They have few excuses of their own, which no time fills up, but calls that were waited for.
+ * So whoever has nothing but hurried ones is soon cut off, and whoever has waits is bound by these:
+ * at most max_streams for each half of the time that he asks for.
  */
 static bool excuse(conn *c, const caw_call *call) {
-  if (!excused(c, call)) return false;
-  if (!call->method) return take(&c->excuses, call->deferred ? DEFERRED : 1);
-  if (io_now(c->loop) - call->joined >= LIVED) return take(&c->excuses, 1);
-  if (!waited(c, call))
-    return is_hasty(call) ? take(&c->excuses, HASTY_COST) : take(&c->hurried, 1);
-  if (!take(&c->excuses, 1)) return false;
-  earn(c);
-  return true;
+  bool lived = io_now(c->loop) - call->joined >= LIVED;
+  if (!lived && deadline_of(call) == UINT64_MAX) return false;
+  if (!call->method) return take(&c->excuses, 1);
+  if (waited(c, call)) {
+    if (!take(&c->excuses, 1)) return false;
+    earn(c);
+    return true;
+  }
+  if (lived) return take(&c->excuses, 1);
+  return is_hasty(call) ? take(&c->excuses, HASTY_COST) : take(&c->hurried, 1);
 }
 
 /*
- * A call that came to its end was worth its stream. A reset of the client's may be
+ * A call that a handler brought to its end was worth its stream; one that was refused was worth
+ * nothing to anybody, and costs the client as little as a reset. A reset of the client's may be
  * excused; streams that broke a rule are not, whatever their deadline. To a
  * client, one that it has ended itself excuses the frames that crossed its reset.
  */
@@ -174,22 +162,22 @@ void allowance_closed(conn *c, const caw_call *call) {
     return;
   }
   if (call->rpc.faulty) return;
-  if (!normal && (!remote || !excuse(c, call))) return;
+  if (normal ? !call->served : !remote || !excuse(c, call)) return;
   give_back(c);
 }
 
 /*
  * When the loop was held up there are many calls to read, and behind each the reset by which it
  * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
- * in vain, hundreds in all; so those with short deadlines wait until all is read.
+ * in vain, hundreds in all; so they wait until all is read.
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
-  if (!c || !c->socket || !io_socket_has_more(c->socket)) return false;
-  if (c->hurried > hurried_at_once(c) / 2) return false;
+  if (!c || c->hurried > hurried_at_once(c) / 2) return false; /* nearly always */
+  if (!c->socket || !io_socket_has_more(c->socket)) return false;
   if (!io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
-  if (io_now(c->loop) - call->joined >= call->rpc.timeout / 2) return false;
-  call->deferred = true;
+  uint64_t timeout = call->rpc.timeout, most = timeout < LIVED ? timeout / 2 : LIVED / 2;
+  if (io_now(c->loop) - call->joined >= most) return false;
   call_next_turn(call);
   return true;
 }

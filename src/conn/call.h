@@ -85,7 +85,7 @@ struct caw_call {
   bool counted;       /* in conn->live */
   bool unheard;       /* in conn->unheard */
   bool in_line;       /* in conn->inflate.line */
-  bool deferred;      /* its handler waited for what else there was to read: allowance.c */
+  bool served;        /* server: it came as far as to its handler */
   io_post end_post;
   union {
     struct {          /* server */

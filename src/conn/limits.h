@@ -55,9 +55,8 @@ int64_t allowance_wasted(const conn *c);
 void allowance_pace(conn *c, size_t len, int64_t before);
 /* A stream is closed. */
 void allowance_closed(conn *c, const struct caw_call *call);
-/* Server: shall the call, which is new and asks for ALLOWANCE_SHORT (ns) at most, wait for what
- * there is to read? It is woken again. */
-#define ALLOWANCE_SHORT UINT64_C(50000000)
+/* Server: shall the call, which is new and has a deadline, wait for what there is to read? It is
+ * woken again. */
 bool allowance_defers(struct caw_call *call);
 /* Server: the call is ended for what the client sends, while it still sends: a stream that
  * ended early by the client's doing, though it has an answer. */

@@ -413,6 +413,7 @@ static void enter(server_call *sc) {
     return;
   }
   sc->entry = entry;
+  sc->base.served = true;
   caw_encoding encoding = sc->worker->server->options.encoding;
   if (accepts(sc, encoding)) rpc->out_encoding = sc->base.encoding = (uint8_t)encoding;
   int rc = begin(sc);
@@ -668,7 +669,7 @@ static void server_dispatch(caw_call *call) {
     tell(sc, CAW_CANCELLED, caw_str_from("the client has gone"));
   }
   if (!sc->routed && call->rpc.headers_received && !sc->over && has_place(sc) &&
-      !(call->rpc.timeout <= ALLOWANCE_SHORT && allowance_defers(call)) && has_room(sc))
+      !(call->rpc.timeout != UINT64_MAX && allowance_defers(call)) && has_room(sc))
     route(sc);
   if (sc->deciding) take_answer(sc);
   if (wants_input(sc)) deliver(sc);

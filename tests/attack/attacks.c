@@ -64,6 +64,12 @@ static void begin_hold(foe *f, uint32_t id) {
   request(f, id, HOLD_PATH);
 }
 
+/* Every second one is refused before a handler has begun: nothing that makes up for the others. */
+static void begin_half(foe *f, uint32_t id) {
+  if (id / 2 % 2) begin_hold(f, id);
+  else put_request(&f->out, id, END_STREAM, "/attack.T/None", NULL);
+}
+
 /* Each could be one whose time was over, if one does not look closely. */
 static bool reset_before(foe *f, const char *timeout, double seconds) {
   enum { N = 90 };
@@ -542,6 +548,12 @@ const attack attacks[] = {
      .handlers = 400},
     {.name = "reset of running handlers",
      .first = begin_hold,
+     .then = CANCEL,
+     .closes = true,
+     .limit = RESETS,
+     .handlers = 400},
+    {.name = "reset of running handlers, others refused",
+     .first = begin_half,
      .then = CANCEL,
      .closes = true,
      .limit = RESETS,
