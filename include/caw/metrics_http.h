@@ -5,8 +5,8 @@
  *
  * It runs on a loop of the program's, a server's for instance, and is made so that it cannot hold
  * it up: the text is made in pieces of 16 KiB, one in a turn; 16 connections at once: who
- * comes takes the place of one that has not asked yet or has its answer, and is closed when there is
- * none; 4 KiB for a request and 5 s until it is there; 30 s for the answer; one request a
+ * comes takes the place of one that has not asked yet or has its answer, and is closed when there
+ * is none; 4 KiB for a request and 5 s until it is there; 30 s for the answer; one request a
  * connection. What is no request gets 400, another path 404, another method 405.
  *
  * It asks nobody who he is, and has no TLS: listen on loopback, or where only friends can
