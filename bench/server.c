@@ -1,7 +1,8 @@
-/* bench-server [--metrics] [FOLDER]: Caw's side of the benchmark, Greeter.SayHello and Bench.
- * Prints its port; ends on SIGTERM. With TLS by server.pem and server.key of the folder; calls
- * are counted with --metrics. */
+/* bench-server [--metrics] [--channelz] [FOLDER]: Caw's side of the benchmark, Greeter.SayHello
+ * and Bench. Prints its port; ends on SIGTERM. With TLS by server.pem and server.key of the folder;
+ * calls are counted with --metrics and --channelz. */
 #include <bench.caw.h>
+#include <caw/channelz.h>
 #include <caw/tls.h>
 #include <greeter.caw.h>
 #include <signal.h>
@@ -121,6 +122,10 @@ int main(int argc, char **argv) {
     if (caw_metrics_new(&options.metrics)) return 1;
     argv++, argc--;
   }
+  if (argc > 1 && !strcmp(argv[1], "--channelz")) {
+    if (caw_channelz_new(&options.channelz)) return 1;
+    argv++, argc--;
+  }
   if (caw_server_new(&server, &options) || greeter_greeter_add(server, &greeter, NULL) ||
       bench_bench_add(server, &bench, NULL))
     return 1;
@@ -132,5 +137,6 @@ int main(int argc, char **argv) {
   int rc = caw_server_run(server);
   caw_server_free(server);
   caw_metrics_unref(options.metrics);
+  caw_channelz_unref(options.channelz);
   return rc;
 }

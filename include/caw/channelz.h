@@ -6,7 +6,7 @@
  *
  * A channel has one subchannel, and that has the sockets of its connections, usually one; a server
  * has the addresses that it listens at and the sockets of its clients. Each has an id, from 1 on,
- * that no other gets. What is gone is gone from here, too. Counting costs each loop some 160
+ * that no other gets. What is gone is gone from here, too. Counting costs each loop some 80
  * instructions a unary call, and each connection some 400 bytes.
  *
  * The service tells everybody who may call the server who its peers are: guard it with an

@@ -21,7 +21,7 @@
  * transparent retry. A server's call ends when its status is on its way.
  *
  * Cost. Each loop counts in memory of its own, without a lock and without an atomic
- * read-modify-write, some 200 instructions a call; reading adds up what the loops have. A series
+ * read-modify-write, some 170 instructions a call; reading adds up what the loops have. A series
  * has its memory, some 600 bytes a loop, when it is first counted; when there is none for it, that
  * call is not counted. So memory is bounded: on a server by its methods and gRPC's 17 codes, on
  * a client by 256 methods a channel and 256 targets in all, what is beyond being "other".

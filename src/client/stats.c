@@ -59,14 +59,14 @@ void client_stats_call_began(client_call *cc) {
 }
 
 void client_stats_call_stands(client_call *cc) {
-  if (cc->counts) channelz_call_began(cc->channel->z, 0, cc->began);
+  if (cc->counts) channelz_call_began(channelz_calls(cc->channel->z, 0), cc->began);
 }
 
 void client_stats_attempt_began(client_call *cc) {
   if (!cc->counts || cc->attempt) return; /* it went on, with its credentials */
   cc->attempt = true;
   cc->attempt_began = io_sys_clock();
-  channelz_call_began(cc->channel->subchannel, 0, cc->attempt_began);
+  channelz_call_began(channelz_calls(cc->channel->subchannel, 0), cc->attempt_began);
   metrics_began(cc->row);
 }
 
@@ -75,7 +75,7 @@ void client_stats_attempt_ended(client_call *cc, int code) {
   cc->attempt = false;
   /* Without a stream all that the program sent is here still. */
   uint64_t sent = cc->base.rpc.state == RPC_IDLE ? 0 : cc->base.sent_bytes;
-  channelz_call_ended(cc->channel->subchannel, 0, code);
+  channelz_call_ended(channelz_calls(cc->channel->subchannel, 0), code);
   metrics_ended(cc->row, code, io_sys_clock() - cc->attempt_began, sent, cc->base.received_bytes);
 }
 
@@ -83,6 +83,6 @@ void client_stats_attempt_ended(client_call *cc, int code) {
 void client_stats_call_ended(client_call *cc, int code) {
   client_stats_attempt_ended(cc, code);
   if (!cc->counts || !cc->channel) return;
-  channelz_call_ended(cc->channel->z, 0, code);
+  channelz_call_ended(channelz_calls(cc->channel->z, 0), code);
   metrics_call_ended(cc->row, code, io_sys_clock() - cc->began);
 }

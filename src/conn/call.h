@@ -186,8 +186,9 @@ static inline void call_count_sent(caw_call *call, const caw_payload *payload) {
 
 /* A message of the call was given to its connection, or came from there. */
 static inline void call_show_message(const caw_call *call, bool sent) {
-  if (call->conn && call->conn->channelz)
-    channelz_message(call->conn->channelz, sent, io_now(call->loop));
+  const conn *c = call->conn;
+  if (c && c->channelz)
+    channelz_message(c->channelz, sent, sent ? io_now(call->loop) : c->keepalive.read_at);
 }
 
 /* Does the peer? */

@@ -136,7 +136,7 @@ static void announce(server_call *sc) {
   sc->routed = sc->begun = true;
   PROBE3(server__call__begin, &sc->base, sc->base.rpc.path.data, sc->base.rpc.path.len);
   if (trace_wants(TRACE_CALL)) trace_begin_of(sc);
-  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found);
+  if (sc->worker->counts) server_stats_began(sc->worker, sc->entry_found, &sc->base);
 }
 
 /* One that came, and ends before its first turn: the client may have given it up in the very

@@ -59,7 +59,8 @@ typedef struct worker {
   struct metrics_table *metrics; /* NULL: nobody counts */
   struct metrics_row **rows;
   size_t n_rows;
-  bool counts; /* calls are told to stats.c */
+  struct z_calls *shown; /* what the loop counts of caw/channelz.h; NULL: nobody looks */
+  bool counts;           /* calls are told to stats.c */
 } worker;
 
 typedef struct drain_hook drain_hook;   /* on_drain.c */
@@ -158,7 +159,7 @@ void server_show_entrance(entrance *e);
 void server_hide_entrance(entrance *e);
 /* A call of this method, NULL: of none that is served, begins; and has ended. For a worker
  * that has counters. */
-void server_stats_began(worker *w, const method_entry *entry);
+void server_stats_began(worker *w, const method_entry *entry, const caw_call *call);
 void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code);
 
 /* on_drain.c */

@@ -9,7 +9,8 @@
 
 int server_stats_open(worker *w) {
   caw_metrics *m = w->server->options.metrics;
-  w->counts = m || w->server->channelz;
+  w->shown = channelz_calls(w->server->channelz, (size_t)(w - w->server->workers));
+  w->counts = m || w->shown;
   if (!m) return 0;
   w->metrics = metrics_open(m, NULL);
   return w->metrics ? 0 : CAW_ENOMEM;
@@ -46,16 +47,14 @@ static metrics_row *row_of(worker *w, const method_entry *entry) {
   return row ? row : make_row(w, entry, number);
 }
 
-void server_stats_began(worker *w, const method_entry *entry) {
-  if (w->server->channelz)
-    channelz_call_began(w->server->channelz, (size_t)(w - w->server->workers), io_now(w->loop));
+void server_stats_began(worker *w, const method_entry *entry, const caw_call *call) {
+  channelz_call_began(w->shown, call->joined);
   if (w->metrics) metrics_began(row_of(w, entry));
 }
 
 /* `joined` is the turn's time, in which the request was read from the socket. */
 void server_stats_ended(worker *w, const method_entry *entry, const caw_call *call, int code) {
-  if (w->server->channelz)
-    channelz_call_ended(w->server->channelz, (size_t)(w - w->server->workers), code);
+  channelz_call_ended(w->shown, code);
   if (!w->metrics) return;
   uint64_t now = io_sys_clock(), began = call->joined;
   metrics_ended(row_of(w, entry), code, now > began ? now - began : 0, call->sent_bytes,

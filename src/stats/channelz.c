@@ -73,30 +73,6 @@ void channelz_state(z_entry *e, int state) {
   if (e) atomic_store_explicit(&e->state, state, memory_order_relaxed);
 }
 
-void channelz_call_began(z_entry *e, size_t who, uint64_t now) {
-  if (!e) return;
-  stats_add(&e->calls[who].started, 1);
-  stats_set(&e->calls[who].last, now);
-}
-
-void channelz_call_ended(z_entry *e, size_t who, int code) {
-  if (e) stats_add(code ? &e->calls[who].failed : &e->calls[who].succeeded, 1);
-}
-
-void channelz_stream_began(z_entry *e, uint64_t now) {
-  stats_add(&e->streams_started, 1);
-  stats_set(&e->last_stream, now);
-}
-
-void channelz_stream_ended(z_entry *e, bool fine) {
-  stats_add(fine ? &e->streams_succeeded : &e->streams_failed, 1);
-}
-
-void channelz_message(z_entry *e, bool sent, uint64_t now) {
-  stats_add(sent ? &e->sent : &e->received, 1);
-  stats_set(sent ? &e->last_sent : &e->last_received, now);
-}
-
 void channelz_keepalive(z_entry *e) {
   if (e) stats_add(&e->keepalives, 1);
 }

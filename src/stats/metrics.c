@@ -38,18 +38,19 @@ static unsigned bucket_of_time(uint64_t ns) {
 }
 
 /* Most messages are small. */
-static unsigned bucket_of_size(uint64_t bytes) {
-  unsigned at = 0;
+static inline unsigned bucket_of_size(uint64_t bytes) {
+  unsigned at = bytes != 0;
+  if (bytes <= size_bounds[1]) return at;
   while (at < METRICS_SIZES && size_bounds[at] < bytes) at++;
   return at;
 }
 
-static void add_time(metrics_times *t, uint64_t ns) {
+static inline void add_time(metrics_times *t, uint64_t ns) {
   stats_add(&t->buckets[bucket_of_time(ns)], 1);
   stats_add(&t->sum, ns);
 }
 
-static void add_size(metrics_sizes *s, uint64_t bytes) {
+static inline void add_size(metrics_sizes *s, uint64_t bytes) {
   stats_add(&s->buckets[bucket_of_size(bytes)], 1);
   stats_add(&s->sum, bytes);
 }
