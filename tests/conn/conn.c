@@ -640,6 +640,22 @@ static void defers_calls(void **state) {
   }
 }
 
+/* Calls that come to their end make up for hurried ones, too: nobody is suspected for ever. */
+static void forgives_hurried_ones(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  const uint32_t most = r.c->hurried;
+  r.c->hurried = 0;
+  for (int i = 1; i <= 100; i++) {
+    request(&r, true);
+    until(&r, &r.answers, i);
+  }
+  assert_int_equal(r.c->hurried, most);
+  stop(&r);
+}
+
 /* While the server, or the way to it, stood still, its client went on: it has begun as many calls
  * as there are places, and each time that their deadline was over the next. All of it comes at
  * once then, and no client can do anything about it. */
@@ -924,6 +940,7 @@ int main(void) {
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(excuses_deadlines),
       cmocka_unit_test(defers_calls),
+      cmocka_unit_test(forgives_hurried_ones),
       cmocka_unit_test(excuses_a_standstill),
       cmocka_unit_test(excuses_long_calls),
       cmocka_unit_test(honest_cancels),
