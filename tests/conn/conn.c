@@ -664,7 +664,7 @@ static void excuses_a_standstill(void **state) {
   static const struct {
     const char *timeout;
     int calls;
-  } cases[] = {{"100m", 1000}, {"250m", 400}, {"5S", 300}, {"20m", 4000}};
+  } cases[] = {{"100m", 500}, {"250m", 400}, {"5S", 400}, {"20m", 400}};
   enum { AT_ONCE = 100 };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     rig r;
@@ -675,7 +675,8 @@ static void excuses_a_standstill(void **state) {
     for (int n = 0; n < cases[i].calls; n++) {
       if (st[n % AT_ONCE]) assert_int_equal(h2_reset(r.peer, st[n % AT_ONCE], H2_CANCEL), 0);
       st[n % AT_ONCE] = request_within(&r, false, cases[i].timeout);
-      say(&r);
+      /* In large pieces, of which the kernel takes more: whole calls are among them never. */
+      if (n % (AT_ONCE / 2) == 0) say(&r);
     }
     /* As the kernel takes it. */
     for (int n = 0; n < 100000 && r.opened < cases[i].calls && !r.closed; n++) {
