@@ -116,6 +116,12 @@ static void earn(conn *c) {
   else give_back(c);
 }
 
+/* Nor is anybody in want of them for ever who has his calls answered. */
+static void reward(conn *c) {
+  if (c->allowance.resets < conn_limits_of(c)->resets_at_once) give_back(c);
+  else if (c->hurried < hurried_at_once(c)) c->hurried++;
+}
+
 static bool take(uint32_t *have, uint32_t cost) {
   if (*have < cost) return false;
   *have -= cost;
@@ -131,7 +137,8 @@ static bool take(uint32_t *have, uint32_t cost) {
  *
  * A stream whose handler has not begun took no more than its headers, and is cheap. Of those whose
  * handler has, an honest client has some hurried ones: a hundred at once when either side is held
- * up. They have few excuses of their own, which no time fills up, but calls that were waited for.
+ * up. They have few excuses of their own, which no time fills up, but calls that were waited for
+ * or answered.
  * So whoever has nothing but hurried ones is soon cut off, and whoever has waits is bound by these:
  * at most max_streams for each half of the time that he asks for.
  */
@@ -162,8 +169,11 @@ void allowance_closed(conn *c, const caw_call *call) {
     return;
   }
   if (call->rpc.faulty) return;
-  if (normal ? !call->served : !remote || !excuse(c, call)) return;
-  give_back(c);
+  if (normal) {
+    if (call->served) reward(c);
+  } else if (remote && excuse(c, call)) {
+    give_back(c);
+  }
 }
 
 /*

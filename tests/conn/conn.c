@@ -640,6 +640,22 @@ static void defers_calls(void **state) {
   }
 }
 
+/* Calls that come to their end make up for hurried ones, too: nobody is suspected for ever. */
+static void forgives_hurried_ones(void **state) {
+  (void)state;
+  rig r;
+  start(&r, 100, LONG);
+  greet(&r);
+  const uint32_t most = r.c->hurried;
+  r.c->hurried = 0;
+  for (int i = 1; i <= 100; i++) {
+    request(&r, true);
+    until(&r, &r.answers, i);
+  }
+  assert_int_equal(r.c->hurried, most);
+  stop(&r);
+}
+
 /* While the server, or the way to it, stood still, its client went on: it has begun as many calls
  * as there are places, and each time that their deadline was over the next. All of it comes at
  * once then, and no client can do anything about it. */
@@ -648,7 +664,7 @@ static void excuses_a_standstill(void **state) {
   static const struct {
     const char *timeout;
     int calls;
-  } cases[] = {{"100m", 1000}, {"250m", 400}, {"5S", 300}, {"20m", 4000}};
+  } cases[] = {{"100m", 500}, {"250m", 400}, {"5S", 400}, {"20m", 400}};
   enum { AT_ONCE = 100 };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     rig r;
@@ -659,7 +675,8 @@ static void excuses_a_standstill(void **state) {
     for (int n = 0; n < cases[i].calls; n++) {
       if (st[n % AT_ONCE]) assert_int_equal(h2_reset(r.peer, st[n % AT_ONCE], H2_CANCEL), 0);
       st[n % AT_ONCE] = request_within(&r, false, cases[i].timeout);
-      say(&r);
+      /* In large pieces, of which the kernel takes more: whole calls are among them never. */
+      if (n % (AT_ONCE / 2) == 0) say(&r);
     }
     /* As the kernel takes it. */
     for (int n = 0; n < 100000 && r.opened < cases[i].calls && !r.closed; n++) {
@@ -924,6 +941,7 @@ int main(void) {
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(excuses_deadlines),
       cmocka_unit_test(defers_calls),
+      cmocka_unit_test(forgives_hurried_ones),
       cmocka_unit_test(excuses_a_standstill),
       cmocka_unit_test(excuses_long_calls),
       cmocka_unit_test(honest_cancels),
