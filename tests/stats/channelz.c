@@ -27,9 +27,9 @@ typedef struct work {
 static void *count(void *arg) {
   work *w = arg;
   for (unsigned i = 0; !atomic_load_explicit(&w->enough, memory_order_relaxed); i++) {
-    channelz_call_began(w->entry, i % 2, 1);
+    channelz_call_began(channelz_calls(w->entry, i % 2), 1);
     channelz_stream_began(w->entry, 1);
-    channelz_call_ended(w->entry, i % 2, (int)(i & 4));
+    channelz_call_ended(channelz_calls(w->entry, i % 2), (int)(i & 4));
     channelz_stream_ended(w->entry, i & 8);
   }
   return NULL;
