@@ -82,11 +82,9 @@ static void give_back(conn *c) {
   if (a->resets < conn_limits_of(c)->resets_at_once) a->resets++;
 }
 
-/* When the client's time is over; before the call is routed it must be read. */
-static uint64_t deadline_of(const caw_call *call) {
-  uint64_t timeout = call->rpc.timeout;
-  if (call->deadline != UINT64_MAX) return call->deadline;
-  return timeout < UINT64_MAX - call->joined ? call->joined + timeout : UINT64_MAX;
+/* How long the client gives the call, UINT64_MAX: for ever; as it was read before it is routed. */
+static uint64_t asked_of(const caw_call *call) {
+  return call->deadline != UINT64_MAX ? call->deadline - call->joined : call->rpc.timeout;
 }
 
 /*
@@ -100,12 +98,12 @@ static uint64_t deadline_of(const caw_call *call) {
  */
 static bool waited(const conn *c, const caw_call *call) {
   if (!c->socket) return false;
-  uint64_t known = io_socket_silent_until(c->socket), asked = deadline_of(call) - call->joined;
+  uint64_t known = io_socket_silent_until(c->socket), asked = asked_of(call);
   return known >= call->joined + BRIEF && known - call->joined >= asked / 2;
 }
 
 static bool is_hasty(const caw_call *call) {
-  return deadline_of(call) - call->joined < HASTY;
+  return asked_of(call) < HASTY;
 }
 
 /* One that was waited for makes up for hurried ones. */
@@ -144,7 +142,7 @@ static bool take(uint32_t *have, uint32_t cost) {
  */
 static bool excuse(conn *c, const caw_call *call) {
   bool lived = io_now(c->loop) - call->joined >= LIVED;
-  if (!lived && deadline_of(call) == UINT64_MAX) return false;
+  if (!lived && asked_of(call) == UINT64_MAX) return false;
   if (!call->method) return take(&c->excuses, 1);
   if (waited(c, call)) {
     if (!take(&c->excuses, 1)) return false;

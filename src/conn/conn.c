@@ -358,10 +358,7 @@ static void expire(io_timer *timer) {
     conn_finish(c);
     return;
   }
-  if (!c->excused && io_timer_excuses(&c->deadline, c->ready_timeout)) {
-    c->excused = true;
-    return;
-  }
+  if (io_timer_excuses(&c->deadline, c->ready_timeout, &c->excused)) return;
   const char *tls = io_socket_why(c->socket);
   if (c->max_live) limit_hit(c, CAW_LIMIT_HANDSHAKE_TIME);
   conn_close(c, CAW_ETIMEDOUT,

@@ -78,9 +78,7 @@ static void judge_silence(conn *c) {
   uint64_t delivered = io_socket_delivered(c->socket);
   bool moves = delivered != k->delivered && (c->blocked || delivered < io_socket_sent(c->socket));
   if (!moves && !c->throttled && !c->crowded) {
-    bool excused = !k->excused && io_timer_excuses(&k->timer, config_of(c)->timeout);
-    k->excused = excused;
-    if (!excused) give_up(c);
+    if (!io_timer_excuses(&k->timer, config_of(c)->timeout, &k->excused)) give_up(c);
     return;
   }
   k->delivered = delivered;

@@ -146,12 +146,10 @@ static void fire(io_timer *timer) {
                                                            judge_queue};
   conn *c = LIST_ENTRY(timer, conn, patience.timer);
   uint64_t now = io_now(c->loop);
-  if (!c->patience.excused && io_timer_excuses(timer, SECOND)) {
-    c->patience.excused = true;
+  if (io_timer_excuses(timer, SECOND, &c->patience.excused)) {
     c->patience.at = timer->node.key;
     return;
   }
-  c->patience.excused = false;
   c->patience.at = UINT64_MAX;
   conn_ref(c);
   for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++)

@@ -162,9 +162,10 @@ void io_timer_stop(io_timer *t) {
   heap_remove(&t->loop->timers, &t->node);
 }
 
-bool io_timer_excuses(io_timer *t, uint64_t most) {
+bool io_timer_excuses(io_timer *t, uint64_t most, bool *excused) {
   uint64_t now = io_now(t->loop), late = now - t->node.key;
-  if (late < STANDSTILL) return false;
+  *excused = !*excused && late >= STANDSTILL;
+  if (!*excused) return false;
   uint64_t more = late > AFTER_STANDSTILL ? late : AFTER_STANDSTILL;
   io_timer_start(t, now + (more < most ? more : most));
   return true;

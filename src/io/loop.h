@@ -39,9 +39,9 @@ void io_timer_stop(io_timer *t);
 /* In the timer's callback, when what a peer has time for did not come. Is the timer so late that
  * the process, or the machine, has stood still? Then that time was not the peer's, and what it
  * sent may not have been looked at: the timer is started again, for as long as it was late, but at
- * least a second, and at most `most`. Who asks does so once, so that a loop that is always late
- * keeps nobody for ever. */
-bool io_timer_excuses(io_timer *t, uint64_t most);
+ * least a second, and at most `most`. Not twice in a row, so that a loop that is always late keeps
+ * nobody for ever: the caller keeps `*excused`, false at first, from one call to the next. */
+bool io_timer_excuses(io_timer *t, uint64_t most, bool *excused);
 static inline bool io_timer_runs(const io_timer *t) {
   return heap_linked(&t->node);
 }

@@ -521,10 +521,7 @@ static const io_socket_events raw_events = {raw_connect, raw_read, raw_end, raw_
 
 /* The time of a handshake is over, unless we stood still and the client could do nothing. */
 static void expire_shake(tls_filter *f) {
-  if (!f->excused && io_timer_excuses(&f->resume, f->server->handshake_timeout)) {
-    f->excused = true;
-    return;
-  }
+  if (io_timer_excuses(&f->resume, f->server->handshake_timeout, &f->excused)) return;
   io_task_cancel(&f->step);
   tls_say(&f->why, "the client did not finish the TLS handshake in time");
   f->broken = true;
