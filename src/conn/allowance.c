@@ -77,9 +77,19 @@ void allowance_pace(conn *c, size_t len, int64_t before) {
   if (wasted >= FLOOD && (uint64_t)wasted * FLOOD_BYTES > len) io_socket_slow(c->socket);
 }
 
-static void give_back(conn *c) {
-  h2_allowance *a = &c->allowance;
-  if (a->resets < conn_limits_of(c)->resets_at_once) a->resets++;
+/* One more of what is there at most so many times; false: all of it is there. */
+static bool give_back(uint32_t *have, uint32_t most) {
+  if (*have >= most) return false;
+  ++*have;
+  return true;
+}
+
+static bool give_reset(conn *c) {
+  return give_back(&c->allowance.resets, conn_limits_of(c)->resets_at_once);
+}
+
+static bool give_hurried(conn *c) {
+  return give_back(&c->hurried, hurried_at_once(c));
 }
 
 /* How long the client gives the call, UINT64_MAX: for ever; as it was read before it is routed. */
@@ -110,14 +120,12 @@ static bool is_hasty(const caw_call *call) {
 static void earn(conn *c) {
   if (++c->earned < EARNED) return;
   c->earned = 0;
-  if (c->hurried < hurried_at_once(c)) c->hurried++;
-  else give_back(c);
+  if (!give_hurried(c)) give_reset(c);
 }
 
 /* Nor is anybody in want of them for ever who has his calls answered. */
 static void reward(conn *c) {
-  if (c->allowance.resets < conn_limits_of(c)->resets_at_once) give_back(c);
-  else if (c->hurried < hurried_at_once(c)) c->hurried++;
+  if (!give_reset(c)) give_hurried(c);
 }
 
 static bool take(uint32_t *have, uint32_t cost) {
@@ -136,9 +144,8 @@ static bool take(uint32_t *have, uint32_t cost) {
  * A stream whose handler has not begun took no more than its headers, and is cheap. Of those whose
  * handler has, an honest client has some hurried ones: a hundred at once when either side is held
  * up. They have few excuses of their own, which no time fills up, but calls that were waited for
- * or answered.
- * So whoever has nothing but hurried ones is soon cut off, and whoever has waits is bound by these:
- * at most max_streams for each half of the time that he asks for.
+ * or answered. So whoever has nothing but hurried ones is soon cut off, and whoever has waits is
+ * bound by these: at most max_streams for each half of the time that he asks for.
  */
 static bool excuse(conn *c, const caw_call *call) {
   bool lived = io_now(c->loop) - call->joined >= LIVED;
@@ -170,7 +177,7 @@ void allowance_closed(conn *c, const caw_call *call) {
   if (normal) {
     if (call->served) reward(c);
   } else if (remote && excuse(c, call)) {
-    give_back(c);
+    give_reset(c);
   }
 }
 

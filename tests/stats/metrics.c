@@ -130,6 +130,15 @@ static void counters_outlive_their_owner(void **state) {
   caw_metrics_unref(m);
 }
 
+/* A thousand methods, each begun once. */
+static void begin_many(metrics_table *t) {
+  char name[32];
+  for (int i = 0; i < 1000; i++) {
+    snprintf(name, sizeof(name), "s/m%d", i);
+    metrics_began(row(t, name));
+  }
+}
+
 static void methods_and_targets_are_bounded(void **state) {
   caw_metrics *m;
   caw_str text;
@@ -137,10 +146,7 @@ static void methods_and_targets_are_bounded(void **state) {
   (void)state;
   assert_int_equal(caw_metrics_new(&m), 0);
   metrics_table *t = metrics_open(m, "first");
-  for (int i = 0; i < 1000; i++) {
-    snprintf(name, sizeof(name), "s/m%d", i);
-    metrics_began(row(t, name));
-  }
+  begin_many(t);
   for (int i = 0; i < 1000; i++) {
     snprintf(name, sizeof(name), "target%d", i);
     metrics_table *u = metrics_open(m, name);
@@ -184,10 +190,7 @@ static void all_methods_of_a_server_have_their_names(void **state) {
   (void)state;
   assert_int_equal(caw_metrics_new(&m), 0);
   metrics_table *t = metrics_open(m, NULL);
-  for (int i = 0; i < 1000; i++) {
-    snprintf(name, sizeof(name), "s/m%d", i);
-    metrics_began(row(t, name));
-  }
+  begin_many(t);
   assert_int_equal(caw_metrics_text(m, &text), 0);
   assert_null(strstr(text.data, "\"other\""));
   for (int i = 0; i < 1000; i++) {
