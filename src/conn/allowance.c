@@ -108,8 +108,18 @@ static uint64_t asked_of(const caw_call *call) {
  */
 static bool waited(const conn *c, const caw_call *call) {
   if (!c->socket) return false;
-  uint64_t known = io_socket_silent_until(c->socket), asked = asked_of(call);
-  return known >= call->joined + BRIEF && known - call->joined >= asked / 2;
+  uint64_t known = io_socket_silent_until(c->socket);
+  return known >= call->joined + BRIEF && known - call->joined >= asked_of(call) / 2;
+}
+
+/*
+ * Or has the call lasted for half of its deadline, though its reset may have been there for a part
+ * of it, but not when the call was read? So it is when we come late to all that we do, and that
+ * late nobody begins more calls than one who waits.
+ */
+static bool lasted(const conn *c, const caw_call *call) {
+  if (!c->socket || io_socket_drained_at(c->socket) < call->joined) return false;
+  return io_now(c->loop) - call->joined >= asked_of(call) / 2;
 }
 
 static bool is_hasty(const caw_call *call) {
@@ -157,7 +167,8 @@ static bool excuse(conn *c, const caw_call *call) {
     return true;
   }
   if (lived) return take(&c->excuses, 1);
-  return is_hasty(call) ? take(&c->excuses, HASTY_COST) : take(&c->hurried, 1);
+  if (is_hasty(call)) return take(&c->excuses, HASTY_COST);
+  return take(lasted(c, call) ? &c->excuses : &c->hurried, 1);
 }
 
 /*
@@ -184,15 +195,18 @@ void allowance_closed(conn *c, const caw_call *call) {
 /*
  * When the loop was held up there are many calls to read, and behind each the reset by which it
  * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
- * in vain, hundreds in all; so they wait until all is read.
+ * in vain, hundreds in all. So when the last look at the socket was that long ago, or there were
+ * many hurried ones, they wait until all is read that was there when they were; not for longer
+ * than until their resets are excused anyhow.
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
-  if (!c || c->hurried > hurried_at_once(c) / 2) return false; /* nearly always */
-  if (!c->socket || !io_socket_has_more(c->socket)) return false;
-  if (!io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
-  uint64_t timeout = call->rpc.timeout, most = timeout < LIVED ? timeout / 2 : LIVED / 2;
-  if (io_now(c->loop) - call->joined >= most) return false;
+  if (!c || !c->socket) return false;
+  uint64_t drained = io_socket_drained_at(c->socket), asked = call->rpc.timeout;
+  if (drained >= call->joined || !io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
+  uint64_t now = io_now(c->loop), lasts = now - call->joined;
+  if (lasts >= LIVED || lasts >= asked) return false;
+  if (c->hurried > hurried_at_once(c) / 2 && now - drained < asked / 2) return false;
   call_next_turn(call);
   return true;
 }

@@ -53,13 +53,16 @@ struct io_socket {
   void *user;
   io_filter *filter; /* between the socket and its owner, or NULL */
   int fd;
-  uint64_t sent; /* bytes */
-  uint32_t turn; /* how many are read in one */
-  int err;       /* errno of the last failure */
+  uint64_t sent;    /* bytes */
+  uint64_t drained; /* io_socket_drained_at */
+  uint64_t looked;  /* when there was more to read than a turn takes: */
+  size_t ahead;     /* so many bytes of it are still to come */
+  uint32_t turn;    /* how many are read in one */
+  int err;          /* errno of the last failure */
   uint8_t state;
   uint8_t step;
   bool reading;
-  bool more;    /* io_socket_has_more */
+  bool more;    /* there may be some that was not read for several turns */
   bool slowed;  /* io_socket_slow was called for what this turn reads */
   bool full;    /* a write took less than all: on_writable is due */
   bool in_call; /* inside `ready`, which sets the mask at its end */
@@ -170,6 +173,33 @@ static void settle(io_task *task) {
 
 /* --- reading ------------------------------------------------------------- */
 
+/* The kernel had no more. */
+static void drained(io_socket *s, uint64_t at) {
+  s->drained = at;
+  s->ahead = 0;
+  s->more = false;
+}
+
+/* The turn is over. How much is there that came before this? Whoever stopped to read it may have
+ * some of it, too: a filter. */
+static void look_ahead(io_socket *s) {
+  int n;
+  s->more = true;
+  if (!s->reading) s->ahead = 0;
+  if (s->ahead || !s->reading || s->state != SOCKET_OPEN) return;
+  if (ioctl(s->fd, FIONREAD, &n) || n < 0) return;
+  s->looked = io_now(s->watch.loop);
+  s->ahead = (size_t)n;
+  if (!n) drained(s, s->looked);
+}
+
+/* `n` bytes were read, which is no more than there were ahead, if there were any. */
+static void passed(io_socket *s, size_t n) {
+  if (!s->ahead || !s->reading) return;
+  s->ahead -= n;
+  if (!s->ahead) s->drained = s->looked;
+}
+
 /* Reads for one turn. A `broken` connection is read to its end, which a short read is not. */
 static void read_some(io_socket *s, bool broken) {
   const uint32_t turn = s->turn;
@@ -179,38 +209,42 @@ static void read_some(io_socket *s, bool broken) {
     size_t room;
     uint8_t *data = io_scratch(s->watch.loop, &room);
     if (!broken && room > s->turn - taken) room = s->turn - taken;
+    if (s->ahead && room > s->ahead) room = s->ahead;
     ssize_t n = recv(s->fd, data, room, 0);
     if (n > 0) {
       taken += (size_t)n;
       /* A turn may have begun long before these bytes were sent, when the machine is busy: a
        * deadline that counts from there would end too early. */
       io_time_passed(s->watch.loop);
+      uint64_t at = io_now(s->watch.loop);
       s->events->on_read(s->user, data, (size_t)n);
-      if ((size_t)n < room && !broken) { /* the kernel has no more; no need to ask */
-        s->more = false;
+      if ((size_t)n < room && s->reading && !broken) { /* no need to ask */
+        drained(s, at);
         return;
       }
+      passed(s, (size_t)n);
     } else if (n == 0) {
       /* After an error that a write was told, recv only says that it is over. */
       tell_end(s, s->err ? broken_code(s->err) : CAW_EEND);
     } else if (errno == EAGAIN) {
-      s->more = false;
+      drained(s, io_now(s->watch.loop));
       return;
     } else if (errno != EINTR) {
       s->err = errno;
       tell_end(s, broken_code(s->err));
     }
   }
-  s->more = true;
+  look_ahead(s);
   if (taken == turn && !s->slowed && turn < TURN_MOST) s->turn *= 2;
 }
 
-bool io_socket_has_more(const io_socket *s) {
-  return s->more;
+uint64_t io_socket_drained_at(const io_socket *s) {
+  return s->drained;
 }
 
 uint64_t io_socket_silent_until(const io_socket *s) {
-  return io_silent_until(s->watch.loop, s->more);
+  uint64_t all = io_silent_until(s->watch.loop, s->more);
+  return all > s->drained ? all : s->drained;
 }
 
 void io_socket_slow(io_socket *s) {
@@ -272,6 +306,7 @@ static int make(io_socket **out, caw_loop *loop, int fd, size_t text,
   s->user = user;
   s->fd = fd;
   s->turn = TURN_LEAST;
+  s->more = true; /* nobody has looked yet */
   int rc = io_watch_init(&s->watch, loop, fd, ready);
   if (rc) {
     caw_free(s);
@@ -358,6 +393,7 @@ void io_socket_close(io_socket *s) {
 
 void io_raw_read(io_socket *s, bool on) {
   s->reading = on;
+  if (!on) s->more = true;
   update(s);
 }
 

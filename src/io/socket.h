@@ -52,10 +52,10 @@ void io_socket_read(io_socket *s, bool on);
  * 256 KiB. A new socket begins with 4 KiB.
  */
 void io_socket_slow(io_socket *s);
-/* Was there perhaps more to read than the turn took that read last? Inside on_read that is one
- * before this. */
-bool io_socket_has_more(const io_socket *s);
-/* Inside on_read: what is read came later, as far as one knows; on the loop's clock. */
+/* What was there by then has been read, and inside on_read: before this. On the loop's clock; 0: it
+ * was never seen that all was read. */
+uint64_t io_socket_drained_at(const io_socket *s);
+/* Inside on_read: what is read came later, as far as one knows; by what the loop knows, too. */
 uint64_t io_socket_silent_until(const io_socket *s);
 
 /*

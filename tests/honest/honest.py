@@ -149,6 +149,14 @@ class Caw(Honest):
         self.check("deadlines", n, {"DEADLINE_EXCEEDED": n}, 0,
                    resets=(CANCEL, NO_ERROR))
 
+    def test_expired_deadlines_on_a_busy_machine(self):
+        """Client and server come late to all they do, and by more than many of the deadlines."""
+        for _ in range(8):
+            busy = subprocess.Popen(["timeout", "60", "sh", "-c", "while :; do :; done"])
+            self.addCleanup(busy.wait)
+            self.addCleanup(busy.terminate)
+        self.check("deadlines", 10000, {"DEADLINE_EXCEEDED": 10000}, 0, resets=(CANCEL, NO_ERROR))
+
     def test_each_byte_in_a_segment_of_its_own(self):
         n = many(2000, 200)
         self.check("paced", n, {"OK": n}, n, flags=("--dribble",))

@@ -269,13 +269,12 @@ static void reads_are_fair(void **state) {
   for (size_t turn = 4096; had + turn <= sent; turn *= turn < 4 * (size_t)65536 ? 2 : 1) {
     while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     assert_int_equal(r.e.bytes - had, turn);
-    assert_true(io_socket_has_more(r.e.s));
+
     had = r.e.bytes;
   }
   assert_true(had > 4 * 65536);
   while (r.e.bytes < sent) caw_loop_run(r.loop, CAW_LOOP_ONCE);
   assert_int_equal(r.e.most, 65536);
-  assert_false(io_socket_has_more(r.e.s));
   /* And little again when it was worth little. */
   had = r.e.bytes;
   for (sent = 0; (n = send(r.peer, chunk, sizeof(chunk), 0)) > 0;) sent += (size_t)n;
@@ -295,23 +294,42 @@ static void never(io_timer *timer) {
   (void)timer;
 }
 
+static void send_all(rig *r, size_t len) {
+  static const uint8_t zeros[3 * 4096];
+  assert_int_equal(send(r->peer, zeros, len, 0), len);
+}
+
+static void read_next(rig *r, size_t len) {
+  size_t had = r->e.bytes;
+  while (r->e.bytes == had) caw_loop_run(r->loop, CAW_LOOP_NOWAIT);
+  assert_int_equal(r->e.bytes, had + len);
+}
+
 /* Since when may have been there what is read? */
 static void knows_the_silence(void **state) {
-  static uint8_t chunk[2 * 4096];
   rig r;
   io_timer timer; /* without one nobody knows how long the loop waits */
   pthread_t thread;
+  int enough = 65536;
   (void)state;
   rig_start(&r, local_pair);
+  assert_int_equal(setsockopt(r.peer, SOL_SOCKET, SO_SNDBUF, &enough, sizeof(enough)), 0);
   assert_int_equal(io_timer_init(&timer, r.loop, never), 0);
   io_timer_start(&timer, io_now(r.loop) + 60000 * KIT_MS);
   io_socket_read(r.e.s, true);
-  for (int i = 0; i < 3; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  /* Perhaps since the turn before. */
+  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  /* At first nobody knows. */
   uint64_t sent = kit_clock();
-  assert_int_equal(send(r.peer, "now", 3, 0), 3);
-  while (!r.e.reads) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  assert_true(r.e.silent > 0 && r.e.silent <= sent);
+  send_all(&r, 3);
+  read_next(&r, 3);
+  assert_int_equal(r.e.silent, 0);
+  /* Perhaps since the turn before. */
+  usleep(5000);
+  for (int i = 0; i < 3; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  uint64_t turn = caw_loop_now(r.loop);
+  send_all(&r, 3);
+  read_next(&r, 3);
+  assert_true(r.e.silent > sent + 5 * KIT_MS && r.e.silent <= turn);
   /* It came just now, as the loop has waited for it. */
   r.e.reads = 0;
   sent = kit_clock();
@@ -321,13 +339,26 @@ static void knows_the_silence(void **state) {
   assert_true(r.e.silent <= r.e.read_at);
   assert_true(r.e.silent >= sent + 5 * KIT_MS);
   /* It may have been there for long, behind what was read. */
-  size_t had = r.e.bytes;
-  assert_true(send(r.peer, chunk, sizeof(chunk), 0) > 4096);
-  while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  assert_int_equal(r.e.bytes, had + 4096);
-  caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  assert_true(r.e.bytes > had + 4096);
-  assert_int_equal(r.e.silent, 0);
+  sent = kit_clock();
+  send_all(&r, 2 * 4096);
+  read_next(&r, 4096);
+  read_next(&r, 4096);
+  assert_true(r.e.silent > 0 && r.e.silent <= sent);
+  /* What came after one has seen how much there is. */
+  send_all(&r, 3 * 4096);
+  read_next(&r, 2 * 4096);
+  uint64_t seen = r.e.read_at;
+  send_all(&r, 3);
+  read_next(&r, 4096 + 3);
+  assert_true(r.e.silent >= seen && r.e.silent < r.e.read_at);
+  /* It may have come while nobody read. */
+  sent = kit_clock();
+  io_socket_read(r.e.s, false);
+  send_all(&r, 3);
+  for (int i = 0; i < 3; i++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+  io_socket_read(r.e.s, true);
+  read_next(&r, 3);
+  assert_true(r.e.silent >= seen && r.e.silent <= sent);
   io_timer_finish(&timer);
   rig_stop(&r);
 }
