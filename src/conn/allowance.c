@@ -108,7 +108,7 @@ static uint64_t asked_of(const caw_call *call) {
  */
 static bool waited(const conn *c, const caw_call *call) {
   if (!c->socket) return false;
-  uint64_t known = io_socket_silent_until(c->socket);
+  uint64_t known = io_socket_drained_at(c->socket);
   return known >= call->joined + BRIEF && known - call->joined >= asked_of(call) / 2;
 }
 
@@ -196,8 +196,8 @@ void allowance_closed(conn *c, const caw_call *call) {
  * When the loop was held up there are many calls to read, and behind each the reset by which it
  * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
  * in vain, hundreds in all. So when the last look at the socket was that long ago, or there were
- * many hurried ones, they wait until all is read that was there when they were; not for longer
- * than until their resets are excused anyhow.
+ * many hurried ones, they wait until all is read that was there when they were; not beyond their
+ * deadline, nor for so long that their resets are excused anyhow.
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;

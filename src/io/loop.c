@@ -110,10 +110,10 @@ uint64_t io_now(const caw_loop *loop) {
   return l->now;
 }
 
-uint64_t io_silent_until(const caw_loop *loop, bool more) {
+uint64_t io_silent_until(const caw_loop *loop) {
   io_now(loop); /* the turn has begun */
   bool waited = loop->waits && loop->began > loop->waits + WAITED;
-  return waited ? loop->began : more ? 0 : loop->before;
+  return waited ? loop->began : loop->before;
 }
 
 bool io_is_of_turn(const caw_loop *loop, uint64_t at) {

@@ -100,10 +100,10 @@ uint64_t io_now(const caw_loop *loop);
 /* Time has passed in this turn: the next reading is new. Loop's thread. */
 void io_time_passed(caw_loop *loop);
 
-/* Until when a socket that is read in this turn was silent, as far as the loop knows: if it has
- * waited, until it was woken; otherwise what is read may have come while the loop was at work for
- * the turn before, and if there was `more` to read then, at any time: 0. Loop's thread. */
-uint64_t io_silent_until(const caw_loop *loop, bool more);
+/* Until when a socket was silent that has events in this turn, and was watched and had nothing left
+ * to read in the one before: if the loop has waited, until it was woken; otherwise what is there
+ * may have come while the loop was at work for that turn. Loop's thread. */
+uint64_t io_silent_until(const caw_loop *loop);
 /* Was it in this turn that io_now said so? Loop's thread. */
 bool io_is_of_turn(const caw_loop *loop, uint64_t at);
 

@@ -62,7 +62,7 @@ struct io_socket {
   uint8_t state;
   uint8_t step;
   bool reading;
-  bool more;    /* there may be some that was not read for several turns */
+  bool more;    /* not all was read that there was in the last turn, or nobody has looked */
   bool slowed;  /* io_socket_slow was called for what this turn reads */
   bool full;    /* a write took less than all: on_writable is due */
   bool in_call; /* inside `ready`, which sets the mask at its end */
@@ -180,12 +180,17 @@ static void drained(io_socket *s, uint64_t at) {
   s->more = false;
 }
 
-/* The turn is over. How much is there that came before this? Whoever stopped to read it may have
- * some of it, too: a filter. */
+/* Before the first bytes of a turn: they came later than the loop knows of silence. */
+static void learn_silence(io_socket *s) {
+  if (s->more) return;
+  uint64_t silent = io_silent_until(s->watch.loop);
+  if (silent > s->drained) s->drained = silent;
+}
+
+/* The turn is over. How much is there that came before this? */
 static void look_ahead(io_socket *s) {
   int n;
   s->more = true;
-  if (!s->reading) s->ahead = 0;
   if (s->ahead || !s->reading || s->state != SOCKET_OPEN) return;
   if (ioctl(s->fd, FIONREAD, &n) || n < 0) return;
   s->looked = io_now(s->watch.loop);
@@ -195,7 +200,7 @@ static void look_ahead(io_socket *s) {
 
 /* `n` bytes were read, which is no more than there were ahead, if there were any. */
 static void passed(io_socket *s, size_t n) {
-  if (!s->ahead || !s->reading) return;
+  if (!s->ahead) return;
   s->ahead -= n;
   if (!s->ahead) s->drained = s->looked;
 }
@@ -205,6 +210,7 @@ static void read_some(io_socket *s, bool broken) {
   const uint32_t turn = s->turn;
   s->slowed = false;
   size_t taken = 0;
+  learn_silence(s);
   while ((broken || taken < s->turn) && s->state == SOCKET_OPEN && s->reading) {
     size_t room;
     uint8_t *data = io_scratch(s->watch.loop, &room);
@@ -240,11 +246,6 @@ static void read_some(io_socket *s, bool broken) {
 
 uint64_t io_socket_drained_at(const io_socket *s) {
   return s->drained;
-}
-
-uint64_t io_socket_silent_until(const io_socket *s) {
-  uint64_t all = io_silent_until(s->watch.loop, s->more);
-  return all > s->drained ? all : s->drained;
 }
 
 void io_socket_slow(io_socket *s) {
@@ -306,7 +307,7 @@ static int make(io_socket **out, caw_loop *loop, int fd, size_t text,
   s->user = user;
   s->fd = fd;
   s->turn = TURN_LEAST;
-  s->more = true; /* nobody has looked yet */
+  s->more = true;
   int rc = io_watch_init(&s->watch, loop, fd, ready);
   if (rc) {
     caw_free(s);
@@ -393,7 +394,10 @@ void io_socket_close(io_socket *s) {
 
 void io_raw_read(io_socket *s, bool on) {
   s->reading = on;
-  if (!on) s->more = true;
+  if (!on) { /* a filter may have kept some of what was read */
+    s->more = true;
+    s->ahead = 0;
+  }
   update(s);
 }
 

@@ -55,8 +55,6 @@ void io_socket_slow(io_socket *s);
 /* What was there by then has been read, and inside on_read: before this. On the loop's clock; 0: it
  * was never seen that all was read. */
 uint64_t io_socket_drained_at(const io_socket *s);
-/* Inside on_read: what is read came later, as far as one knows; by what the loop knows, too. */
-uint64_t io_socket_silent_until(const io_socket *s);
 
 /*
  * Writes with one writev (EINTR repeated). Returns the bytes that the kernel

@@ -3,6 +3,7 @@
 
 #include "io/filter.h"
 #include "io/socket.h"
+#include "io/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ typedef struct end {
   int connects, connect_rc, ends, end_rc, writables, reads;
   size_t bytes, most; /* received; the largest read */
   uint8_t sum;        /* of the bytes, by position */
-  uint64_t silent;    /* io_socket_silent_until, of the last read */
+  uint64_t silent;    /* io_socket_drained_at, of the last read */
   uint64_t read_at;   /* the loop's time then */
   bool close_on_connect, close_on_read, close_on_end, close_on_writable, pause_on_read;
 } end;
@@ -46,7 +47,7 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
   for (size_t i = 0; i < len; i++) e->sum ^= (uint8_t)(data[i] + e->bytes + i);
   e->bytes += len;
   e->reads++;
-  e->silent = io_socket_silent_until(e->s);
+  e->silent = io_socket_drained_at(e->s);
   e->read_at = io_now(io_socket_loop(e->s));
   if (len > e->most) e->most = len;
   if (e->pause_on_read) io_socket_read(e->s, false);
@@ -269,7 +270,6 @@ static void reads_are_fair(void **state) {
   for (size_t turn = 4096; had + turn <= sent; turn *= turn < 4 * (size_t)65536 ? 2 : 1) {
     while (r.e.bytes == had) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     assert_int_equal(r.e.bytes - had, turn);
-
     had = r.e.bytes;
   }
   assert_true(had > 4 * 65536);
@@ -361,6 +361,44 @@ static void knows_the_silence(void **state) {
   assert_true(r.e.silent >= seen && r.e.silent <= sent);
   io_timer_finish(&timer);
   rig_stop(&r);
+}
+
+static void be_late(io_watch *w, int ready, bool broken) {
+  (void)w, (void)ready, (void)broken;
+  usleep(1000);
+}
+
+static void forget(io_watch *w) {
+  (void)w;
+}
+
+/* The loop takes long to come back from its look at the descriptors, as when it has waited; but
+ * what it reads was there before. */
+static void being_late_is_no_wait(void **state) {
+  rig r;
+  io_timer timer;
+  io_watch busy;
+  int fds[2];
+  (void)state;
+  rig_start(&r, tcp_pair);
+  assert_int_equal(pipe(fds), 0);
+  assert_int_equal(write(fds[1], "x", 1), 1);
+  assert_int_equal(io_watch_init(&busy, r.loop, fds[0], be_late), 0);
+  io_watch_set(&busy, UV_READABLE);
+  assert_int_equal(io_timer_init(&timer, r.loop, never), 0);
+  io_timer_start(&timer, io_now(r.loop) + 60000 * KIT_MS);
+  io_socket_read(r.e.s, true);
+  for (int i = 0; i < 3; i++) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  send_all(&r, 3 * 4096);
+  while (!r.e.reads) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  uint64_t seen = r.e.read_at;
+  while (r.e.bytes < 3 * 4096) caw_loop_run(r.loop, CAW_LOOP_ONCE);
+  assert_true(r.e.silent <= seen);
+  io_timer_finish(&timer);
+  io_watch_close(&busy, forget);
+  rig_stop(&r);
+  close(fds[0]);
+  close(fds[1]);
 }
 
 /* --- writing ------------------------------------------------------------- */
@@ -916,6 +954,7 @@ int main(void) {
       cmocka_unit_test(pause_inside_read),
       cmocka_unit_test(reads_are_fair),
       cmocka_unit_test(knows_the_silence),
+      cmocka_unit_test(being_late_is_no_wait),
       cmocka_unit_test(backpressure),
       cmocka_unit_test(odd_writes),
       cmocka_unit_test(write_to_nobody),
