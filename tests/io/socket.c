@@ -295,7 +295,7 @@ static void never(io_timer *timer) {
 }
 
 static void send_all(rig *r, size_t len) {
-  static const uint8_t zeros[3 * 4096];
+  static const uint8_t zeros[7 * 4096];
   assert_int_equal(send(r->peer, zeros, len, 0), len);
 }
 
@@ -344,13 +344,19 @@ static void knows_the_silence(void **state) {
   read_next(&r, 4096);
   read_next(&r, 4096);
   assert_true(r.e.silent > 0 && r.e.silent <= sent);
-  /* What came after one has seen how much there is. */
-  send_all(&r, 3 * 4096);
-  read_next(&r, 2 * 4096);
+  /* At once behind what was read. */
   uint64_t seen = r.e.read_at;
   send_all(&r, 3);
+  read_next(&r, 3);
+  assert_true(r.e.silent >= seen);
+  /* What came after one has seen how much there is. */
+  send_all(&r, 7 * 4096);
+  read_next(&r, 2 * 4096);
+  seen = r.e.read_at;
+  read_next(&r, 4 * 4096);
+  send_all(&r, 3);
   read_next(&r, 4096 + 3);
-  assert_true(r.e.silent >= seen && r.e.silent < r.e.read_at);
+  assert_int_equal(r.e.silent, seen);
   /* It may have come while nobody read. */
   sent = kit_clock();
   io_socket_read(r.e.s, false);
@@ -361,6 +367,37 @@ static void knows_the_silence(void **state) {
   assert_true(r.e.silent >= seen && r.e.silent <= sent);
   io_timer_finish(&timer);
   rig_stop(&r);
+}
+
+/* What a turn takes was all that there was. */
+static void sees_that_nothing_is_left(void **state) {
+  rig r;
+  (void)state;
+  rig_start(&r, tcp_pair);
+  io_socket_read(r.e.s, true);
+  send_all(&r, 4096);
+  read_next(&r, 4096);
+  assert_int_equal(io_socket_drained_at(r.e.s), r.e.read_at);
+  rig_stop(&r);
+}
+
+/* Whoever stops to read may have kept some, and it is not known what comes meanwhile. */
+static void a_pause_is_no_silence(void **state) {
+  static const struct {
+    size_t before, len, more;
+  } cases[] = {{0, 3, 0}, {0, 4096, 0}, {0, 4096, 1}, {4096, 3, 0}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    rig r;
+    rig_start(&r, tcp_pair);
+    io_socket_read(r.e.s, true);
+    send_all(&r, cases[i].before + cases[i].len + cases[i].more);
+    if (cases[i].before) read_next(&r, cases[i].before);
+    r.e.pause_on_read = true;
+    read_next(&r, cases[i].len);
+    assert_int_equal(io_socket_drained_at(r.e.s), 0);
+    rig_stop(&r);
+  }
 }
 
 static void be_late(io_watch *w, int ready, bool broken) {
@@ -954,6 +991,8 @@ int main(void) {
       cmocka_unit_test(pause_inside_read),
       cmocka_unit_test(reads_are_fair),
       cmocka_unit_test(knows_the_silence),
+      cmocka_unit_test(sees_that_nothing_is_left),
+      cmocka_unit_test(a_pause_is_no_silence),
       cmocka_unit_test(being_late_is_no_wait),
       cmocka_unit_test(backpressure),
       cmocka_unit_test(odd_writes),
