@@ -610,11 +610,66 @@ static void excuses_deadlines(void **state) {
   }
 }
 
+/* More than the first turns read: a frame of nobody's type. */
+static const uint8_t filler[9 + 5000] = {5000 >> 8 >> 8, 5000 >> 8, 5000 & 255, 0x42};
+
+/* A reset that was there when its call was read is none of a late server. */
+static void excuses_what_came_later(void **state) {
+  (void)state;
+  for (int later = 0; later < 2; later++) {
+    rig r;
+    start(&r, 100, LONG);
+    greet(&r);
+    r.begins = true;
+    uint32_t hurried = r.c->hurried;
+    h2_stream *st = request_within(&r, false, "5m");
+    say(&r);
+    if (!later) {
+      assert_int_equal(raw_write(r.fd, filler, sizeof(filler)), sizeof(filler));
+      assert_int_equal(h2_reset(r.peer, st, H2_CANCEL), 0);
+      say(&r);
+    }
+    while (!r.opened) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    if (later) assert_int_equal(h2_reset(r.peer, st, H2_CANCEL), 0);
+    say(&r);
+    assert_int_equal(r.done, 0);
+    usleep(3000);
+    until(&r, &r.done, 1);
+    assert_int_equal(hurried - r.c->hurried, !later);
+    stop(&r);
+  }
+}
+
+/* Not beyond a call's deadline, nor for 50 ms, nor when nothing more is read. */
+static void defers_no_longer(void **state) {
+  (void)state;
+  static const struct {
+    const char *timeout;
+    unsigned away; /* microseconds */
+    bool pauses;
+  } cases[] = {{"20m", 25000, false}, {"1S", 60000, false}, {"1S", 0, true}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    rig r;
+    start(&r, 100, LONG);
+    greet(&r);
+    r.c->hurried = 0;
+    request_within(&r, false, cases[i].timeout);
+    say(&r);
+    for (int n = 0; n < 3; n++)
+      assert_int_equal(raw_write(r.fd, filler, sizeof(filler)), sizeof(filler));
+    while (!r.opened) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    usleep(cases[i].away);
+    if (cases[i].pauses) io_socket_read(r.c->socket, false);
+    caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
+    assert_int_equal(r.admitted, 1);
+    stop(&r);
+  }
+}
+
 /* After hurried ones, and when we were away for half of their time, calls with deadlines wait until
  * all is read that may be behind them; not because the client was silent for so long. */
 static void defers_calls(void **state) {
   (void)state;
-  static uint8_t more[9 + 5000] = {5000 >> 8 >> 8, 5000 >> 8, 5000 & 255, 0x42};
   static const struct {
     const char *timeout;
     bool hurried, more;
@@ -636,7 +691,7 @@ static void defers_calls(void **state) {
     for (int n = 0; n < 3; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     for (int n = 0; n < 10; n++) st[n] = request_within(&r, false, cases[i].timeout);
     say(&r);
-    if (cases[i].more) assert_int_equal(raw_write(r.fd, more, sizeof(more)), sizeof(more));
+    if (cases[i].more) assert_int_equal(raw_write(r.fd, filler, sizeof(filler)), sizeof(filler));
     usleep(cases[i].away);
     for (int n = 0; n < 3; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     if (r.deferred != cases[i].deferred) print_error("case %zu\n", i);
@@ -951,6 +1006,8 @@ int main(void) {
       cmocka_unit_test(unread_answers_among_payload),
       cmocka_unit_test(cuts_off_who_resets),
       cmocka_unit_test(excuses_deadlines),
+      cmocka_unit_test(excuses_what_came_later),
+      cmocka_unit_test(defers_no_longer),
       cmocka_unit_test(defers_calls),
       cmocka_unit_test(forgives_hurried_ones),
       cmocka_unit_test(excuses_a_standstill),
