@@ -345,10 +345,13 @@ static void knows_the_silence(void **state) {
   read_next(&r, 4096);
   assert_true(r.e.silent > 0 && r.e.silent <= sent);
   /* At once behind what was read. */
-  uint64_t seen = r.e.read_at;
-  send_all(&r, 3);
-  read_next(&r, 3);
-  assert_true(r.e.silent >= seen);
+  uint64_t seen;
+  for (int i = 0; i < 2; i++) {
+    seen = r.e.read_at;
+    send_all(&r, 3);
+    read_next(&r, 3);
+    assert_true(r.e.silent >= seen);
+  }
   /* What came after one has seen how much there is. */
   send_all(&r, 7 * 4096);
   read_next(&r, 2 * 4096);
