@@ -20,6 +20,10 @@
 #define HASTY      (SECOND / 200)
 #define HASTY_COST 20
 
+/* Resets are small, and so are the calls among which they come: what is further behind a call is
+ * an upload. */
+#define NEAR UINT32_C(16384)
+
 /* Frames of the server's that may cross a client's reset: HEADERS twice, RST_STREAM and a
  * WINDOW_UPDATE. */
 #define CROSSING 4
@@ -195,9 +199,10 @@ void allowance_closed(conn *c, const caw_call *call) {
 /*
  * When the loop was held up there are many calls to read, and behind each the reset by which it
  * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
- * in vain, hundreds in all. So when the last look at the socket was that long ago, or there were
- * many hurried ones, they wait until all is read that was there when they were; not beyond their
- * deadline, nor for so long that their resets are excused anyhow.
+ * in vain, hundreds in all. So when the last look at the socket was that long ago, they wait
+ * until all is read that was there when they were, as far as it is near: of an upload that keeps
+ * us busy there is more in each turn. After many hurried ones they wait for all of it. Not beyond
+ * their deadline, nor for so long that their resets are excused anyhow.
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
@@ -206,7 +211,8 @@ bool allowance_defers(caw_call *call) {
   if (drained >= call->joined || !io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
   uint64_t now = io_now(c->loop), lasts = now - call->joined;
   if (lasts >= LIVED || lasts >= asked) return false;
-  if (c->hurried > hurried_at_once(c) / 2 && now - drained < asked / 2) return false;
+  bool late = now - drained >= asked / 2 && c->came - call->after < NEAR;
+  if (c->hurried > hurried_at_once(c) / 2 && !late) return false;
   call_next_turn(call);
   return true;
 }
