@@ -199,20 +199,20 @@ void allowance_closed(conn *c, const caw_call *call) {
 /*
  * When the loop was held up there are many calls to read, and behind each the reset by which it
  * was given up meanwhile. Read in small steps, as such bytes are, each step would begin handlers
- * in vain, hundreds in all. So when the last look at the socket was that long ago, they wait
- * until all is read that was there when they were, as far as it is near: of an upload that keeps
- * us busy there is more in each turn. After many hurried ones they wait for all of it. Not beyond
- * their deadline, nor for so long that their resets are excused anyhow.
+ * in vain, hundreds in all. So they wait until what was there when they were is read, as far as
+ * it is near: of an upload that keeps us busy there is more in each turn. After many hurried ones
+ * they wait for all of it. Not beyond their deadline, nor for so long that their resets are
+ * excused anyhow.
  */
 bool allowance_defers(caw_call *call) {
   conn *c = call->conn;
   if (!c || !c->socket) return false;
   uint64_t drained = io_socket_drained_at(c->socket), asked = call->rpc.timeout;
   if (drained >= call->joined || !io_is_of_turn(c->loop, c->keepalive.read_at)) return false;
-  uint64_t now = io_now(c->loop), lasts = now - call->joined;
+  uint64_t lasts = io_now(c->loop) - call->joined;
   if (lasts >= LIVED || lasts >= asked) return false;
-  bool late = now - drained >= asked / 2 && c->came - call->after < NEAR;
-  if (c->hurried > hurried_at_once(c) / 2 && !late) return false;
+  bool suspect = c->hurried <= hurried_at_once(c) / 2;
+  if (!suspect && c->came - call->after >= NEAR) return false;
   call_next_turn(call);
   return true;
 }
