@@ -251,7 +251,8 @@ static void the_deadline_passes(void **state) {
   duo_done(&d, &h);
   assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
   duo_until(&d, &d.n_cancel);
-  assert_int_equal(caw_call_time_left(d.pending), 0);
+  /* The client's reset may come first: the server's time began when the call came. */
+  while (caw_call_time_left(d.pending) > 0) caw_loop_run(d.loop, CAW_LOOP_NOWAIT);
   assert_int_equal(caw_call_finish(d.pending, 0, NULL), 0);
   duo_until(&d, &d.n_done);
   duo_finish(&d);
