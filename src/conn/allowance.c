@@ -212,7 +212,7 @@ bool allowance_defers(caw_call *call) {
   uint64_t lasts = io_now(c->loop) - call->joined;
   if (lasts >= LIVED || lasts >= asked) return false;
   bool suspect = c->hurried <= hurried_at_once(c) / 2;
-  if (!suspect && c->came - call->after >= NEAR) return false;
+  if (!suspect && c->input - call->after >= NEAR) return false;
   call_next_turn(call);
   return true;
 }

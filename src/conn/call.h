@@ -81,7 +81,7 @@ struct caw_call {
   atomic_uint refs;
   atomic_uint flags;
   atomic_uint posted; /* operations of other threads on their way here */
-  uint32_t after;     /* conn->came, when it came */
+  uint32_t after;     /* conn->input, when it came */
   uint8_t encoding;   /* of what is sent; set before anything is */
   bool counted;       /* in conn->live */
   bool unheard;       /* in conn->unheard */

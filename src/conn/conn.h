@@ -88,7 +88,7 @@ struct conn {
   uint32_t excuses;       /* server: of resets; filled up with it */
   uint32_t hurried;       /* server: excuses of calls given up before their time: allowance.c */
   uint8_t earned;         /* server: towards one more of these */
-  uint32_t came;          /* bytes of the peer's so far, wrapping around */
+  uint32_t input;         /* bytes of the peer's so far, wrapping around */
   uint64_t filled;        /* when that was, on the loop's clock */
   keepalive keepalive;
   age age;

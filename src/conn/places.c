@@ -95,7 +95,7 @@ void conn_join(conn *c, caw_call *call) {
   c->live++;
   call->counted = true;
   call->joined = io_now(c->loop);
-  call->after = c->came;
+  call->after = c->input;
   if (c->channelz) channelz_stream_began(c->channelz, call->joined);
   call->conn = c;
 }

@@ -73,7 +73,7 @@ static bool refuse_tls(conn *c, const uint8_t *data, size_t len) {
 /* False: the connection has ended, or is about to. */
 static bool read_piece(conn *c, const uint8_t **data, size_t *len) {
   size_t n = *len < PIECE ? *len : PIECE;
-  c->came += (uint32_t)n;
+  c->input += (uint32_t)n;
   int rc = h2_recv(c->rpc.h2, *data, n);
   *data += n;
   *len -= n;
