@@ -92,6 +92,13 @@ static int look_work(desk_job *job, store *s) {
 
 /* ---- On the loop ---- */
 
+/* What happens behind the headers is told: who is in no room yet would not know otherwise since
+ * when. A chat has sent its own when it opened, and its acks say how far it is. */
+static int say_since_when(feed *st) {
+  if (st->form != FORM_EVENT) return 0;
+  return caw_call_send_headers(st->call) == CAW_ENOMEM ? CAW_ENOMEM : 0;
+}
+
 static int follow_wishes(look *l) {
   feed *st = l->errand.stream;
   int rc = 0;
@@ -99,7 +106,7 @@ static int follow_wishes(look *l) {
   for (size_t i = 0; !rc && i < l->n + l->more; i++)
     rc = feed_follow(st, l->wishes[i].room_id, l->wishes[i].number);
   if (l->heartbeat) feed_heartbeat(st, (uint64_t)l->heartbeat * 1000);
-  return rc;
+  return rc ? rc : say_since_when(st);
 }
 
 static void no_memory(feed *st) {

@@ -237,8 +237,8 @@ class SentAway(Case):
         bob = self.member(self.server, "bob")
         add = room.AddMemberRequest(room_id=self.hall, user_id=bob.user.id)
         remove = room.RemoveMemberRequest(room_id=self.hall, user_id=bob.user.id)
-        stream = Listener(bob.Subscribe(chat.SubscribeRequest(all_rooms=True)))
-        for i in range(100):
+        stream = Listener(bob.Subscribe(chat.SubscribeRequest(all_rooms=True))).wait_begun()
+        for _ in range(100):
             self.ann.AddMember(add)
             number = self.ann.say(self.hall, "welcome").number
             stream.wait_for(lambda _: number in stream.numbers())

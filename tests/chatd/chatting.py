@@ -105,6 +105,13 @@ class Listener:
                                          f"the last of {len(self.items)}: {self.items[-3:]}")
             return found
 
+    def wait_begun(self):
+        """Until the server listens on its behalf, which its headers say; itself."""
+        self.call.initial_metadata()
+        if self.call.done():
+            raise AssertionError(f"it ended before: {self.wait_end()}")
+        return self
+
     def wait_end(self):
         self.thread.join(TIMEOUT)
         if self.thread.is_alive():

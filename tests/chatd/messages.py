@@ -244,6 +244,14 @@ class Listening(Case):
         self.assertNotIn("without bob", texts(stream.items))
         stream.cancel()
 
+    def test_the_headers_say_since_when(self):
+        """Of whoever is in no room yet, too: all that comes behind them is told."""
+        stream = self.subscribe(self.eve, all_rooms=True, heartbeat={"seconds": 300}).wait_begun()
+        self.eve.JoinRoom(room.JoinRoomRequest(room_id=self.hall.id))
+        number = self.send(text="welcome").number
+        stream.wait_for(lambda _: number in stream.numbers())
+        stream.cancel()
+
     def test_changes_of_rooms_members_and_people(self):
         stream = self.caught_up(self.bob, (self.hall.id, 0))
 
