@@ -46,14 +46,13 @@ static void answer(fake *f, fake_conn *c, int number) {
   fake_answer(c, "answer");
 }
 
-/* An address on which nobody listens: a port that was free a moment ago. */
+/* An address on which nobody listens, and nobody will: a socket has it until the program ends. */
 static void dead_address(char out[64]) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof(a);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
   assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-  close(fd);
   snprintf(out, 64, "127.0.0.1:%d", ntohs(a.sin_port));
 }
 
@@ -183,19 +182,22 @@ static void the_second_address_answers(void **state) {
 
 static void a_server_that_says_nothing(void **state) {
   (void)state;
-  rig r = {0};
   heard h = {0};
-  char want[256];
-  r.d.channel_options.connect_timeout_ms = 50;
-  init(&r, NULL);
-  r.f.mute = true;
-  duo_call(&r.d, &h, &duo_unary, "x", NULL);
-  done(&r, &h);
-  assert_int_equal(h.code, CAW_UNAVAILABLE);
-  snprintf(want, sizeof(want), "cannot connect to %s: the peer did not begin HTTP/2 in time",
-           r.f.address);
-  assert_string_equal(h.message, want);
-  finish(&r);
+  uint64_t ms = 25;
+  do { /* on a busy machine it may be over before there is a connection */
+    rig r = {0};
+    char want[256];
+    r.d.channel_options.connect_timeout_ms = ms *= 2;
+    init(&r, NULL);
+    r.f.mute = true;
+    duo_call(&r.d, &h, &duo_unary, "x", NULL);
+    done(&r, &h);
+    assert_int_equal(h.code, CAW_UNAVAILABLE);
+    snprintf(want, sizeof(want), "cannot connect to %s: the peer did not begin HTTP/2 in time",
+             r.f.address);
+    if (!strstr(h.message, "took too long")) assert_string_equal(h.message, want);
+    finish(&r);
+  } while (strstr(h.message, "took too long"));
 }
 
 static void speak_http1(fake *f, fake_conn *c, int number) {
@@ -249,8 +251,10 @@ static void each_wait_is_longer(void **state) {
   r.d.channel_options.backoff_max_ms = 100;
   init(&r, target);
   caw_channel_watch(r.d.channel, CAW_CHANNEL_IDLE, 0, on_attempt, &a);
+  uint64_t first = caw_loop_now(r.d.loop);
   caw_channel_state(r.d.channel, true);
   duo_until(&r.d, &a.enough);
+  a.began[0] = first; /* it is told of in a turn, of which this was none */
   static const double waits[] = {50, 80, 100, 100};
   for (int i = 0; i < 4; i++) {
     double waited = (double)(a.began[i + 1] - a.began[i]) / 1e6;
@@ -297,9 +301,11 @@ static void waits_until_its_deadline(void **state) {
   dead_address(target);
   init(&r, target);
   caw_call_options o = {.size = sizeof(o), .wait_for_ready = true, .timeout_ms = 60};
-  duo_call(&r.d, &h, &duo_unary, "x", &o);
-  done(&r, &h);
-  assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
+  do { /* on a busy machine it may be over before it was tried */
+    duo_call(&r.d, &h, &duo_unary, "x", &o);
+    done(&r, &h);
+    assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
+  } while (!strcmp(h.message, "the deadline is over"));
   snprintf(want, sizeof(want),
            "the deadline is over while waiting for a connection: cannot connect to ipv4:%s: "
            "Connection refused",
@@ -414,21 +420,27 @@ static void goaway_after_processing(void **state) {
  * but the first after the back-off, then the call fails. */
 static void goodbye_at_once(void **state) {
   (void)state;
-  rig r = {0};
-  heard h = {0};
-  char want[256];
-  r.d.channel_options.backoff_initial_ms = 50;
-  r.d.channel_options.backoff_max_ms = 60000;
-  init(&r, NULL);
-  r.f.goodbye = true;
-  r.f.on_request = answer;
-  duo_call(&r.d, &h, &duo_unary, "x", NULL);
-  done(&r, &h);
-  assert_int_equal(h.code, CAW_UNAVAILABLE);
-  snprintf(want, sizeof(want), "%s ended the connection (GOAWAY)", r.f.address);
-  assert_string_equal(h.message, want);
-  assert_int_equal(r.f.n_conns, 5);
-  finish(&r);
+  int n = 0;
+  /* On a busy machine a connection may live for longer than the back-off: then it does not count.
+   */
+  for (uint64_t ms = 50; n != 5; ms *= 2) {
+    rig r = {0};
+    heard h = {0};
+    char want[256];
+    r.d.channel_options.backoff_initial_ms = ms;
+    r.d.channel_options.backoff_max_ms = 60000;
+    init(&r, NULL);
+    r.f.goodbye = true;
+    r.f.on_request = answer;
+    duo_call(&r.d, &h, &duo_unary, "x", NULL);
+    done(&r, &h);
+    assert_int_equal(h.code, CAW_UNAVAILABLE);
+    snprintf(want, sizeof(want), "%s ended the connection (GOAWAY)", r.f.address);
+    assert_string_equal(h.message, want);
+    n = r.f.n_conns;
+    assert_in_range(n, 5, ms < 2000 ? 31 : 5);
+    finish(&r);
+  }
 }
 
 static void answer_and_leave(fake *f, fake_conn *c, int number) {

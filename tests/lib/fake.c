@@ -123,7 +123,7 @@ static const io_socket_events socket_events = {on_connect, on_read, on_socket_en
 
 static void on_accept(void *user, int fd) {
   fake *f = user;
-  assert_true(f->n_conns < 8);
+  assert_true(f->n_conns < 32);
   fake_conn *c = &f->conns[f->n_conns++];
   c->fake = f;
   io_task_init(&c->task, run);

@@ -26,7 +26,7 @@ struct fake {
   caw_loop *loop;
   io_listener *listener;
   char address[IO_ADDRESS_TEXT]; /* as a target */
-  fake_conn conns[8];
+  fake_conn conns[32];
   int n_conns;
   int n_requests; /* over all connections */
   int n_resets;   /* streams that the client reset */
