@@ -631,12 +631,14 @@ static const uint8_t filler[9 + 5000] = {5000 >> 8 >> 8, 5000 >> 8, 5000 & 255, 
 /* A reset that was there when its call was read is none of a late server. */
 static void excuses_what_came_later(void **state) {
   (void)state;
+  int late = 0;
   for (int later = 0; later < 2; later++) {
     rig r;
     start(&r, 100, LONG);
     greet(&r);
     r.begins = true;
     uint32_t hurried = r.c->hurried;
+    uint64_t began = io_now(r.loop);
     h2_stream *st = request_within(&r, false, "5m");
     say(&r);
     if (!later) {
@@ -650,7 +652,9 @@ static void excuses_what_came_later(void **state) {
     assert_int_equal(r.done, 0);
     usleep(3000);
     until(&r, &r.done, 1);
-    assert_int_equal(hurried - r.c->hurried, !later);
+    /* One that has lived for 50 ms is excused: once more when the machine has taken those. */
+    if (!later && io_now(r.loop) - began >= 50 * MS && ++late < 100) later--;
+    else assert_int_equal(hurried - r.c->hurried, !later);
     stop(&r);
   }
 }
@@ -693,6 +697,7 @@ static void defers_calls(void **state) {
   } cases[] = {{"20m", false, 0, 0},   {"20m", true, 0, 0},  {"20m", false, 1, 10},
                {"20m", true, 1, 10},   {"60m", true, 1, 10}, {"5S", false, 1, 10},
                {"20m", false, 11, 20}, {"20m", true, 11, 30}};
+  int late = 0;
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     rig r;
     h2_stream *st[10];
@@ -701,13 +706,19 @@ static void defers_calls(void **state) {
     request(&r, true);
     until(&r, &r.answers, 1);
     if (cases[i].hurried) r.c->hurried = 0;
+    uint64_t began = io_now(r.loop);
     for (int n = 0; n < 10; n++) st[n] = request_within(&r, false, cases[i].timeout);
     say(&r);
     for (int n = 0; n < cases[i].more; n++)
       assert_int_equal(raw_write(r.fd, filler, sizeof(filler)), sizeof(filler));
     for (int n = 0; n < 5; n++) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-    if (r.deferred != cases[i].deferred) print_error("case %zu\n", i);
-    assert_int_equal(r.deferred, cases[i].deferred);
+    /* Calls wait for 20 ms at most: once more when the machine has taken those. */
+    if (io_now(r.loop) - began >= 20 * MS && ++late < 100) {
+      i--;
+    } else {
+      if (r.deferred != cases[i].deferred) print_error("case %zu\n", i);
+      assert_int_equal(r.deferred, cases[i].deferred);
+    }
     assert_int_equal(r.admitted, 10);
     uint32_t before = r.c->excuses;
     for (int n = 0; n < 10; n++) assert_int_equal(h2_reset(r.peer, st[n], H2_CANCEL), 0);
