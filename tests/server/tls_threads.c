@@ -128,6 +128,7 @@ static void reloads_while_clients_connect(void **state) {
   assert_int_equal(pthread_create(&server, NULL, run_server, &r), 0);
   for (int i = 0; i < 2; i++)
     assert_int_equal(pthread_create(&reloaders[i], NULL, run_reloads, &r), 0);
+  while (!atomic_load(&r.reloads)) sched_yield();
   for (int i = 0; i < CLIENTS; i++)
     assert_int_equal(pthread_create(&clients[i], NULL, run_client, &r), 0);
   for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i], NULL);
