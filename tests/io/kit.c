@@ -4,6 +4,7 @@
 #include <caw/alloc.h>
 #include <dirent.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -58,22 +59,35 @@ bool kit_refused(void) {
   return at > 0 && atomic_load(&count) >= at;
 }
 
-static int entries(const char *path) {
+static int entries(const char *path, bool (*counts)(const char *name)) {
   DIR *d = opendir(path);
   assert_non_null(d);
   int n = 0;
   for (struct dirent *e; (e = readdir(d));)
-    if (e->d_name[0] != '.') n++;
+    if (e->d_name[0] != '.' && (!counts || counts(e->d_name))) n++;
   closedir(d);
   return n;
 }
 
+/* One that was joined is listed for a moment more, as one that exits (PF_EXITING of the kernel). */
+static bool goes_on(const char *thread) {
+  char path[300], line[512] = "";
+  unsigned flags = 4;
+  snprintf(path, sizeof(path), "/proc/self/task/%s/stat", thread);
+  FILE *f = fopen(path, "r");
+  if (!f) return false;
+  const char *at = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+  fclose(f);
+  if (at) sscanf(at, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+  return !(flags & 4);
+}
+
 int kit_threads(void) {
-  return entries("/proc/self/task");
+  return entries("/proc/self/task", goes_on);
 }
 
 int kit_descriptors(void) {
-  return entries("/proc/self/fd");
+  return entries("/proc/self/fd", NULL);
 }
 
 caw_loop *kit_loop(void) {
