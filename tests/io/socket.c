@@ -80,12 +80,18 @@ static void local_pair(int fds[2]) {
     assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 }
 
-static int listening(io_address *a) {
+/* A port that nobody listens on, as long as the socket has it. */
+static int bound(io_address *a) {
   *a = io_address_ip("\x7f\0\0\1", 4, 0);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_int_equal(bind(fd, &a->u.any, a->len), 0);
-  assert_int_equal(listen(fd, 16), 0);
   assert_int_equal(getsockname(fd, &a->u.any, &a->len), 0);
+  return fd;
+}
+
+static int listening(io_address *a) {
+  int fd = bound(a);
+  assert_int_equal(listen(fd, 16), 0);
   return fd;
 }
 
@@ -820,8 +826,9 @@ static io_address local_address(const char *target) {
 static void refusals(void **state) {
   io_address a;
   (void)state;
-  close(listening(&a)); /* a port that nobody listens on */
+  int fd = bound(&a);
   refused(&a, CAW_ECONN);
+  close(fd);
   a = local_address("unix:/nonexistent/socket");
   refused(&a, CAW_ECONN);
   a = local_address("unix-abstract:caw-nobody-is-here");
