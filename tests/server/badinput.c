@@ -655,8 +655,8 @@ static int set_up(void **state) {
   picky_codec.decode = picky_decode;
   host_start(&t.host, NULL, handlers, sizeof(handlers) / sizeof(handlers[0]), NULL, 0, NULL);
   channel = host_channel(&t.host);
-  silent = dial();
   clock_gettime(CLOCK_MONOTONIC, &silent_since);
+  silent = dial();
   return raw_write(silent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24) == 24 ? 0 : -1;
 }
 
