@@ -243,9 +243,9 @@ static void no_descriptors(void) {
   int fds[MANY];
   target_start(&t, NULL, SOME);
   for (int i = 0; i < MANY; i++) fds[i] = dial(t.port);
-  usleep(200000);
+  rest(200000);
   double began = now(), cpu = target_cpu(&t);
-  usleep(1000000);
+  rest(1000000);
   double share = 100 * (target_cpu(&t) - cpu) / (now() - began);
   c.cpu_ms = target_cpu(&t) * 1000;
   c.memory = (double)target_memory(&t) / 1024;
@@ -272,10 +272,10 @@ static void half_open(void) {
   for (int i = 0; i < many; i++) {
     fds[i] = dial(t.port);
     if (fds[i] >= 0 && i % 2) send(fds[i], "PRI * HTTP/2.0", 14, MSG_NOSIGNAL);
-    if (i % 100 == 99) usleep(2000);
+    if (i % 100 == 99) rest(2000);
   }
   double opened = now();
-  for (int i = 0; i < 3000 && target_descriptors(&t) < many; i++) usleep(1000);
+  for (int i = 0; i < 3000 && target_descriptors(&t) < many; i++) rest(1000);
   long open = target_descriptors(&t);
   c.memory = (double)target_memory(&t) / 1024;
   c.kind = ask_kindly(t.port, ECHO_PATH);

@@ -14,10 +14,25 @@
 #include <time.h>
 #include <unistd.h>
 
+/* We look more often than every so many seconds. */
+#define GAP 0.25
+
 double now(void) {
+  static double last, away;
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+  double time = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+  if (last > 0 && time - last > GAP) away += time - last - GAP;
+  last = time;
+  return time - away;
+}
+
+void rest(unsigned us) {
+  for (unsigned step = 100000; us; us -= step) {
+    if (step > us) step = us;
+    usleep(step);
+    now();
+  }
 }
 
 /* ---- Octets ---- */

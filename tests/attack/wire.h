@@ -72,8 +72,11 @@ typedef struct foe {
   unsigned waited; /* calls that were not reset before their time, as it was held up itself */
 } foe;
 
-/* Seconds of a clock that never goes back. */
+/* Seconds of a clock that never goes back, without those in which the machine stood still: then
+ * nobody looked at it. */
 double now(void);
+/* Sleeps, and looks at it. */
+void rest(unsigned us);
 
 /* Connects; the preface and SETTINGS with this initial window are queued unless it is
  * negative. Exits when the server is not there. */
