@@ -55,8 +55,9 @@ class Raw:
         payload, self.bytes = self.bytes[9:9 + length], self.bytes[9 + length:]
         return kind, flags, payload
 
-    def until_the_end(self, answer=True):
-        """(code, debug data) of each GOAWAY, how many PINGs came, and when it ended."""
+    def until_the_end(self, answer=True, leave_after=None):
+        """(code, debug data) of each GOAWAY, how many PINGs came, and when it ended: by the
+        server, or by us after so many of them."""
         goaways, pings = [], 0
         while frame := self.frame():
             kind, flags, payload = frame
@@ -66,6 +67,8 @@ class Raw:
                 pings += 1
                 if answer:
                     self.send(PING, ACK, payload)
+                if pings == leave_after:
+                    self.socket.shutdown(socket.SHUT_WR)
         self.socket.close()
         return goaways, pings, time.monotonic()
 
@@ -97,15 +100,15 @@ class Limits(steady.Case):
 
     def test_the_grace_of_an_old_connection(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600",
-                            "--max-connection-age", "0.1", "--max-connection-age-grace", "0.2")
+                            "--max-connection-age", "0.1", "--max-connection-age-grace", "3")
         stub = stubs.GreeterStub(self.connect(server.address))
-        call = stub.SayHelloStream(pb.HelloRequest(name="N"))
         began = time.monotonic()
-        next(call)
+        call = stub.SayHelloStream(pb.HelloRequest(name="N"))
+        next(call)  # what has not come when the connection ends is lost
         with self.assertRaises(grpc.RpcError) as caught:
             next(call)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
-        self.assertGreater(time.monotonic() - began, 0.28)
+        self.assertGreater(time.monotonic() - began, 3.08)
         self.assertEqual(server.wait_line(LOG)[3], "CANCELLED")
 
 
@@ -208,24 +211,23 @@ class Keepalive(steady.Case):
         self.assertGreater(float(line[4]), 1200)
 
     def test_a_client_that_answers(self):
+        """A third PING comes only to who has answered two, and then nothing has ended."""
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600",
-                            "--keepalive-time", "1", "--keepalive-timeout", "0.3")
-        raw = Raw(server.address)
+                            "--keepalive-time", "1", "--keepalive-timeout", "3")
         began = time.monotonic()
-        thread = threading.Timer(3.3, raw.socket.shutdown, [socket.SHUT_WR])
-        thread.start()
-        goaways, pings, ended = raw.until_the_end()
-        thread.join()
-        self.assertEqual(goaways, [])
-        self.assertGreaterEqual(ended - began, 3.2)
-        self.assertIn(pings, (2, 3))
+        goaways, pings, ended = Raw(server.address).until_the_end(leave_after=3)
+        self.assertEqual((goaways, pings), ([], 3))
+        self.assertGreaterEqual(ended - began, 3)
         began = time.monotonic()
         _, pings, ended = Raw(server.address).until_the_end(answer=False)
         self.assertEqual(pings, 1)
-        self.assertGreater(ended - began, 1.2)
+        self.assertGreaterEqual(ended - began, 4)
 
     def test_our_client_and_a_server_that_hangs(self):
-        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600")
+        # It minds no PINGs, for there may be many before it hangs.
+        server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600",
+                            "--permit-keepalive-time", "0.01",
+                            "--permit-keepalive-without-calls")
         client = harness.Child(*harness.command("peer-pinger"), server.address, "50", "200")
         client.wait_line("^waiting$")
         server.signal(signal.SIGSTOP)
@@ -366,8 +368,7 @@ class Systemd(steady.Case):
         tool = shutil.which("systemd-socket-activate")
         if not tool:
             self.skipTest("systemd-socket-activate is not installed")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            address = "127.0.0.1:%d" % free.getsockname()[1]
+        address = f"127.0.0.1:{harness.lasting_port()}"
         server = harness.Child(tool, "-l", address, "--fdname=web",
                                *harness.command("greeter-server", "--listen", "systemd:web"))
         stub = stubs.GreeterStub(self.connect(address))
