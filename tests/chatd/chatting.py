@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import threading
+import time
 import uuid
 
 import harness
@@ -21,6 +22,7 @@ import caw.details_pb2 as details
 
 PASSWORD = "correct horse"
 DETAILS = "grpc-status-details-bin"
+STREAM_TIMEOUT = 5 * TIMEOUT
 
 
 def fresh():
@@ -38,6 +40,10 @@ class Chatd(harness.Server):
             "chatd", "--listen", address, "--data", folder, *args))
         self.address = self.wait_line(r"^listening on (.+)$").group(1)
         self.token = None
+
+    def cpu(self):
+        """Seconds of the processor that it has had."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)
 
     def owner_token(self):
         self.token = self.token or self.wait_line(r"^ {6}([\w-]{43})$").group(1)
@@ -58,9 +64,11 @@ class Talker:
         for stub in self.stubs:
             if hasattr(stub, name):
                 method = getattr(stub, name)
+                # Streams last as long as their tests, which have waits of their own.
+                timeout = STREAM_TIMEOUT if name in ("Subscribe", "Chat") else TIMEOUT
                 return lambda *args, **kwargs: method(
                     *args, metadata=self.metadata,
-                    timeout=kwargs.pop("timeout", TIMEOUT), **kwargs)
+                    timeout=kwargs.pop("timeout", timeout), **kwargs)
         raise AttributeError(name)
 
     def say(self, room_id, text, id=None):
@@ -140,9 +148,9 @@ def reason_of(error):
 
 
 class Case(harness.Case):
-    def start(self, *args, folder=None):
+    def start(self, *args, folder=None, **kwargs):
         """A chatd, and an owner who is logged in."""
-        server = Chatd(folder or self.folder(), *args)
+        server = Chatd(folder or self.folder(), *args, **kwargs)
         self.addCleanup(lambda: None if server.checked else server.stop())
         return server
 

@@ -183,7 +183,7 @@ class Killed(chatting.Case):
             self.faults.append(repr(error))
 
     def test_all_is_there_once(self):
-        server = self.start("--no-log")
+        server = self.start("--no-log", address=f"127.0.0.1:{harness.lasting_port()}")
         self.address, folder = server.address, server.folder
         self.hall = self.member(server, "host").make_room("hall").id
         self.made, self.faults, self.over = [], [], False

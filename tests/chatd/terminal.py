@@ -11,7 +11,8 @@ from chatting import PASSWORD, Chatd, chat, fresh, grpc, harness, room
 
 class Case(chatting.Case):
     def setUp(self):
-        self.server = self.start("--no-log")
+        # On a port that is free when it is started again.
+        self.server = self.start("--no-log", address=f"127.0.0.1:{harness.lasting_port()}")
         self.home = self.folder()
         self.run_chat("register", "ann", input=PASSWORD + "\n")
         self.run_chat("create", "hall")
