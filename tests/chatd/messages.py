@@ -85,12 +85,15 @@ class Sending(Case):
             room=room.Room(id=self.hall.id, slow_mode={"seconds": 60}),
             update_mask={"paths": ["slow_mode"]}))
         request = chat.SendRequest(room_id=self.hall.id, client_message_id="b", text="x")
+        began = time.monotonic()
         self.bob.Send(request)
         self.assertTrue(self.bob.Send(request).duplicate)
         request.client_message_id = "c"
         error = self.refused("RESOURCE_EXHAUSTED", "SLOW_MODE", self.bob.Send, request)
         delay, = chatting.details_of(error, details.RetryInfo)
-        self.assertTrue(55 <= delay.retry_delay.seconds <= 60)
+        passed = time.monotonic() - began
+        left = delay.retry_delay.seconds + delay.retry_delay.nanos / 1e9
+        self.assertTrue(60 - passed <= left <= 60, (left, passed))
         self.send()
         self.send()  # an owner need not wait
 
@@ -291,16 +294,20 @@ class Listening(Case):
         theirs = self.caught_up(self.ann, (self.hall.id, 0))
         self.send()
         typing = chat.SendTypingRequest(room_id=self.hall.id)
+        began = time.monotonic()
         self.ann.SendTyping(typing)
-        self.ann.SendTyping(typing)  # too soon to be told again
+        self.ann.SendTyping(typing)  # told again only when two seconds have passed
+        most = 1 if time.monotonic() - began < 2 else 2
         self.bob.MarkRead(chat.MarkReadRequest(room_id=self.hall.id, number=1))
         self.send(text="the end")
         for stream in (mine, other, theirs):
             stream.wait_for(lambda items: 2 in [i.message.number for i in items])
         for stream in (mine, other):
             stream.wait_for(lambda items: "read" in kinds(items))
-            self.assertEqual([i.typing for i in stream.items if i.WhichOneof("what") == "typing"],
-                             [chat.Typing(room_id=self.hall.id, user_id=self.ann.user.id)])
+            told = [i.typing for i in stream.items if i.WhichOneof("what") == "typing"]
+            self.assertIn(len(told), range(1, most + 1))
+            self.assertEqual(told, len(told) * [
+                chat.Typing(room_id=self.hall.id, user_id=self.ann.user.id)])
             self.assertEqual([i.read for i in stream.items if i.WhichOneof("what") == "read"],
                              [chat.ReadMark(room_id=self.hall.id, number=1)])
         self.assertEqual(set(kinds(theirs.items)), {"caught_up", "message"})
