@@ -46,9 +46,9 @@ cc -std=c11 -I "$work" -I "$work/usr/include" "$source/examples/hello/client.c" 
 
 "$work/cmake/hello-server" "unix:$work/socket" &
 server=$!
-# The client waits for nothing: the server's socket must be there first.
-for try in $(seq 100); do
-  [ -S "$work/socket" ] && break
+# The client waits for nothing: the server must listen first, which is a flag of its socket.
+for try in $(seq 600); do
+  grep -q " 00010000 .* $work/socket\$" /proc/net/unix && break
   sleep 0.05
 done
 for client in "$work/cmake/hello-client" "$work/client" "$work/static-client"; do

@@ -181,15 +181,18 @@ class Faces:
         self.assertEqual(self.stub.Unary(pb.Order()).time_left_ms, -1)
 
     def test_deadline(self):
-        for start in (self.stub.Unary, self.stub.Replies,
-                      lambda o, timeout: self.stub.Requests(iter([o]), timeout=timeout),
+        """All at once, with time for their handlers to begin."""
+        calls = {}
+        for start in (self.stub.Unary.future, self.stub.Replies,
+                      lambda o, timeout: self.stub.Requests.future(iter([o]), timeout=timeout),
                       lambda o, timeout: self.stub.Both(iter([o]), timeout=timeout)):
             name = f"deadline-{next(ids)}"
-            self.fails(grpc.StatusCode.DEADLINE_EXCEEDED, start, pb.Order(id=name, hang=True),
-                       timeout=1)
+            calls[name] = start(pb.Order(id=name, hang=True), timeout=4)
+        for name, call in calls.items():
+            self.assertEqual(call.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
             note = self.seen(name, "cancelled")
             self.assertGreaterEqual(note.time_left_ms, 0)
-            self.assertLessEqual(note.time_left_ms, 1010)
+            self.assertLessEqual(note.time_left_ms, 4040)
             self.seen(name, "done")
         self.alive()
 

@@ -282,7 +282,7 @@ class Forward(harness.Case):
 
     def test_deadline(self):
         self.fails(grpc.StatusCode.DEADLINE_EXCEEDED, self.stub.Forward,
-                   pb.Order(id="d", hang=True), timeout=1)
+                   pb.Order(id="d", hang=True), timeout=3)
         self.watch.Seen(pb.Order(id="d", event="cancelled"), timeout=TIMEOUT)
 
 
