@@ -149,15 +149,17 @@ class Killed(chatting.Case):
     """Accounts and rooms are made while the server is killed, again and again; each request is
     repeated until it is answered, and all is there once."""
 
-    def until_answered(self, make):
+    def until_answered(self, call, request):
+        """Waits for the server when it is not there: gRPC looks every five seconds alone whether
+        a connection has been made when no call waits for one."""
         while True:
             try:
-                return make()
+                return call(request, wait_for_ready=True)
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED,
                                         grpc.StatusCode.UNKNOWN):
                     raise
-                time.sleep(0.02)
+                self.again += 1
 
     def live(self, i):
         try:
@@ -168,16 +170,16 @@ class Killed(chatting.Case):
                 handle = f"p{i}-{k}"
                 register = auth.RegisterRequest(handle=handle, password=PASSWORD,
                                                 request_id=fresh())
-                reply = self.until_answered(lambda: Talker(channel).Register(register))
+                reply = self.until_answered(Talker(channel).Register, register)
                 me = Talker(channel, reply.token)
                 create = room.CreateRoomRequest(room=room.Room(
                     name=handle, visibility=room.VISIBILITY_PRIVATE), request_id=fresh())
-                made = self.until_answered(lambda: me.CreateRoom(create)).room
-                self.until_answered(lambda: me.JoinRoom(room.JoinRoomRequest(room_id=self.hall)))
-                id = fresh()
-                number = self.until_answered(lambda: me.say(self.hall, handle, id=id)).number
-                self.until_answered(lambda: me.MarkRead(chat.MarkReadRequest(room_id=self.hall,
-                                                                             number=number)))
+                made = self.until_answered(me.CreateRoom, create).room
+                self.until_answered(me.JoinRoom, room.JoinRoomRequest(room_id=self.hall))
+                number = self.until_answered(me.Send, chat.SendRequest(
+                    room_id=self.hall, text=handle, client_message_id=fresh())).number
+                self.until_answered(me.MarkRead, chat.MarkReadRequest(room_id=self.hall,
+                                                                      number=number))
                 self.made.append((handle, reply.user.id, reply.token, made.id, number))
         except Exception as error:  # told by the test
             self.faults.append(repr(error))
@@ -186,7 +188,7 @@ class Killed(chatting.Case):
         server = self.start("--no-log", address=f"127.0.0.1:{harness.lasting_port()}")
         self.address, folder = server.address, server.folder
         self.hall = self.member(server, "host").make_room("hall").id
-        self.made, self.faults, self.over = [], [], False
+        self.made, self.faults, self.over, self.again = [], [], False, 0
         threads = [threading.Thread(target=self.live, args=(i,)) for i in range(3)]
         for t in threads:
             t.start()
@@ -198,9 +200,11 @@ class Killed(chatting.Case):
         self.over = True
         for t in threads:
             t.join(harness.TIMEOUT)
+            self.assertFalse(t.is_alive(), "somebody hangs")
         self.addCleanup(lambda: None if server.checked else server.stop())
         self.assertEqual(self.faults, [])
         self.assertTrue(self.made)
+        print(f"{len(self.made)} of all, {self.again} requests once more")
         for handle, id, token, made, number in self.made:
             me = Talker(self.connect(server.address), token)
             self.assertEqual(me.GetMe(user.GetMeRequest()).user.handle, handle)
