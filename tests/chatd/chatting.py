@@ -65,7 +65,7 @@ class Talker:
             if hasattr(stub, name):
                 method = getattr(stub, name)
                 # Streams last as long as their tests, which have waits of their own.
-                timeout = STREAM_TIMEOUT if name in ("Subscribe", "Chat") else TIMEOUT
+                timeout = STREAM_TIMEOUT if name in ("Subscribe", "Chat", "ReadAll") else TIMEOUT
                 return lambda *args, **kwargs: method(
                     *args, metadata=self.metadata,
                     timeout=kwargs.pop("timeout", timeout), **kwargs)

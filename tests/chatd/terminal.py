@@ -37,7 +37,7 @@ class Case(chatting.Case):
         """What it wrote on both outputs."""
         child = self.start_chat(*args, **kwargs)
         data = input if isinstance(input, bytes) else input.encode()
-        out, err = child.communicate(data, timeout=harness.TIMEOUT)
+        out, err = child.communicate(data, timeout=5 * harness.TIMEOUT)
         err = err.decode(errors="replace") if err else ""
         self.assertIsNone(harness.SANITIZER.search(err), err)
         self.assertEqual(child.returncode, code, (args, out, err))

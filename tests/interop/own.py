@@ -110,11 +110,11 @@ class Deadline(Served):
     def test_the_client_expires_first(self):
         """A server that resets an expired call leaves the client two milliseconds to
         do it by itself: who reads CANCEL before it looks at its clock takes it for a
-        cancellation."""
-        for _ in range(5):
-            took, code = self.call(b"20m")
+        cancellation. The deadline is long enough for a handler to begin before it."""
+        for _ in range(3):
+            took, code = self.call(b"700m")
             self.assertEqual(code, 8)
-            self.assertGreaterEqual(took, 0.022)
+            self.assertGreaterEqual(took, 0.702)
 
     def test_a_call_that_has_expired(self):
         """gRPC's C core asks for 1 ns in the last millisecond of a deadline: no handler
