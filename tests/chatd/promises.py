@@ -313,8 +313,8 @@ class Slow(Case):
         messages, text = 300, "x" * 2000
 
         def burst(upto):
-            """Until every live one has it; the server's CPU seconds. None is left behind for so long
-            that it were taken for one of those that stall."""
+            """Until every live one has it; the server's CPU seconds. None is behind for so long
+            that it is taken for one of those that stall."""
             begun = server.cpu()
             for i in range(upto - 150, upto):
                 owner.say(hall.id, f"{i} {text}")
@@ -345,7 +345,7 @@ class Slow(Case):
         witness = Listener(Talker(self.connect(server.address), owner.token).Subscribe(
             chat.SubscribeRequest(rooms=[chat.Position(room_id=hall.id, after_number=-1)],
                                   heartbeat={"seconds": 1})))
-        witness.wait_for(lambda items: [kind(i) for i in items].count("heartbeat") == 2)
+        witness.wait_for(lambda items: [kind(i) for i in items].count("heartbeat") >= 2)
         witness.cancel()
 
     def told(self, call, messages):
