@@ -46,6 +46,7 @@ static void timers_on_time(void **state) {
     poll(NULL, 0, 30); /* the last run is a while ago: the clock is read anew */
     uint64_t start = kit_clock();
     caw_timer_start(timer, ms);
+    assert_in_range(caw_loop_timeout(loop), 0, ms);
     while (!rang && rounds < 100) {
       round_trip(loop);
       rounds++;
