@@ -195,7 +195,7 @@ static void a_server_that_says_nothing(void **state) {
     assert_int_equal(h.code, CAW_UNAVAILABLE);
     snprintf(want, sizeof(want), "cannot connect to %s: the peer did not begin HTTP/2 in time",
              r.f.address);
-    if (!strstr(h.message, "took too long")) assert_string_equal(h.message, want);
+    if (ms > 5000 || !strstr(h.message, "took too long")) assert_string_equal(h.message, want);
     finish(&r);
   } while (strstr(h.message, "took too long"));
 }
@@ -301,11 +301,12 @@ static void waits_until_its_deadline(void **state) {
   dead_address(target);
   init(&r, target);
   caw_call_options o = {.size = sizeof(o), .wait_for_ready = true, .timeout_ms = 60};
+  int tries = 0;
   do { /* on a busy machine it may be over before it was tried */
     duo_call(&r.d, &h, &duo_unary, "x", &o);
     done(&r, &h);
     assert_int_equal(h.code, CAW_DEADLINE_EXCEEDED);
-  } while (!strcmp(h.message, "the deadline is over"));
+  } while (!strcmp(h.message, "the deadline is over") && ++tries < 100);
   snprintf(want, sizeof(want),
            "the deadline is over while waiting for a connection: cannot connect to ipv4:%s: "
            "Connection refused",

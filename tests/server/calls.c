@@ -253,6 +253,7 @@ static void the_deadline_passes(void **state) {
   d.on_message = note_time_left;
   while (!d.pending) { /* on a busy machine it may pass before the call comes */
     o.timeout_ms *= 2;
+    assert_in_range(o.timeout_ms, 0, 15000);
     time_given = o.timeout_ms * UINT64_C(1000000);
     began = caw_loop_now(d.loop);
     duo_call(&d, &h, &duo_unary, "x", &o);

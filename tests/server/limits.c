@@ -417,7 +417,7 @@ static void replies_that_nobody_takes(void **state) {
   c.reply = 5;
   start_calls(&c, 1);
   ours = our_now(&c);
-  while (!c.all_ended) turn_soon(&c);
+  while (!c.all_ended && our_now(&c) - ours < 20000 * MS) turn_soon(&c);
   assert_int_equal(c.exhausted, 1);
   assert_in_range(our_now(&c) - ours, 0, 900 * MS);
   for (int i = 0; i < READERS; i++)
@@ -659,12 +659,13 @@ static void await_deadline(crowd *c, heard *h, uint64_t began, uint64_t time) {
 static uint64_t begin_to_wait(crowd *c, heard *h, const caw_method *method, const char *request,
                               const caw_call_options *o, const list *where) {
   const size_t others = length(where);
-  for (;;) {
+  for (int tries = 1;; tries++) {
     uint64_t began = io_now(c->d.loop);
     duo_call(&c->d, h, method, request, o);
     while (!h->n_done && length(where) == others) turn_soon(c);
     if (!h->n_done) return began;
-    if (h->code != CAW_DEADLINE_EXCEEDED || io_now(c->d.loop) - began < o->timeout_ms * MS)
+    bool early = io_now(c->d.loop) - began < o->timeout_ms * MS;
+    if (h->code != CAW_DEADLINE_EXCEEDED || early || tries == 100)
       fail_msg("it did not wait: %d %s", h->code, h->message);
     duo_turns(&c->d, 10);
   }
