@@ -27,7 +27,7 @@ typedef struct sub {
   struct sub *next_page, **at_page; /* waits for a page; at NULL: it does not */
   uint64_t serial;                  /* no other sub of the stream had it */
   int64_t room_id;
-  int64_t number; /* the newest message that was sent; -1: the newest there is, to begin with */
+  int64_t number; /* the newest message that was sent, or behind which it began */
   int64_t to;     /* reads up to this message; 0: all */
   uint64_t seq;   /* BEHIND: the next item */
   int64_t mark;   /* a read mark to be told; 0: none */
@@ -89,8 +89,8 @@ void feed_end(feed *st, int code, const char *reason, const char *text);
 int feed_send(feed *st, caw_payload *payload);
 int feed_send_message(feed *st, const caw_type *type, const void *message);
 
-/* Begins to follow a room behind a number, -1: the newest. Followed already: 0, and it stays
- * as it was. CAW_ENOMEM. */
+/* Begins to follow a room behind the message of a number. Followed already: 0, and it stays as it
+ * was. CAW_ENOMEM. */
 int feed_follow(feed *st, int64_t room_id, int64_t number);
 void feed_unfollow(feed *st, int64_t room_id);
 

@@ -105,7 +105,7 @@ static int read(page *p, store *s) {
   if (!rc) rc = may_read(p, s, &room);
   if (rc) return p->gone ? add_gone(p) : rc;
   int64_t last = p->to && p->to < room.last_number ? p->to : room.last_number;
-  if (p->from < 0 || p->from > last) p->from = last;
+  if (p->from > last) p->from = last;
   p->upto = p->from;
   if (p->from + 1 < room.first_number && p->from < last) {
     p->upto = room.first_number - 1 < last ? room.first_number - 1 : last;

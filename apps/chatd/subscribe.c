@@ -43,7 +43,8 @@ static int still_there(task *t) {
   return task_fail(t, CAW_UNAUTHENTICATED, "SESSION_ENDED", "your session has ended: log in again");
 }
 
-static int look_at(look *l, const wish *w) {
+/* "From now on" is a number from here on: what comes while the room's page waits is told. */
+static int look_at(look *l, wish *w) {
   task *t = &l->task;
   int rc = task_enter(t, w->room_id);
   if (rc) return rc;
@@ -51,6 +52,7 @@ static int look_at(look *l, const wish *w) {
     return task_fail(t, CAW_PERMISSION_DENIED, "NOT_MEMBER", "you are not in room %lld: join it",
                      (long long)w->room_id);
   if (w->number < -1) return task_wrong(t, "rooms.after_number", "is below -1");
+  if (w->number < 0) w->number = t->room.last_number;
   if (w->number <= t->room.last_number) return 0;
   return task_fail(t, CAW_OUT_OF_RANGE, NULL,
                    "after_number is %lld, but the newest message of room %lld is %lld",

@@ -106,9 +106,10 @@ class Listener:
 
     def wait_for(self, good):
         """Until good(items) is true; what it was."""
+        end = time.monotonic() + TIMEOUT
         with self.arrived:
             while not (found := good(self.items)):
-                if self.ended or not self.arrived.wait(TIMEOUT):
+                if self.ended or not self.arrived.wait(max(0, end - time.monotonic())):
                     raise AssertionError(f"it did not come; ended: {self.ended}, {self.error}; "
                                          f"the last of {len(self.items)}: {self.items[-3:]}")
             return found

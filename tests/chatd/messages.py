@@ -255,6 +255,16 @@ class Listening(Case):
         stream.wait_for(lambda _: number in stream.numbers())
         stream.cancel()
 
+    def test_what_comes_while_rooms_are_read_is_told(self):
+        """A stream reads its rooms one after the other, long after its headers."""
+        n = harness.scaled(100 if harness.SANITIZED else 500)
+        rooms = [self.ann.make_room(f"room {i}").id for i in range(n)]
+        for _ in range(5):
+            stream = self.subscribe(self.ann, *((id, -1) for id in rooms)).wait_begun()
+            number = self.ann.say(rooms[-1], "at once").number
+            stream.wait_for(lambda _: number in stream.numbers())
+            stream.cancel()
+
     def test_changes_of_rooms_members_and_people(self):
         stream = self.caught_up(self.bob, (self.hall.id, 0))
 

@@ -340,8 +340,8 @@ class Slow(Case):
             self.told(call, messages)
 
     def two_seconds(self, server, owner, hall):
-        """Until the server has looked at all streams after two seconds by its own clock: it does
-        so before it sends the heartbeat of each second."""
+        """Until the server has looked at all streams after two seconds by its own clock: its one
+        loop does so before it sends the heartbeat of each second."""
         witness = Listener(Talker(self.connect(server.address), owner.token).Subscribe(
             chat.SubscribeRequest(rooms=[chat.Position(room_id=hall.id, after_number=-1)],
                                   heartbeat={"seconds": 1})))
