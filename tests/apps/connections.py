@@ -218,6 +218,7 @@ class Keepalive(steady.Case):
         goaways, pings, ended = Raw(server.address).until_the_end(leave_after=3)
         self.assertEqual((goaways, pings), ([], 3))
         self.assertGreaterEqual(ended - began, 3)
+        self.assertLess(ended - began, 5)
         began = time.monotonic()
         _, pings, ended = Raw(server.address).until_the_end(answer=False)
         self.assertEqual(pings, 1)

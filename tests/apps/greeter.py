@@ -104,6 +104,8 @@ class Words(harness.Case):
         for i, reply in enumerate(replies):
             stamp = datetime.datetime.fromisoformat(reply.timestamp)
             self.assertGreaterEqual((stamp - began).total_seconds(), 0.2 * i - 0.001)
+        first, last = (datetime.datetime.fromisoformat(replies[i].timestamp) for i in (0, -1))
+        self.assertGreaterEqual((last - first).total_seconds(), 0.19)  # nor all at the end
 
     def test_stream_stops_when_the_client_goes(self):
         server = self.serve("greeter-server", "--listen", "127.0.0.1:0", "--interval", "3600")
@@ -435,15 +437,8 @@ class Wrong(harness.Case):
             out, errors = harness.run(program, "--version")
             self.assertRegex(out, rf"^{program} \d+\.\d+\.\d+\n$")
 
-    def silent_port(self):
-        """One that nobody listens on, nor will during the test: it is ours."""
-        taken = socket.socket()
-        self.addCleanup(taken.close)
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
     def test_no_server(self):
-        port = self.silent_port()
+        port = harness.lasting_port()
         _, errors = harness.run("greeter-client", "--target", f"ipv4:127.0.0.1:{port}",
                                 "--connect-timeout", "3", code=1)
         # With TLS there is more that could be wrong than a server that is not there.

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- The rig: a connection of ours, and a peer made of a bare session ---- */
@@ -299,11 +298,6 @@ static void says_nothing(void **state) {
   assert_string_equal(r.why, "the peer did not begin HTTP/2 in time");
 }
 
-static void stand_still(uint64_t time) {
-  const struct timespec still = {(time_t)(time / (1000 * MS)), (long)(time % (1000 * MS))};
-  nanosleep(&still, NULL);
-}
-
 /* The process stands still for longer than the peer has time: that was not the peer's. But one
  * that says nothing afterwards either has its end. */
 static void stands_still(void **state) {
@@ -318,7 +312,7 @@ static void stands_still(void **state) {
       if (time > 5000 * MS) fail_msg("it does not connect: %s", r.why);
       stop(&r);
     }
-    stand_still(3 * time);
+    usleep((useconds_t)(3 * time / 1000));
     caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
     assert_int_equal(r.closed, 0);
     if (speaks) {
@@ -345,7 +339,7 @@ static void stands_still_before_the_ack(void **state) {
   assert_int_equal(h2_session_new(&r.peer, H2_CLIENT, NULL, &peer_events, &r), 0);
   say(&r);
   while (!r.ready) caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
-  stand_still(300 * MS);
+  usleep(300000);
   caw_loop_run(r.loop, CAW_LOOP_NOWAIT);
   assert_int_equal(r.closed, 0);
   until(&r, &r.settings, 1);

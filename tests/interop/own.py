@@ -179,9 +179,7 @@ class CommandLine(Served):
             self.assertIn(f"  {case} ", out)
 
     def test_nobody_there(self):
-        with socket.socket() as s:  # nobody else can listen there meanwhile
-            s.bind(("127.0.0.1", 0))
-            _, err = kit.run_client("empty_unary", s.getsockname()[1], code=1)
+        _, err = kit.run_client("empty_unary", harness.lasting_port(), code=1)
         self.assertRegex(err, r"is not reachable within 5 s: .*refused.* Is the server running\?")
 
     def test_port_in_use(self):
